@@ -1,0 +1,1 @@
+"""Audio: recordings in, channels and log-mels out."""

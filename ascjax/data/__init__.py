@@ -1,0 +1,1 @@
+"""Data: which recordings exist, their features, and batches of fragments."""

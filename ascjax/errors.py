@@ -1,0 +1,38 @@
+"""What a user can mend, and how it is said."""
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(Exception):
+    """A mistake in input, options or files that the user can mend.
+
+    The message says in one or two lines what was expected, what came, which file or key, and what
+    to do next. Command lines print it without a traceback and exit with code 2.
+    """
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the closest of ``names``, or an empty string."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def choose(what: str, name: str, choices: Mapping[str, T]) -> T:
+    """Returns ``choices[name]``.
+
+    Args:
+      what: the thing chosen, as the user knows it, e.g. ``"config.model.trunk"``.
+      name: the user's choice.
+      choices: every choice by name.
+
+    Raises:
+      UserError: ``name`` is no choice; the message lists the choices and the nearest one.
+    """
+    if name in choices:
+        return choices[name]
+    listed = ", ".join(choices)
+    raise UserError(f"{what}: expected one of {listed}, got {name!r}{nearest(name, list(choices))}")
