@@ -1,0 +1,208 @@
+"""Posteriors and labels → numbers, each with the counts it comes from.
+
+Everything is a pure function of arrays; what `summarise` returns is plain JSON, holds counts beside
+every rate, and is all that tables and reports print.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ascjax.fusion import check_posteriors, fuse
+
+FORMAT = 1
+# Two-sided 95 % quantile of the normal distribution.
+Z_95 = 1.959963984540054
+# Scores below this count as this much in the log loss, so that one score of 0 costs 34.5, not ∞.
+LOG_LOSS_FLOOR = 1e-15
+
+
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """95 % interval of a rate: Wilson's score interval, without continuity correction.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", J. Am.
+    Stat. Assoc. 22 (1927). Unlike p ± 1.96 √(p(1 − p)/n) it stays within 0..1 and keeps its
+    coverage with few recordings and near 0 and 1 (Brown, Cai, DasGupta, Statistical Science 16,
+    2001).
+
+    Args:
+      correct: successes, 0..``total``.
+      total: trials, at least 1.
+
+    Returns:
+      Lower and upper bound in 0..1.
+
+    Raises:
+      ValueError: counts that are no rate.
+    """
+    if not 0 <= correct <= total or total < 1:
+        raise ValueError(f"expected 0 <= correct <= total and total >= 1, got {correct} of {total}")
+    rate, z2_by_n = correct / total, Z_95**2 / total
+    centre = (rate + z2_by_n / 2) / (1 + z2_by_n)
+    half = math.sqrt(z2_by_n * (rate * (1 - rate) + z2_by_n / 4)) / (1 + z2_by_n)
+    # The bounds at 0 and n of n are 0 and 1 exactly; rounding must not put them a hair inside.
+    low = 0.0 if correct == 0 else max(0.0, centre - half)
+    high = 1.0 if correct == total else min(1.0, centre + half)
+    return low, high
+
+
+def proportion(correct: int, total: int) -> dict[str, Any]:
+    """An accuracy as JSON: ``correct``, ``total``, ``accuracy`` and ``interval_95`` [low, high].
+
+    With nothing to count (``total`` 0) the accuracy and the interval are None.
+    """
+    known = total > 0
+    return {
+        "correct": correct,
+        "total": total,
+        "accuracy": correct / total if known else None,
+        "interval_95": list(wilson_interval(correct, total)) if known else None,
+    }
+
+
+def log_loss(
+    scores: Float[np.ndarray, "recording scene"], labels: Int[np.ndarray, " recording"]
+) -> float:
+    """Mean of −ln(score of the true scene) in nats; scores count as ``LOG_LOSS_FLOOR`` at least."""
+    true_scores = np.take_along_axis(scores, labels[:, None], axis=1)
+    return float(-np.log(np.maximum(true_scores, LOG_LOSS_FLOOR)).mean())
+
+
+def confusion_matrix(
+    labels: Int[np.ndarray, " recording"],
+    predictions: Int[np.ndarray, " recording"],
+    *,
+    scene_count: int,
+) -> Int[np.ndarray, "scene scene"]:
+    """Counts of recordings [true scene, predicted scene]; entries sum to the recordings."""
+    counts = np.zeros((scene_count, scene_count), np.int64)
+    np.add.at(counts, (labels, predictions), 1)
+    return counts
+
+
+def macro_accuracy(confusion: Int[np.ndarray, "scene scene"]) -> float:
+    """Mean of the class-wise accuracies in 0..1, over scenes that have recordings.
+
+    DCASE 2018 task 1 ranks systems by this; it equals the accuracy where every scene has equally
+    many recordings.
+    """
+    totals = confusion.sum(axis=1)
+    present = totals > 0
+    return float((np.diagonal(confusion)[present] / totals[present]).mean())
+
+
+def summarise(
+    posteriors: np.ndarray,
+    labels: np.ndarray,
+    *,
+    scenes: Collection[str],
+    channels: Collection[str],
+    cities: Collection[str] | None = None,
+    fragment_fusion: str = "mean",
+    channel_fusion: str = "mean",
+) -> dict[str, Any]:
+    """Everything the result table and the report print, as plain JSON.
+
+    The shapes of these arrays come from files, so they are checked here at all times.
+
+    Args:
+      posteriors: [recording, channel, fragment, scene], each summing to 1 over scenes.
+      labels: [recording], integers, the true scene's index into ``scenes``.
+      scenes: names of the last axis of ``posteriors``.
+      channels: names of its second axis.
+      cities: [recording], where each was made; ``""`` where unknown. None for a set without cities.
+      fragment_fusion: a key of ``fusion.METHODS``.
+      channel_fusion: a key of ``fusion.METHODS``.
+
+    Returns:
+      ``format`` (1), ``recordings``, ``fragments`` (counts), ``scenes``, ``channels`` (names),
+      ``fusion`` {``fragments``, ``channels``}, ``chance`` (1 / scenes);
+      ``accuracy``: the fused decision, a `proportion`; ``macro_accuracy``; ``log_loss`` (nats) and
+      ``log_loss_floor``; ``confusion`` [true][predicted] counts;
+      ``by_scene``, ``by_city``, ``by_channel``: name → `proportion` (a channel alone, its fragments
+      fused; cities sorted by name, empty without them);
+      ``single_fragment`` and ``fragments_fused``: ``correct``, ``total`` and ``accuracy`` of all
+      decisions from one fragment, and from one channel's fused fragments. They carry no interval,
+      since decisions on the same recording are not independent.
+
+    Raises:
+      UserError: an unknown fusion method.
+      ValueError: shapes or lengths that don't match, labels that are no index, or posteriors that
+        are not finite, not ≥ 0 or don't sum to 1.
+    """
+    check_posteriors(posteriors)
+    _check_names(posteriors, labels, scenes, channels, cities)
+    scores = fuse(posteriors, fragments=fragment_fusion, channels=channel_fusion)
+    channel_scores = [
+        fuse(posteriors[:, [index]], fragments=fragment_fusion) for index in range(len(channels))
+    ]
+    correct = scores.argmax(axis=1) == labels
+    channel_correct = np.stack([each.argmax(axis=1) == labels for each in channel_scores], axis=1)
+    confusion = confusion_matrix(labels, scores.argmax(axis=1), scene_count=len(scenes))
+    return {
+        "format": FORMAT,
+        "recordings": len(labels),
+        "fragments": posteriors.shape[2],
+        "scenes": [str(scene) for scene in scenes],
+        "channels": [str(channel) for channel in channels],
+        "fusion": {"fragments": fragment_fusion, "channels": channel_fusion},
+        "chance": 1 / len(scenes),
+        "accuracy": proportion(int(correct.sum()), correct.size),
+        "macro_accuracy": macro_accuracy(confusion),
+        "log_loss": log_loss(scores, labels),
+        "log_loss_floor": LOG_LOSS_FLOOR,
+        "confusion": confusion.tolist(),
+        "by_scene": {
+            str(scene): proportion(row[index], sum(row))
+            for index, (scene, row) in enumerate(zip(scenes, confusion.tolist(), strict=True))
+        },
+        "by_city": {} if cities is None else _by_group(correct, cities),
+        "by_channel": {
+            str(channel): proportion(count, len(labels))
+            for channel, count in zip(channels, channel_correct.sum(axis=0).tolist(), strict=True)
+        },
+        "single_fragment": _rate(posteriors.argmax(axis=-1) == labels[:, None, None]),
+        "fragments_fused": _rate(channel_correct),
+    }
+
+
+def _by_group(correct: np.ndarray, groups: Collection[str]) -> dict[str, dict[str, Any]]:
+    names = [str(group) for group in groups]
+    totals = Counter(names)
+    hits = Counter(name for name, hit in zip(names, correct, strict=True) if hit)
+    return {name: proportion(hits[name], totals[name]) for name in sorted(totals) if name}
+
+
+def _rate(correct: np.ndarray) -> dict[str, Any]:
+    whole = proportion(int(correct.sum()), correct.size)
+    return {key: whole[key] for key in ("correct", "total", "accuracy")}
+
+
+def _check_names(
+    posteriors: np.ndarray,
+    labels: np.ndarray,
+    scenes: Collection[str],
+    channels: Collection[str],
+    cities: Collection[str] | None,
+) -> None:
+    recordings, channel_count, _, scene_count = posteriors.shape
+    lengths = {"labels": (labels.shape, (recordings,))}
+    lengths["scenes"] = ((len(scenes),), (scene_count,))
+    lengths["channels"] = ((len(channels),), (channel_count,))
+    if cities is not None:
+        lengths["cities"] = ((len(cities),), (recordings,))
+    for name, (got, expected) in lengths.items():
+        if got != expected:
+            raise ValueError(
+                f"{name}: posteriors of shape {posteriors.shape} need shape {expected}, got {got}"
+            )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be integers, got {labels.dtype}")
+    if labels.min() < 0 or labels.max() >= scene_count:
+        raise ValueError(
+            f"labels must be within 0..{scene_count - 1}, got {labels.min()}..{labels.max()}"
+        )
