@@ -78,8 +78,8 @@ def fuse(
       UserError: an unknown method.
       ValueError: ``posteriors`` are none (see ``check_posteriors``).
     """
-    over_fragments = choose("fusion over fragments", fragments, METHODS)
-    over_channels = choose("fusion over channels", channels, METHODS)
+    over_fragments = choose("config.fusion.fragments", fragments, METHODS)
+    over_channels = choose("config.fusion.channels", channels, METHODS)
     check_posteriors(posteriors)
     by_channel = _normalised(over_fragments(posteriors.astype(np.float64)))
     return _normalised(over_channels(by_channel))

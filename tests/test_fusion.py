@@ -120,7 +120,7 @@ def test_a_median_of_zero_everywhere_falls_back_on_the_mean():
 @pytest.mark.parametrize("axis", ["fragments", "channels"])
 def test_unknown_method_lists_the_choices(axis):
     with pytest.raises(
-        UserError, match=f"over {axis}: expected one of mean, .*did you mean 'mean'"
+        UserError, match=f"config.fusion.{axis}: expected one of mean, .*did you mean 'mean'"
     ):
         fuse(one_channel([1, 0]), **{axis: "means"})
 

@@ -185,7 +185,7 @@ def test_order_of_recordings_changes_no_count():
 
 
 def test_unknown_fusion_is_the_users_mistake():
-    with pytest.raises(UserError, match="fusion over channels"):
+    with pytest.raises(UserError, match="config.fusion.channels"):
         summary(*fake_set(), channel_fusion="average")
 
 
