@@ -1,0 +1,81 @@
+"""Checkpoints of a run through Orbax: the last few and the best, restored exactly."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from ascjax.errors import UserError
+
+# The number that makes a checkpoint the best one.
+BEST_BY = "validation/accuracy"
+
+
+class Checkpoints:
+    """The checkpoints in a folder, by step. Saving goes on in the background until ``wait``."""
+
+    def __init__(self, path: Path, *, keep: int = 1):
+        self.path = Path(path).resolve()
+        best = policies.BestN(
+            get_metric_fn=lambda numbers: numbers[BEST_BY],
+            n=1,
+            keep_checkpoints_without_metrics=False,
+        )
+        policy = policies.AnyPreservationPolicy([policies.LatestN(max(keep, 1)), best])
+        self._manager = ocp.CheckpointManager(
+            self.path,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policy, cleanup_tmp_directories=True
+            ),
+        )
+
+    def save(self, step: int, state: Any, numbers: dict[str, float]) -> None:
+        """Saves a tree of arrays; ``numbers`` may hold ``validation/accuracy``."""
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.StandardSave(jax.tree.map(np.asarray, state)),
+            metrics=numbers if BEST_BY in numbers else None,
+            force=True,
+        )
+
+    def wait(self) -> None:
+        """Returns once everything saved is on disk."""
+        self._manager.wait_until_finished()
+
+    def latest(self) -> int | None:
+        """Returns the last step saved, or None."""
+        return self._manager.latest_step()
+
+    def best(self) -> int | None:
+        """Returns the step of the best validation accuracy (the first of equals), or None."""
+        numbers = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
+        scored = {s: m[BEST_BY] for s, m in numbers.items() if m and BEST_BY in m}
+        return max(scored, key=lambda s: (scored[s], -s)) if scored else None
+
+    def restore(self, step: int, like: Any) -> Any:
+        """Returns the tree saved at ``step`` as NumPy arrays in the structure of ``like``.
+
+        Raises:
+          UserError: the checkpoint is damaged or of another shape.
+        """
+        shapes = jax.tree.map(lambda x: np.empty(np.shape(x), np.asarray(x).dtype), like)
+        try:
+            return self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
+        except (ValueError, KeyError, OSError) as error:
+            raise UserError(
+                f"{self.path / str(step)}: cannot be restored ({_first_line(error)}); remove that "
+                "folder to go on from the checkpoint before it, or start with another --workdir"
+            ) from error
+
+    def close(self) -> None:
+        """Waits and lets go of the folder."""
+        self._manager.close()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,107 @@
+"""What one worker process of the feature store does: audio file → row of log-mels on disk.
+
+JAX is kept on one CPU thread of each worker: the processes share the cores, and an accelerator
+belongs to the parent.
+"""
+
+import os
+import signal
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from ascjax.audio import logmel, wave
+from ascjax.audio.logmel import FrontEnd
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker of one extraction needs to know; ``path`` is the store's log_mel.npy."""
+
+    path: Path
+    front_end: FrontEnd
+    channels: tuple[str, ...]
+    num_samples: int
+    on_short_recording: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one recording: the CRC-32 of its values, or the reason why there are none."""
+
+    row: int
+    crc32: int = 0
+    reason: str | None = None
+
+
+_job: Job
+
+
+def start_worker(job: Job) -> None:
+    """Sets this process up: the parent handles Ctrl-C, JAX stays on one CPU thread."""
+    global _job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    jax.config.update("jax_platforms", "cpu")
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    _job = job
+
+
+def extract(files: Sequence[tuple[int, Path]]) -> list[Result]:
+    """Writes the log-mels of (row, path) pairs into the store's file; bad files become reasons."""
+    results = []
+    offset, row_bytes = _layout(_job.path)
+    descriptor = os.open(_job.path, os.O_WRONLY)
+    try:
+        for row, path in files:
+            try:
+                values = log_mels(path, _job).tobytes()
+            except wave.BadRecording as error:
+                results.append(Result(row, reason=str(error)))
+                continue
+            # Not through a memory map: a full disk is an error here and a killed process there.
+            os.pwrite(descriptor, values, offset + row * row_bytes)
+            results.append(Result(row, crc32=zlib.crc32(values)))
+    finally:
+        os.close(descriptor)
+    return results
+
+
+def log_mels(path: Path, job: Job) -> np.ndarray:
+    """Returns float32 [channel, mel, frame] of one recording.
+
+    Raises:
+      BadRecording: it cannot be read, or is too short and ``job.on_short_recording`` is "stop".
+    """
+    samples, rate = wave.read(path, job.front_end.sample_rate_hz)
+    samples = _fit(samples, rate, path, job)
+    channels = wave.to_channels(samples, job.channels)
+    return np.asarray(logmel.log_mel(channels, job.front_end), np.float32)
+
+
+def _fit(samples: np.ndarray, rate: int, path: Path, job: Job) -> np.ndarray:
+    """Cuts or repeats [column, sample] to the job's number of samples."""
+    missing = job.num_samples - samples.shape[1]
+    # Encoders and resampling round durations; a hundredth of a second is forgiven.
+    if missing > 0.01 * rate and job.on_short_recording != "repeat":
+        raise wave.BadRecording(
+            f"{path}: {samples.shape[1] / rate:.2f} s long, expected {job.num_samples / rate:.2f} "
+            "s as most of the set; pass --config.data.on_short_recording=repeat, or "
+            "--config.data.duration_s=SECONDS"
+        )
+    return np.pad(samples, ((0, 0), (0, max(missing, 0))), mode="wrap")[:, : job.num_samples]
+
+
+def _layout(path: Path) -> tuple[int, int]:
+    """Returns the offset of the first row in a .npy file and the bytes of one row."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read_header(file)
+        return file.tell(), int(np.prod(shape[1:])) * dtype.itemsize

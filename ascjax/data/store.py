@@ -1,0 +1,327 @@
+"""The feature store: log-mels of a whole set, extracted once, memory-mapped, resumable, verified.
+
+A store is a folder named by the hash of everything that shapes its values: the front end, the
+channels, the length, and each file's name, size and time of change. It holds
+
+    settings.json   what was hashed, for people
+    log_mel.npy     float32 [recording, channel, mel, frame]
+    rows.npy        for each recording: missing, done or bad, and the CRC-32 of its values
+    bad.json        {name: reason} of recordings that could not be read
+
+A row is marked done only after all its values are in the file, so a reader never sees half of one.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ascjax.audio import wave
+from ascjax.audio.logmel import FrontEnd
+from ascjax.data import extract
+from ascjax.data.recordings import Recording
+from ascjax.errors import UserError
+from ascjax.signals import StopRequest
+
+MISSING, DONE, BAD = 0, 1, 2
+_ROW = np.dtype([("state", "u1"), ("crc32", "u4")])
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Log-mels of a set, in the order of its recordings.
+
+    Attributes:
+      path: the folder.
+      front_end: what made them.
+      channels: names along axis 1 of ``log_mel``.
+      log_mel: float32 [recording, channel, mel, frame], memory-mapped, read-only.
+      usable: bool [recording]; False where the file could not be read.
+      bad: reason by recording name, for those.
+    """
+
+    path: Path
+    front_end: FrontEnd
+    channels: tuple[str, ...]
+    log_mel: np.ndarray
+    usable: np.ndarray
+    bad: dict[str, str]
+
+
+def scan(
+    recordings: Sequence[Recording], *, on_bad_file: str
+) -> tuple[dict[int, wave.Info], dict[str, str]]:
+    """Reads the header of every recording.
+
+    Returns:
+      The header by index of the recording, and the reason by name of those that have none.
+
+    Raises:
+      BadRecording: a file has no readable header and ``on_bad_file`` is ``"stop"``.
+      UserError: no file has one.
+    """
+    infos, bad = {}, {}
+    for index, recording in enumerate(recordings):
+        try:
+            infos[index] = wave.probe(recording.path)
+        except wave.BadRecording as error:
+            if on_bad_file == "stop":
+                raise
+            bad[recording.name] = str(error)
+    if not infos:
+        raise UserError(f"none of the {len(recordings)} recordings can be read: {error_of(bad)}")
+    return infos, bad
+
+
+def error_of(bad: dict[str, str]) -> str:
+    """Returns the first reason of ``bad``."""
+    return next(iter(bad.values()))
+
+
+def common_rate_and_duration(infos: dict[int, wave.Info]) -> tuple[int, float]:
+    """Returns the sample rate in Hz and the duration in s that most recordings have."""
+    rate = Counter(info.sample_rate_hz for info in infos.values()).most_common(1)[0][0]
+    durations = Counter(round(info.num_samples / info.sample_rate_hz, 2) for info in infos.values())
+    return rate, durations.most_common(1)[0][0]
+
+
+def prepare(
+    recordings: Sequence[Recording],
+    *,
+    front_end: FrontEnd,
+    channels: Sequence[str],
+    duration_s: float,
+    store_dir: Path,
+    num_workers: int = 0,
+    on_bad_file: str = "stop",
+    on_short_recording: str = "stop",
+    stop: StopRequest | None = None,
+    known_bad: dict[str, str] | None = None,
+) -> FeatureStore:
+    """Opens the store of these recordings and settings, after extracting what it still lacks.
+
+    Args:
+      recordings: the set, in the order of the store's rows.
+      front_end: the front end; recordings of another rate are resampled to its rate.
+      channels: which channels, in this order.
+      duration_s: seconds taken from the start of each recording.
+      store_dir: the folder that holds stores.
+      num_workers: processes that read and extract; 0 for one a core.
+      on_bad_file: ``"stop"`` at a file that cannot be read, or ``"skip"`` it.
+      on_short_recording: ``"stop"``, or ``"repeat"`` the recording until it is long enough.
+      stop: asked between recordings.
+      known_bad: reasons by name of recordings already found unreadable.
+
+    Raises:
+      BadRecording: a file cannot be read and ``on_bad_file`` is ``"stop"``.
+      UserError: no disk space, an unwritable folder, or another process is extracting here.
+      Stopped: ``stop`` was requested; what was done is kept.
+    """
+    settings = {
+        "format": _FORMAT,
+        "front_end": asdict(front_end),
+        "channels": list(channels),
+        "duration_s": duration_s,
+        "on_short_recording": on_short_recording,
+    }
+    num_samples = round(duration_s * front_end.sample_rate_hz)
+    shape = (
+        len(recordings),
+        len(channels),
+        front_end.num_mels,
+        front_end.num_frames(num_samples),
+    )
+    path = Path(store_dir) / _fingerprint(settings, recordings, known_bad or {})
+    job = extract.Job(
+        path=path / "log_mel.npy",
+        front_end=front_end,
+        channels=tuple(channels),
+        num_samples=num_samples,
+        on_short_recording=on_short_recording,
+    )
+    try:
+        with _locked(path):
+            rows, bad = _open_or_create(path, settings, shape)
+            bad.update(known_bad or {})
+            todo = _still_to_do(recordings, rows, bad, path, on_bad_file)
+            if todo:
+                _extract(job, recordings, todo, rows, bad, on_bad_file, num_workers, stop)
+            state = np.array(rows["state"])
+    except (BlockingIOError, PermissionError, FileExistsError, NotADirectoryError) as error:
+        if isinstance(error, BlockingIOError):
+            raise UserError(
+                f"{path}: another process is extracting into this store; wait for it to end"
+            ) from error
+        raise UserError(
+            f"{store_dir}: cannot write the feature store there ({error.strerror}); "
+            "choose another folder with --config.data.store_dir=DIR"
+        ) from error
+    log_mel = np.load(path / "log_mel.npy", mmap_mode="r")
+    return FeatureStore(path, front_end, tuple(channels), log_mel, state == DONE, bad)
+
+
+def _fingerprint(settings: dict, recordings: Sequence[Recording], known_bad: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for recording in recordings:
+        if recording.name in known_bad and not recording.path.exists():
+            digest.update(f"{recording.name}\0-\n".encode())
+            continue
+        stat = recording.path.stat()
+        digest.update(f"{recording.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _open_or_create(
+    path: Path, settings: dict, shape: tuple[int, ...]
+) -> tuple[np.memmap, dict[str, str]]:
+    """Returns the row table, writable, and the reasons of bad rows; makes the files if need be."""
+    rows_path = path / "rows.npy"
+    if not rows_path.exists():
+        num_bytes = int(np.prod(shape)) * np.dtype(np.float32).itemsize
+        free = shutil.disk_usage(path).free
+        if num_bytes > free:
+            raise UserError(
+                f"{path}: the features need {num_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
+                "free; choose another folder with --config.data.store_dir=DIR"
+            )
+        np.lib.format.open_memmap(path / "log_mel.npy", "w+", np.float32, shape).flush()
+        (path / "settings.json").write_text(json.dumps(settings, indent=1))
+        (path / "bad.json").write_text("{}")
+        # The row table comes last: where it is, everything else is.
+        partial = path / "rows.npy.partial"
+        np.lib.format.open_memmap(partial, "w+", _ROW, shape[:1]).flush()
+        partial.rename(rows_path)
+    rows = np.load(rows_path, mmap_mode="r+")
+    return rows, json.loads((path / "bad.json").read_text())
+
+
+def _still_to_do(
+    recordings: Sequence[Recording],
+    rows: np.ndarray,
+    bad: dict[str, str],
+    path: Path,
+    on_bad_file: str,
+) -> list[int]:
+    """Returns the rows to extract; a done row of an unfinished store counts only if its CRC holds."""
+    if on_bad_file == "stop":
+        rows["state"][rows["state"] == BAD] = MISSING
+        bad.clear()
+    rows["state"][[r.name in bad for r in recordings]] = BAD
+    if not np.any(rows["state"] == MISSING):
+        return []
+    log_mel = np.load(path / "log_mel.npy", mmap_mode="r")
+    for row in np.flatnonzero(rows["state"] == DONE):
+        if zlib.crc32(log_mel[row].tobytes()) != rows["crc32"][row]:
+            rows["state"][row] = MISSING
+    return np.flatnonzero(rows["state"] == MISSING).tolist()
+
+
+def _extract(
+    job: extract.Job,
+    recordings: Sequence[Recording],
+    todo: list[int],
+    rows: np.memmap,
+    bad: dict[str, str],
+    on_bad_file: str,
+    num_workers: int,
+    stop: StopRequest | None,
+) -> None:
+    workers = min(num_workers or os.cpu_count() or 1, len(todo))
+    chunk = max(1, min(16, len(todo) // (4 * workers)))
+    chunks = [todo[i : i + chunk] for i in range(0, len(todo), chunk)]
+    bar = tqdm(total=len(rows), initial=len(rows) - len(todo), unit="rec", desc="log-mel")
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), extract.start_worker, (job,)
+    )
+    try:
+        with bar:
+            pending: set[Future] = set()
+            while chunks or pending:
+                if stop is not None:
+                    stop.check(f"while extracting features ({bar.n} of {len(rows)} recordings)")
+                # Few chunks are under way at a time, so stopping waits for little.
+                while chunks and len(pending) < 2 * workers:
+                    indices = chunks.pop(0)
+                    files = [(row, recordings[row].path) for row in indices]
+                    pending.add(pool.submit(extract.extract, files))
+                finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+                for result in (r for future in finished for r in future.result()):
+                    _record(result, recordings, rows, bad, on_bad_file, job.path.parent)
+                    bar.update()
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"a worker that extracts features died ({bar.n} of {len(rows)} recordings are done); "
+            "start the same command again, with --config.data.num_workers=1 if memory is short"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        rows.flush()
+
+
+def _record(
+    result: extract.Result,
+    recordings: Sequence[Recording],
+    rows: np.memmap,
+    bad: dict[str, str],
+    on_bad_file: str,
+    path: Path,
+) -> None:
+    if result.reason is None:
+        rows[result.row] = (DONE, result.crc32)
+        return
+    if on_bad_file == "stop":
+        raise wave.BadRecording(result.reason)
+    rows[result.row] = (BAD, 0)
+    bad[recordings[result.row].name] = result.reason
+    partial = path / "bad.json.partial"
+    partial.write_text(json.dumps(bad, indent=1))
+    partial.rename(path / "bad.json")
+
+
+def mel_statistics(
+    log_mel: np.ndarray, rows: Sequence[int] | np.ndarray, *, rows_at_once: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each mel band over the given recordings (DESIGN: training part).
+
+    Args:
+      log_mel: [recording, channel, mel, frame]; read in pieces, so memory stays flat.
+      rows: indices of recordings.
+      rows_at_once: recordings in one piece.
+
+    Returns:
+      mean and deviation, float32 [mel]; a band that never changes has deviation 1.
+    """
+    total = np.zeros(log_mel.shape[2])
+    squares = np.zeros_like(total)
+    rows = np.sort(np.asarray(rows))
+    for start in range(0, len(rows), rows_at_once):
+        piece = np.asarray(log_mel[rows[start : start + rows_at_once]], np.float64)
+        total += piece.sum(axis=(0, 1, 3))
+        squares += np.square(piece).sum(axis=(0, 1, 3))
+    count = len(rows) * log_mel.shape[1] * log_mel.shape[3]
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+    deviation[deviation < 1e-6] = 1.0
+    return mean.astype(np.float32), deviation.astype(np.float32)

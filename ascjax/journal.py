@@ -1,0 +1,64 @@
+"""What a run writes down as it goes: metrics.jsonl, TensorBoard events, a progress bar."""
+
+import json
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+
+class Journal:
+    """Numbers of one run, from ``step`` on; what an interrupted try wrote after it is dropped.
+
+    Args:
+      path: the run folder.
+      step: where the run goes on.
+      num_steps: where it ends.
+      fragments_per_step: for the rate that the progress bar shows.
+    """
+
+    def __init__(self, path: Path, *, step: int, num_steps: int, fragments_per_step: int):
+        self._path = path / "metrics.jsonl"
+        kept = [line for line in self.lines(path) if line["step"] <= step]
+        partial = self._path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        partial.rename(self._path)
+        self._events = SummaryWriter(str(path / "events"), purge_step=step)
+        self._fragments_per_step = fragments_per_step
+        self._bar = tqdm(total=num_steps, initial=step, unit="step", desc="train", mininterval=0.5)
+
+    @staticmethod
+    def lines(path: Path) -> list[dict]:
+        """Returns the whole lines of a run folder's metrics.jsonl."""
+        file = path / "metrics.jsonl"
+        text = file.read_text() if file.exists() else ""
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line[-1:] == "\n"]
+
+    def tick(self, step: int) -> None:
+        """Moves the progress bar to ``step``."""
+        self._bar.update(step - self._bar.n)
+        rate = self._bar.format_dict["rate"]
+        if rate:
+            fragments = rate * self._fragments_per_step
+            self._bar.set_postfix_str(f"{fragments:.0f} fragments/s", refresh=False)
+
+    def event(self, step: int, numbers: dict[str, float]) -> None:
+        """Writes numbers to the event file alone."""
+        for name, value in numbers.items():
+            self._events.add_scalar(name, value, step)
+
+    def epoch(self, step: int, epoch: int, numbers: dict[str, float]) -> None:
+        """Writes an epoch's numbers to both files and says the main ones."""
+        self.event(step, numbers)
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": step, "epoch": epoch, **numbers}) + "\n")
+        said = f"epoch {epoch}: loss {numbers['train/loss']:.3f}"
+        said += f", accuracy {100 * numbers['train/accuracy']:.1f} %"
+        if "validation/accuracy" in numbers:
+            said += f", validation {100 * numbers['validation/accuracy']:.1f} %"
+        tqdm.write(f"{said}, {numbers['seconds']:.1f} s")
+
+    def close(self) -> None:
+        """Ends the bar and flushes the event file."""
+        self._bar.close()
+        self._events.close()

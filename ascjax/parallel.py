@@ -1,0 +1,75 @@
+"""The one place that knows how a step is spread over devices: jax.pmap, one axis, named here.
+
+Since JAX 0.8 pmap is built on jit and shard_map; moving on to those is an edit of this file.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ascjax.errors import UserError
+
+# Collectives inside a step (gradient and BatchNorm averages) name this axis.
+AXIS = "device"
+
+
+def devices(count: int = 0) -> list[jax.Device]:
+    """Returns this process's first ``count`` devices; 0 means all.
+
+    Raises:
+      UserError: there are fewer.
+    """
+    available = jax.local_devices()
+    if count > len(available):
+        raise UserError(
+            f"config.num_devices is {count}, but this process has {len(available)} "
+            f"({available[0].platform}); pass a smaller number, or 0 for all"
+        )
+    return available[: count or None]
+
+
+def check_batch_size(batch_size: int, num_devices: int, key: str) -> None:
+    """Raises UserError unless ``num_devices`` divides ``batch_size``, the value of ``key``."""
+    if batch_size < 1 or batch_size % num_devices:
+        raise UserError(
+            f"{key} is {batch_size}, which {num_devices} device(s) can't share equally; pass a "
+            f"positive multiple of {num_devices}"
+        )
+
+
+def spread(step: Callable, over: list[jax.Device], *, donate: bool = False) -> Callable:
+    """Returns ``step(state, batch)`` as one program on every device; ``donate`` reuses the state."""
+    return jax.pmap(step, axis_name=AXIS, devices=over, donate_argnums=(0,) if donate else ())
+
+
+def replicate(tree: Any, over: list[jax.Device]) -> Any:
+    """Returns ``tree`` with a leading device axis, one equal copy on each device."""
+    copy = jax.pmap(lambda _, x: x, in_axes=(0, None), devices=over)
+    return copy(np.arange(len(over)), tree)
+
+
+def first(tree: Any) -> Any:
+    """Returns the first device's copy of a replicated tree, as NumPy arrays."""
+    return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], tree)
+
+
+def shard(batch: Any, num_devices: int) -> Any:
+    """Returns arrays [batch, ...] as [device, batch / device, ...]."""
+    return jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), batch)
+
+
+def mean(tree: Any) -> Any:
+    """Returns the average over devices; inside a spread step only."""
+    return jax.lax.pmean(tree, AXIS)
+
+
+def device_key(key: jax.Array) -> jax.Array:
+    """Returns a random key of this device's own; inside a spread step only."""
+    return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+
+
+def total(tree: Any) -> Any:
+    """Returns the sum over devices; inside a spread step only."""
+    return jax.lax.psum(tree, AXIS)

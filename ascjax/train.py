@@ -1,0 +1,287 @@
+"""Training: the state, the loss of one batch, the pmap-ed step, the loop."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from clu import metrics as clu_metrics
+from flax import linen as nn
+from jaxtyping import Array, Float, Key
+
+from ascjax import augment, parallel
+from ascjax.checkpoint import Checkpoints
+from ascjax.data import batches
+from ascjax.errors import UserError
+from ascjax.journal import Journal
+from ascjax.signals import StopRequest
+
+
+@flax.struct.dataclass
+class Metrics(clu_metrics.Collection):
+    """Sums since the epoch began; divided once, when the epoch ends."""
+
+    loss: clu_metrics.Average.from_output("loss")  # type: ignore[valid-type]
+    accuracy: clu_metrics.Average.from_output("correct")  # type: ignore[valid-type]
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that a run needs to go on exactly, besides its config."""
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: optax.OptState
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is fixed during a run; the step is a function of (state, batch) once this is given.
+
+    Attributes:
+      model: returns logits [batch, scene] for log-mels [batch, mel, frame, 1] and ``train``.
+      optimizer: of its parameters.
+      mean: float32 [mel]; with ``deviation``, normalises the log-mel of each band.
+      deviation: float32 [mel].
+      key: of dropout and augmentation.
+      num_scenes: K.
+      label_smoothing: share of the target given to all scenes equally, 0..1.
+      mixup_alpha: 0 for none.
+      spec_augment: keyword arguments of ``augment.spec_augment``.
+    """
+
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    mean: np.ndarray
+    deviation: np.ndarray
+    key: Key[Array, ""]
+    num_scenes: int
+    label_smoothing: float
+    mixup_alpha: float
+    spec_augment: dict[str, int]
+
+
+def normalise(
+    log_mel: Float[Array, "batch mel frame 1"],
+    mean: Float[np.ndarray, " mel"],
+    deviation: Float[np.ndarray, " mel"],
+) -> Float[Array, "batch mel frame 1"]:
+    """Returns log-mels with each band's mean taken away and divided by its deviation."""
+    return (log_mel - mean[None, :, None, None]) / deviation[None, :, None, None]
+
+
+def initial_state(recipe: Recipe, variables: Any) -> TrainState:
+    """Returns the state at step 0 for initial ``variables`` {params[, batch_stats]}."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=recipe.optimizer.init(variables["params"]),
+        metrics=Metrics.empty(),
+    )
+
+
+def train_step(
+    state: TrainState, batch: dict[str, jax.Array], *, recipe: Recipe
+) -> tuple[TrainState, jax.Array]:
+    """One optimiser step on this device's share of a batch; gradients are averaged over devices.
+
+    Returns:
+      The next state, equal on every device, and the mean loss of the whole batch.
+    """
+    key = parallel.device_key(jax.random.fold_in(recipe.key, state.step))
+    dropout_key, spec_key, mixup_key = jax.random.split(key, 3)
+    log_mel = normalise(batch["log_mel"], recipe.mean, recipe.deviation)
+    targets = jax.nn.one_hot(batch["label"], recipe.num_scenes)
+    targets = optax.smooth_labels(targets, recipe.label_smoothing)
+    log_mel = augment.spec_augment(spec_key, log_mel, **recipe.spec_augment)
+    if recipe.mixup_alpha > 0:
+        log_mel, targets = augment.mixup(mixup_key, log_mel, targets, alpha=recipe.mixup_alpha)
+
+    def loss_of(params: Any) -> tuple[jax.Array, Any]:
+        logits, updates = recipe.model.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            log_mel,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": dropout_key},
+        )
+        losses = optax.softmax_cross_entropy(logits, targets)
+        return losses.mean(), (losses, logits, updates)
+
+    gradients, (losses, logits, updates) = jax.grad(loss_of, has_aux=True)(state.params)
+    gradients = parallel.mean(gradients)
+    steps, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
+    correct = jnp.argmax(logits, -1) == batch["label"]
+    seen = Metrics.single_from_model_output(loss=losses, correct=correct.astype(jnp.float32))
+    next_state = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, steps),
+        batch_stats=updates.get("batch_stats", {}),
+        opt_state=opt_state,
+        metrics=state.metrics.merge(parallel.total(seen)),
+    )
+    return next_state, parallel.mean(losses.mean())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and on what a run trains.
+
+    Attributes:
+      fragments: the training part.
+      batch_size: fragments a step over all devices and processes.
+      num_epochs: passes over the training part.
+      seed: of the order of fragments.
+      log_every_steps: steps between looks at the loss.
+      checkpoint_every_epochs: epochs between checkpoints.
+    """
+
+    fragments: batches.Fragments
+    batch_size: int
+    num_epochs: int
+    seed: int
+    log_every_steps: int
+    checkpoint_every_epochs: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one epoch."""
+        return batches.steps_per_epoch(len(self.fragments), self.batch_size)
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.num_epochs * self.steps_per_epoch
+
+
+def fit(
+    state: TrainState,
+    recipe: Recipe,
+    plan: Plan,
+    *,
+    over: list[jax.Device],
+    learning_rate: optax.Schedule,
+    validate: Callable[[Any], dict[str, float]] | None,
+    checkpoints: Checkpoints,
+    journal: Journal,
+    stop: StopRequest,
+) -> TrainState:
+    """Trains from ``state`` to the end of ``plan``, saving and writing down on the way.
+
+    Args:
+      state: at any step, as restored.
+      recipe: what the step computes.
+      plan: on what, and how long.
+      over: devices to spread each batch over.
+      learning_rate: as in the optimiser, to write it down.
+      validate: numbers by name for the variables at the end of an epoch, or None.
+      checkpoints: where states are saved.
+      journal: where numbers are written.
+      stop: asked after each step.
+
+    Returns:
+      The last state, on the host.
+
+    Raises:
+      Stopped: a stop was requested; the state has been saved.
+      UserError: the loss is no longer a number.
+    """
+    step = int(state.step)
+    replicated = parallel.replicate(state, over)
+
+    def one(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, jax.Array]:
+        return train_step(state, batch, recipe=recipe)
+
+    spread = parallel.spread(one, over, donate=True)
+    losses: list[jax.Array] = []
+    stream = batches.training(
+        plan.fragments,
+        batch_size=plan.batch_size,
+        seed=plan.seed,
+        first_step=step,
+        last_step=plan.num_steps,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    started = time.perf_counter()
+    for batch in stream:
+        device_batch = {name: batch[name] for name in ("log_mel", "label")}
+        replicated, loss = spread(replicated, parallel.shard(device_batch, len(over)))
+        step += 1
+        losses.append(loss)
+        epoch_ends = step % plan.steps_per_epoch == 0
+        if epoch_ends or step % plan.log_every_steps == 0 or stop.requested:
+            _look(losses, step, learning_rate, checkpoints, journal)
+            losses.clear()
+        journal.tick(step)
+        if epoch_ends:
+            replicated = _end_epoch(
+                replicated, step, plan, over, learning_rate, validate, checkpoints, journal,
+                time.perf_counter() - started,
+            )  # fmt: skip
+            started = time.perf_counter()
+        if stop.requested:
+            checkpoints.save(step, parallel.first(replicated), {})
+            checkpoints.wait()
+            stop.check(f"at step {step} of {plan.num_steps}, saved")
+    checkpoints.wait()
+    return parallel.first(replicated)
+
+
+def _look(
+    losses: list[jax.Array],
+    step: int,
+    learning_rate: optax.Schedule,
+    checkpoints: Checkpoints,
+    journal: Journal,
+) -> None:
+    """Fetches the losses of the last steps; a NaN among them ends the run."""
+    values = np.array([float(np.asarray(x.addressable_shards[0].data)[0]) for x in losses])
+    first_step = step - len(values)
+    broken = np.flatnonzero(~np.isfinite(values))
+    if len(broken):
+        at = first_step + int(broken[0])
+        good = checkpoints.latest()
+        raise UserError(
+            f"the loss is {values[broken[0]]} at step {at + 1}, learning rate "
+            f"{float(learning_rate(at)):.3g}; last good checkpoint: "
+            f"{good if good is not None else 'none yet'}. Lower --config.optimizer.learning_rate "
+            "(with another --workdir) or set clip_norm and warmup_epochs"
+        )
+    journal.event(step, {"train/step_loss": float(values.mean())})
+
+
+def _end_epoch(
+    replicated: TrainState,
+    step: int,
+    plan: Plan,
+    over: list[jax.Device],
+    learning_rate: optax.Schedule,
+    validate: Callable[[Any], dict[str, float]] | None,
+    checkpoints: Checkpoints,
+    journal: Journal,
+    seconds: float,
+) -> TrainState:
+    """Writes the epoch's numbers down, saves, and returns the state with its sums at zero."""
+    epoch = step // plan.steps_per_epoch
+    state = parallel.first(replicated)
+    numbers = {f"train/{k}": float(v) for k, v in state.metrics.compute().items()}
+    numbers["learning_rate"] = float(learning_rate(step - 1))
+    validated = validate(variables(replicated)) if validate is not None else {}
+    journal.epoch(step, epoch, {**numbers, **validated, "seconds": round(seconds, 3)})
+    empty = jax.tree.map(np.asarray, Metrics.empty())
+    if epoch % plan.checkpoint_every_epochs == 0 or step == plan.num_steps:
+        checkpoints.save(step, state.replace(metrics=empty), validated)
+    return replicated.replace(metrics=parallel.replicate(empty, over))
+
+
+def variables(state: TrainState) -> dict[str, Any]:
+    """Returns what the model's ``apply`` takes."""
+    return {"params": state.params, "batch_stats": state.batch_stats}

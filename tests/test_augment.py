@@ -1,0 +1,39 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ascjax import augment
+
+
+def test_spec_augment_masks_whole_bands_and_frames_and_nothing_else():
+    log_mel = jax.random.uniform(jax.random.key(1), (64, 32, 20, 1), minval=1.0, maxval=2.0)
+    out = augment.spec_augment(
+        jax.random.key(0), log_mel, num_mel_masks=1, max_mel_mask=8, num_frame_masks=1,
+        max_frame_mask=5,
+    )  # fmt: skip
+    masked = np.asarray(out[..., 0] == 0)
+    np.testing.assert_array_equal(out[~masked[..., None]], log_mel[~masked[..., None]])
+    bands, frames = masked.all(axis=2), masked.all(axis=1)
+    np.testing.assert_array_equal(masked, bands[:, :, None] | frames[:, None, :])
+    assert bands.sum(axis=1).max() == 8
+    assert frames.sum(axis=1).max() == 5
+    assert len(set(bands.sum(axis=1))) == 9  # all widths 0..8 come up among 64 examples
+    # A stretch is contiguous: as many bands as from the first to the last masked one.
+    for row in bands[bands.any(axis=1)]:
+        at = np.flatnonzero(row)
+        assert at[-1] - at[0] + 1 == len(at)
+
+
+def test_spec_augment_with_nothing_to_mask_is_the_identity():
+    log_mel = jnp.ones((2, 4, 5, 1))
+    off = {"num_mel_masks": 0, "max_mel_mask": 2, "num_frame_masks": 0, "max_frame_mask": 2}
+    np.testing.assert_array_equal(augment.spec_augment(jax.random.key(0), log_mel, **off), log_mel)
+
+
+def test_mixup_mixes_inputs_and_targets_by_the_same_shares():
+    targets = jnp.eye(16)
+    log_mel = jnp.broadcast_to(targets[:, :, None, None], (16, 16, 3, 1))
+    mixed, mixed_targets = augment.mixup(jax.random.key(2), log_mel, targets, alpha=0.4)
+    np.testing.assert_allclose(mixed[:, :, 0, 0], mixed_targets, rtol=1e-6)
+    np.testing.assert_allclose(mixed_targets.sum(axis=1), 1.0, rtol=1e-6)
+    assert np.sum(np.asarray(mixed_targets) > 0) > 16

@@ -1,0 +1,30 @@
+import jax
+import numpy as np
+import pytest
+
+from ascjax import parallel
+from ascjax.errors import UserError
+
+
+def test_replicate_and_first_are_inverse_and_every_device_has_a_copy():
+    over = parallel.devices(4)
+    tree = {"a": np.arange(3.0, dtype=np.float32), "b": np.float32(2)}
+    replicated = parallel.replicate(tree, over)
+    assert replicated["a"].shape == (4, 3)
+    assert replicated["a"].sharding.device_set == set(over)
+    jax.tree.map(np.testing.assert_array_equal, parallel.first(replicated), tree)
+
+
+def test_sums_and_means_go_over_devices():
+    over = parallel.devices(4)
+    step = parallel.spread(lambda _, x: (parallel.total(x), parallel.mean(x)), over)
+    total, mean = step(parallel.replicate(np.float32(0), over), np.arange(4, dtype=np.float32))
+    np.testing.assert_array_equal(total, [6, 6, 6, 6])
+    np.testing.assert_array_equal(mean, [1.5, 1.5, 1.5, 1.5])
+
+
+def test_too_many_devices_and_unequal_shares_are_the_users_to_mend():
+    with pytest.raises(UserError, match=r"config\.num_devices is 99, but this process has 8"):
+        parallel.devices(99)
+    with pytest.raises(UserError, match=r"config\.train\.batch_size is 10, which 4 device"):
+        parallel.check_batch_size(10, 4, "config.train.batch_size")
