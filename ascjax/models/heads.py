@@ -1,0 +1,68 @@
+"""What follows the trunk: the paper's two ways from a feature map to a decision (section 3)."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ascjax.models import layers
+
+
+class Gap(nn.Module):
+    """Global average pooling: mean over F' and T', dense to the scenes.
+
+    Attributes:
+      num_scenes: K.
+      dropout: rate before the dense layer.
+      head_width: unused here; every head takes the same attributes.
+    """
+
+    num_scenes: int
+    dropout: float = 0.0
+    head_width: int = 256
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "batch mel frame channel"], train: bool
+    ) -> Float[Array, "batch {self.num_scenes}"]:
+        """Returns the logits, in float32."""
+        pooled = _at_least_float32(features).mean((1, 2))
+        return _decide(pooled, self.num_scenes, self.dropout, train)
+
+
+class Mlp(nn.Module):
+    """Equation 2: e = u ∘ tanh(W a + b) at each of the L = F'·T' positions, mean, dense.
+
+    Attributes:
+      num_scenes: K.
+      dropout: rate before the last dense layer.
+      head_width: C', the length of u, b and e.
+    """
+
+    num_scenes: int
+    dropout: float = 0.0
+    head_width: int = 256
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "batch mel frame channel"], train: bool
+    ) -> Float[Array, "batch {self.num_scenes}"]:
+        """Returns the logits, in float32."""
+        a = _at_least_float32(features)
+        # Glorot & Bengio 2010 derived theirs for tanh; the paper names no start.
+        project = nn.Dense(self.head_width, kernel_init=nn.initializers.glorot_uniform(), name="w")
+        u = self.param("u", nn.initializers.ones, (self.head_width,))
+        e = u.reshape(1, 1, 1, -1) * jnp.tanh(project(a))
+        return _decide(e.mean((1, 2)), self.num_scenes, self.dropout, train)
+
+
+def _at_least_float32(x: Array) -> Array:
+    return x.astype(jnp.promote_types(jnp.float32, x.dtype))
+
+
+def _decide(pooled: Array, num_scenes: int, dropout: float, train: bool) -> Array:
+    # Called inside a head's compact method: the layers become that head's.
+    pooled = nn.Dropout(dropout, deterministic=not train)(pooled)
+    return layers.dense(num_scenes, pooled.shape[-1], name="dense")(pooled)
+
+
+HEADS = {"gap": Gap, "mlp": Mlp}

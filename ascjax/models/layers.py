@@ -1,0 +1,147 @@
+"""The layers that all trunks share, with torch's semantics where Flax's or XLA's differ."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+# torchvision's initialisers. He et al. 2015 for VGG and ResNet ("fan_out", ReLU) ...
+kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+# ... and torch's default for AlexNet and every fresh dense layer: U(±1/√fan_in).
+torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+def torch_uniform_bias(fan_in: int) -> Callable[..., Array]:
+    """Returns torch's default initialiser of a bias: U(±1/√fan_in)."""
+
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        bound = 1 / math.sqrt(fan_in)
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def conv(channels: int, window: int, stride: int = 1, padding: int = 0, **kwargs: Any) -> nn.Conv:
+    """Returns a square convolution with torch's padding: as much before as after.
+
+    XLA's ``SAME`` pads more after than before where the stride doesn't divide the size.
+    """
+    return nn.Conv(channels, (window, window), (stride, stride), [(padding, padding)] * 2, **kwargs)
+
+
+def dense(features: int, fan_in: int, **kwargs: Any) -> nn.Dense:
+    """Returns a dense layer that starts as torch's ``Linear(fan_in, features)`` does."""
+    return nn.Dense(
+        features, kernel_init=torch_uniform, bias_init=torch_uniform_bias(fan_in), **kwargs
+    )
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation that trains exactly like torch's ``BatchNorm2d``.
+
+    ``flax.linen.BatchNorm`` keeps the biased variance as its running variance; torch keeps the
+    unbiased one (n/(n−1) of it) and normalises by the biased one. Both are done here.
+
+    Attributes:
+      axis_name: mapped axis over whose devices the batch's statistics are taken together, or None.
+      dtype: of the output. Statistics are always kept and computed in float32 (or better).
+      momentum: share of the old running statistics kept at each step; torch's 0.1 is 0.9 here.
+    """
+
+    axis_name: str | None = None
+    dtype: Any = jnp.float32
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channel"], train: bool
+    ) -> Float[Array, "batch height width channel"]:
+        """Normalises by the batch's statistics in training, by the running ones otherwise."""
+        shape = (1, 1, 1, x.shape[-1])
+        scale = self.param("scale", nn.initializers.ones, shape[-1:]).reshape(shape)
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:]).reshape(shape)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape[-1:])
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape[-1:])
+        x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
+        if train:
+            mean, var, unbiased = self._batch_statistics(x)
+            if not self.is_initializing():
+                for running, new in ((running_mean, mean), (running_var, unbiased)):
+                    kept = self.momentum * running.value
+                    running.value = kept + (1 - self.momentum) * new.reshape(-1)
+        else:
+            mean, var = running_mean.value.reshape(shape), running_var.value.reshape(shape)
+        return ((x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias).astype(self.dtype)
+
+    def _batch_statistics(self, x: Array) -> tuple[Array, Array, Array]:
+        """Returns mean, biased and unbiased variance, each [1, 1, 1, channel]."""
+        # Parameters are made outside the mapped function, where the axis doesn't exist.
+        axis_name = None if self.is_initializing() else self.axis_name
+        count = math.prod(x.shape[:-1])
+        if axis_name is not None:
+            count = count * jax.lax.axis_size(axis_name)
+
+        def mean_over_all(values: Array) -> Array:
+            local = values.mean((0, 1, 2), keepdims=True)
+            return local if axis_name is None else jax.lax.pmean(local, axis_name)
+
+        mean = mean_over_all(x)
+        var = mean_over_all(jnp.square(x - mean))
+        return mean, var, var * (count / max(count - 1, 1))
+
+
+def max_pool(
+    x: Float[Array, "batch height width channel"], window: int, stride: int, padding: int = 0
+) -> Float[Array, "batch out_height out_width channel"]:
+    """Max-pools as torch's ``MaxPool2d`` does (sizes rounded down, the first of equals wins)."""
+    if (window, stride, padding) == (2, 2, 0):
+        return _max_pool_2x2(x)
+    return nn.max_pool(x, (window, window), (stride, stride), [(padding, padding)] * 2)
+
+
+def _max_pool_2x2(x: Array) -> Array:
+    # On the CPU the gradient of XLA's windowed maximum is slow; selections of slices are not.
+    # Written as a selection and not as `jnp.maximum`, which would share the gradient among equals.
+    batch, height, width, channels = x.shape
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+    x = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    x = _first_max(x[:, :, :, :, 0], x[:, :, :, :, 1])
+    return _first_max(x[:, :, 0], x[:, :, 1])
+
+
+def _first_max(a: Array, b: Array) -> Array:
+    return jnp.where((b > a) | jnp.isnan(b), b, a)
+
+
+def adaptive_avg_pool(
+    x: Float[Array, "batch height width channel"], side: int
+) -> Float[Array, "batch {side} {side} channel"]:
+    """Averages over ``side × side`` bins as torch's ``AdaptiveAvgPool2d`` does.
+
+    Bin i covers floor(i·n/side) up to ceil((i+1)·n/side): bins overlap where side doesn't divide n,
+    and repeat where n < side.
+    """
+    rows, columns = (jnp.asarray(_bins(size, side), x.dtype) for size in x.shape[1:3])
+    return jnp.einsum("bhwc,ih,jw->bijc", x, rows, columns, precision="highest")
+
+
+def _bins(size: int, side: int) -> np.ndarray:
+    """Returns the averaging matrix [side, size] of one axis."""
+    index = np.arange(size)
+    start = np.arange(side)[:, None] * size // side
+    stop = -(-(np.arange(side)[:, None] + 1) * size // side)
+    inside = (start <= index) & (index < stop)
+    return inside / inside.sum(axis=1, keepdims=True)
+
+
+def flatten_channels_first(
+    x: Float[Array, "batch height width channel"],
+) -> Float[Array, "batch f"]:
+    """Flattens in torch's order (channel, height, width), in which its dense kernels are stored."""
+    return x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)

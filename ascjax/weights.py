@@ -1,0 +1,196 @@
+"""Converted weights → the variables of a network.
+
+A file of converted weights is one safetensors file made by ``convert``: keys are ``/``-joined paths
+into the Flax variables (``params/trunk/stage1/conv1/kernel``), the original top of the network
+under ``params/classifier/``, and the header says where it comes from and how it was proven.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from jaxtyping import PyTree
+from safetensors import SafetensorError, safe_open
+
+from ascjax.errors import UserError, choose
+from ascjax.models import TRUNKS
+
+CLASSIFIER = "params/classifier/"
+
+# Three-plane first kernels [height, width, plane, channel] → kernels for one plane. `sum` equals
+# feeding the same plane three times; `replicate` does feed it three times.
+INPUT_CHANNEL: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "sum": lambda kernel: kernel.sum(axis=2, keepdims=True),
+    "mean": lambda kernel: kernel.mean(axis=2, keepdims=True),
+    "replicate": lambda kernel: kernel,
+}
+
+
+class Converted(NamedTuple):
+    """A file of converted weights.
+
+    Attributes:
+      tensors: path into the variables → array, memory-mapped: nothing is read before it is used.
+      metadata: what the header says; ``architecture`` and ``classes`` among others.
+      path: of the file.
+    """
+
+    tensors: dict[str, np.ndarray]
+    metadata: dict[str, str]
+    path: Path
+
+
+def planes(input_channel: str) -> int:
+    """Returns how many planes a network needs (``models.build(planes=...)``) for a choice.
+
+    Raises:
+      UserError: ``input_channel`` is none of ``INPUT_CHANNEL``.
+    """
+    choose("config.init.input_channel", input_channel, INPUT_CHANNEL)
+    return 3 if input_channel == "replicate" else 1
+
+
+def resolve(weights: str, trunk: str, weights_dir: str | Path) -> Path:
+    """Returns the file that ``config.init.weights`` means.
+
+    Args:
+      weights: ``imagenet`` (the file named after the trunk in ``weights_dir``) or a path.
+      trunk: one of ``models.TRUNKS``.
+      weights_dir: folder of converted weights.
+
+    Raises:
+      UserError: there is no such file; the message says how to make it.
+    """
+    path = Path(weights_dir) / f"{trunk}.safetensors" if weights == "imagenet" else Path(weights)
+    if path.is_dir():
+        path = path / f"{trunk}.safetensors"
+    if path.is_file():
+        return path
+    if choose("config.model.trunk", trunk, TRUNKS).classifier is None:
+        raise UserError(
+            f"config.init.weights: {trunk} has no twin in torchvision, so there are no {weights} "
+            "weights for it; use random, or another trunk"
+        )
+    raise UserError(_how_to_make(path, trunk))
+
+
+def load(path: str | Path) -> Converted:
+    """Opens a file of converted weights, memory-mapped.
+
+    Raises:
+      UserError: no such file, not a sound safetensors file, or not made by ``convert``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(_how_to_make(path, path.stem if path.stem in TRUNKS else "NAME"))
+    tensors, metadata = read_tensors(path)
+    if "architecture" not in metadata:
+        raise UserError(
+            f"{path}: a safetensors file, but its header names no architecture: not made by "
+            f"convert. Run `python -m convert NAME --source {path} --out weights/`"
+        )
+    return Converted(tensors, metadata, path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Returns the tensors (memory-mapped) and the metadata of any safetensors file.
+
+    Raises:
+      UserError: the file isn't sound: too short, or a header that doesn't fit what follows it.
+    """
+    try:
+        with safe_open(path, framework="numpy") as checked:  # checks every offset and length
+            names, metadata = list(checked.keys()), dict(checked.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path}: not a sound safetensors file ({error}); fetch or convert it again"
+        ) from error
+    with path.open("rb") as file:
+        header_length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(header_length))
+    content = np.memmap(path, mode="r")[8 + header_length :]
+    return {name: _view(content, header[name], f"{path}: {name}") for name in names}, metadata
+
+
+def _view(content: np.ndarray, entry: Mapping, where: str) -> np.ndarray:
+    dtypes = {
+        "F64": np.dtype(np.float64),
+        "F32": np.dtype(np.float32),
+        "F16": np.dtype(np.float16),
+        "BF16": np.dtype(jnp.bfloat16),
+        "I64": np.dtype(np.int64),
+    }
+    if entry["dtype"] not in dtypes:
+        raise UserError(f"{where} is {entry['dtype']}; expected one of {', '.join(dtypes)}")
+    start, stop = entry["data_offsets"]
+    return content[start:stop].view(dtypes[entry["dtype"]]).reshape(entry["shape"])
+
+
+def init_from(
+    variables: PyTree, path: str | Path, *, trunk: str, input_channel: str = "sum"
+) -> PyTree:
+    """Returns ``variables`` with the trunk's replaced by converted weights; the head stays fresh.
+
+    Strict: every tensor of the file's trunk is used and every variable of the network's trunk is
+    filled, with the right shape. Named exceptions: the file's ``params/classifier/...`` is left
+    out, and the three-plane first kernel becomes what ``input_channel`` says.
+
+    Args:
+      variables: of ``models.build(trunk, ...)``: collections ``params`` and perhaps
+        ``batch_stats``, each with ``trunk`` at its top.
+      path: a file of converted weights, or a folder with ``<trunk>.safetensors`` in it.
+      trunk: one of ``models.TRUNKS``.
+      input_channel: ``sum`` (equal to feeding three equal planes), ``mean``, or ``replicate``
+        (feeds three equal planes: build the network with ``planes=planes(input_channel)``).
+
+    Raises:
+      UserError: the file is missing, unsound, or another architecture's; or its tensors don't fit
+        (all of them listed).
+    """
+    architecture = choose("config.model.trunk", trunk, TRUNKS)
+    adapt = choose("config.init.input_channel", input_channel, INPUT_CHANNEL)
+    converted = load(Path(path) / f"{trunk}.safetensors" if Path(path).is_dir() else path)
+    if converted.metadata["architecture"] != trunk:
+        raise UserError(
+            f"{converted.path} holds {converted.metadata['architecture']}, but config.model.trunk "
+            f"is {trunk}: choose the file or the trunk to match"
+        )
+    source = {k: v for k, v in converted.tensors.items() if not k.startswith(CLASSIFIER)}
+    first_kernel = f"params/trunk/{architecture.first_kernel}"
+    if first_kernel in source and source[first_kernel].ndim == 4:
+        source[first_kernel] = adapt(source[first_kernel])
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    targets = {key: value for key, value in flat.items() if key.split("/")[1] == "trunk"}
+    problems = mismatches({k: v.shape for k, v in source.items()}, targets)
+    if problems:
+        raise UserError(f"{converted.path} doesn't fit {trunk}: {'; '.join(problems)}")
+    # The memory map is read-only and the file may be replaced later: copy.
+    loaded = {key: jnp.array(source[key], value.dtype) for key, value in targets.items()}
+    return traverse_util.unflatten_dict({**flat, **loaded}, sep="/")
+
+
+def mismatches(
+    shapes: Mapping[str, tuple[int, ...]], targets: Mapping[str, jnp.ndarray], limit: int = 12
+) -> list[str]:
+    """Lists what keeps ``shapes`` from filling ``targets`` one to one, up to ``limit`` entries."""
+    problems = [f"missing {key}" for key in targets if key not in shapes]
+    problems += [f"unexpected {key}" for key in shapes if key not in targets]
+    problems += [
+        f"{key} is {list(shapes[key])}, expected {list(target.shape)}"
+        for key, target in targets.items()
+        if key in shapes and tuple(shapes[key]) != tuple(target.shape)
+    ]
+    left_out = len(problems) - limit
+    return problems[:limit] + ([f"and {left_out} more"] if left_out > 0 else [])
+
+
+def _how_to_make(path: Path, trunk: str) -> str:
+    folder = f"{path.parent}/" if str(path.parent) != "." else "."
+    return (
+        f"no converted weights at {path}; make them with "
+        f"`python -m convert {trunk} --out {folder}`, or set config.init.weights=random"
+    )

@@ -1,0 +1,173 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ascjax import models
+from ascjax.errors import UserError
+
+# torchvision's own counts (each Weights entry's meta["num_params"]), 1000 classes.
+NUM_PARAMS = {
+    "alexnet": 61_100_840,
+    "vgg11": 132_863_336,
+    "vgg11_bn": 132_868_840,
+    "vgg13": 133_047_848,
+    "vgg13_bn": 133_053_736,
+    "vgg16": 138_357_544,
+    "vgg16_bn": 138_365_992,
+    "vgg19": 143_667_240,
+    "vgg19_bn": 143_678_248,
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+}
+# One channel in, so 2/3 of the first kernel fewer than torchvision's trunk.
+TRUNK_SHAPES = {
+    "alexnet": (3, 1, 256),
+    "vgg16": (4, 2, 512),
+    "vgg19_bn": (4, 2, 512),
+    "resnet18": (4, 3, 512),
+    "resnet50": (4, 3, 2048),
+    "vgg_tiny": (4, 2, 128),
+}
+
+
+def variables_of(model, shape):
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros(shape), False))
+
+
+def init(model, x):
+    return jax.jit(lambda x: model.init(jax.random.key(0), x, False))(x)
+
+
+def train_logits(model, variables, x):
+    apply = jax.jit(lambda v, x: model.apply(v, x, True, mutable=["batch_stats"]))
+    return apply(variables, x)
+
+
+def size(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def test_every_trunk_is_counted():
+    assert set(models.TRUNKS) == {*NUM_PARAMS, "vgg_tiny"}
+
+
+@pytest.mark.parametrize("name", NUM_PARAMS)
+def test_full_network_has_torchvisions_parameter_count(name):
+    variables = variables_of(models.build_full(name), (1, 224, 224, 3))
+    assert size(variables["params"]) == NUM_PARAMS[name]
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("name", TRUNK_SHAPES)
+def test_trunk_on_a_fragment_of_the_paper(name):
+    model = models.build(name, "gap", 10)
+    shape = (2, 128, 71, 1)
+    _, captured = jax.eval_shape(
+        lambda variables, x: model.apply(variables, x, False, capture_intermediates=True),
+        variables_of(model, shape),
+        jnp.zeros(shape),
+    )
+    features = captured["intermediates"]["trunk"]["__call__"][0]
+    assert features.shape == (2, *TRUNK_SHAPES[name])
+
+
+@pytest.mark.parametrize("name", models.TRUNKS)
+def test_min_input_is_the_smallest(name):
+    mel, frame = models.min_input(name)
+    architecture = models.TRUNKS[name]
+
+    def feature_map(mel, frame):
+        x = jnp.zeros((1, mel, frame, 1))
+        trunk = models.network.Trunk(architecture)
+        return jax.eval_shape(lambda: trunk.init_with_output(jax.random.key(0), x, False))[0].shape
+
+    assert min(feature_map(mel, frame)) == 1
+    if mel > 1:
+        assert min(feature_map(mel - 1, frame)) == 0
+        with pytest.raises(UserError, match=f"{name} needs at least {mel} mel bands"):
+            models.check_input(name, mel, frame - 1)
+
+
+def test_too_few_frames_for_alexnet_is_said_by_the_network():
+    with pytest.raises(UserError, match="at least 63 mel bands × 63 frames, got 128 × 35"):
+        variables_of(models.build("alexnet", "gap", 10), (1, 128, 35, 1))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"trunk": "vgg61"}, "did you mean"),
+        ({"head": "gab"}, "config.model.head: expected one of gap, mlp"),
+        ({"compute_dtype": "float16"}, "config.model.compute_dtype"),
+        ({"freeze": "6"}, "up to 5 .stage1, stage2, stage3, stage4, stage5., got '6'"),
+        ({"freeze": -1}, "config.init.freeze"),
+        ({"freeze": "head"}, "config.init.freeze"),
+    ],
+)
+def test_unknown_choices_are_named(kwargs, message):
+    with pytest.raises(UserError, match=message):
+        models.build(**{"trunk": "vgg16", "head": "gap", "num_scenes": 10, **kwargs})
+
+
+def test_build_full_knows_only_torchvisions():
+    with pytest.raises(UserError, match="got 'vgg_tiny'"):
+        models.build_full("vgg_tiny")
+
+
+def test_replicate_repeats_the_single_plane():
+    model = models.build("vgg_tiny", "gap", 3, planes=3)
+    x = jax.random.normal(jax.random.key(1), (2, 32, 40, 1))
+    variables = init(model, x)
+    assert variables["params"]["trunk"]["stage1"]["conv1"]["kernel"].shape == (3, 3, 3, 16)
+    apply = jax.jit(lambda x: model.apply(variables, x, False))
+    np.testing.assert_array_equal(apply(x), apply(jnp.concatenate([x, x, x], -1)))
+
+
+def test_bfloat16_keeps_parameters_and_logits_in_float32():
+    model = models.build("vgg_tiny", "mlp", 3, compute_dtype="bfloat16")
+    x = jax.random.normal(jax.random.key(1), (4, 40, 40, 1))
+    variables = init(model, x)
+    logits, updates = train_logits(model, variables, x)
+    assert logits.dtype == jnp.float32
+    for leaf in jax.tree.leaves((variables, updates)):
+        assert leaf.dtype == jnp.float32
+    exact, _ = train_logits(models.build("vgg_tiny", "mlp", 3), variables, x)
+    assert 0 < np.abs(logits - exact).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("trunk", "freeze"),
+    [("vgg_tiny", "none"), ("vgg_tiny", 3), ("vgg_tiny", "trunk"), ("resnet18", "2")],
+)
+def test_frozen_blocks_neither_learn_nor_update_statistics(trunk, freeze):
+    model = models.build(trunk, "gap", 3, freeze=freeze)
+    x = jax.random.normal(jax.random.key(1), (2, 32, 32, 1))
+    variables = init(model, x)
+
+    @jax.jit
+    def gradients(params):
+        def loss(params):
+            logits, updates = model.apply(
+                {**variables, "params": params}, x, True, mutable=["batch_stats"]
+            )
+            return jnp.square(logits).sum(), updates
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    grads, updates = gradients(variables["params"])
+    num_frozen = {"none": 0, "trunk": 5}.get(freeze, freeze)
+    blocks = list(models.TRUNKS[trunk].blocks)
+    mask = models.frozen_mask(variables["params"], trunk, freeze)
+    assert not any(jax.tree.leaves(mask["head"]))
+    for index, block in enumerate(blocks):
+        frozen = index < int(num_frozen)
+        assert set(jax.tree.leaves(mask["trunk"][block])) == {frozen}
+        before, after = (v["batch_stats"]["trunk"][block] for v in (variables, updates))
+        for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+            assert np.array_equal(old, new) == frozen
+        moved = [np.any(leaf != 0) for leaf in jax.tree.leaves(grads["trunk"][block])]
+        assert any(moved) != frozen
