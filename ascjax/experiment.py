@@ -27,7 +27,6 @@ from ascjax.signals import StopRequest
 _LAYOUTS = {name: name for name in ("auto", "tut", "folders", "csv", "synthetic")}
 _PROTOCOLS = {"paper": "paper", "validated": "validated"}
 _ON_BAD_FILE = {"stop": "stop", "skip": "skip"}
-_ON_SHORT = {"stop": "stop", "repeat": "repeat"}
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,17 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     settings = config.data
     protocol = choose("config.protocol", config.protocol, _PROTOCOLS)
     on_bad_file = choose("config.data.on_bad_file", settings.on_bad_file, _ON_BAD_FILE)
-    on_short = choose("config.data.on_short_recording", settings.on_short_recording, _ON_SHORT)
     dataset = _load_dataset(config)
     for note in dataset.notes:
         tqdm.write(note)
     infos, bad = store.scan(dataset.recordings, on_bad_file=on_bad_file)
     rate, duration_s = store.common_rate_and_duration(infos)
     duration_s = settings.duration_s or duration_s
+    short = sum(
+        info.num_samples / info.sample_rate_hz < 0.98 * duration_s for info in infos.values()
+    )
+    if short:
+        tqdm.write(f"{short} recordings shorter than {duration_s:g} s are repeated to fill them")
     front_end = FrontEnd(
         sample_rate_hz=settings.sample_rate_hz or rate, **config.features.to_dict()
     )
@@ -69,7 +72,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
         store_dir=Path(settings.store_dir),
         num_workers=settings.num_workers,
         on_bad_file=on_bad_file,
-        on_short_recording=on_short,
+        min_duration_share=settings.min_duration_share,
         stop=stop,
         known_bad=bad,
     )
@@ -116,7 +119,7 @@ def _channels(config: ConfigDict) -> tuple[str, ...]:
             f"{channels}"
         )
     for channel in channels:
-        choose("config.channels", channel, {name: name for name in wave.CHANNELS})
+        choose("config.channels", str(channel), {name: name for name in wave.CHANNELS})
     return channels
 
 
@@ -158,13 +161,20 @@ def build_networks(
     """
     settings, init = config.model, config.init
     models.check_input(settings.trunk, *input_shape)
-    options = {**settings.to_dict(), "num_scenes": num_scenes, "freeze": init.freeze}
+    pretrained = init.weights != "random"
+    planes = weights.planes(init.input_channel)
+    options = {
+        **settings.to_dict(),
+        "num_scenes": num_scenes,
+        "freeze": init.freeze,
+        "planes": planes if pretrained else 1,
+    }
     evaluation = models.build(**options)
     key = jax.random.key(config.seed)
     variables = jax.jit(evaluation.init, static_argnames="train")(
         key, jnp.zeros((1, *input_shape, 1)), train=False
     )
-    if init.weights != "random":
+    if pretrained:
         path = weights.resolve(init.weights, settings.trunk, Path(init.weights_dir))
         variables = weights.init_from(
             variables, path, trunk=settings.trunk, input_channel=init.input_channel

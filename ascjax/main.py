@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from ascjax import run
@@ -98,6 +98,7 @@ def main(argv: Sequence[str]) -> None:
 
 def run_command(main: Callable[[Sequence[str]], None]) -> None:
     """Runs a command line: exit code 2 and one or two lines for a user's mistake, no traceback."""
+    logging.set_verbosity(logging.WARNING)
     try:
         app.run(main, flags_parser=parse)
     except UserError as error:

@@ -46,7 +46,8 @@ def spread(step: Callable, over: list[jax.Device], *, donate: bool = False) -> C
 
 def replicate(tree: Any, over: list[jax.Device]) -> Any:
     """Returns ``tree`` with a leading device axis, one equal copy on each device."""
-    copy = jax.pmap(lambda _, x: x, in_axes=(0, None), devices=over)
+    # The same axis name as in ``spread``, or the first two steps would be compiled apart.
+    copy = jax.pmap(lambda _, x: x, axis_name=AXIS, in_axes=(0, None), devices=over)
     return copy(np.arange(len(over)), tree)
 
 

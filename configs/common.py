@@ -31,8 +31,8 @@ def get_config() -> ConfigDict:
     # 0: the rate, and the duration, that most recordings of the set have.
     config.data.sample_rate_hz = 0
     config.data.duration_s = 0.0
-    # What to do with a recording shorter than that: "stop", or "repeat" it until it is long enough.
-    config.data.on_short_recording = "stop"
+    # Share of that duration which a recording must have; a shorter one is repeated to fill it.
+    config.data.min_duration_share = 0.5
     # A file that cannot be read: "stop", or "skip" it and list it at the end.
     config.data.on_bad_file = "stop"
     # Share of the training part held out under the protocol "validated".

@@ -26,7 +26,7 @@ class Job:
     front_end: FrontEnd
     channels: tuple[str, ...]
     num_samples: int
-    on_short_recording: str
+    min_duration_share: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def log_mels(path: Path, job: Job) -> np.ndarray:
     """Returns float32 [channel, mel, frame] of one recording.
 
     Raises:
-      BadRecording: it cannot be read, or is too short and ``job.on_short_recording`` is "stop".
+      BadRecording: it cannot be read, or has less than ``job.min_duration_share`` of the length.
     """
     samples, rate = wave.read(path, job.front_end.sample_rate_hz)
     samples = _fit(samples, rate, path, job)
@@ -84,15 +84,14 @@ def log_mels(path: Path, job: Job) -> np.ndarray:
 
 def _fit(samples: np.ndarray, rate: int, path: Path, job: Job) -> np.ndarray:
     """Cuts or repeats [column, sample] to the job's number of samples."""
-    missing = job.num_samples - samples.shape[1]
-    # Encoders and resampling round durations; a hundredth of a second is forgiven.
-    if missing > 0.01 * rate and job.on_short_recording != "repeat":
+    missing = max(job.num_samples - samples.shape[1], 0)
+    if missing > (1 - job.min_duration_share) * job.num_samples:
         raise wave.BadRecording(
-            f"{path}: {samples.shape[1] / rate:.2f} s long, expected {job.num_samples / rate:.2f} "
-            "s as most of the set; pass --config.data.on_short_recording=repeat, or "
-            "--config.data.duration_s=SECONDS"
+            f"{path}: {samples.shape[1] / rate:.2f} s long, too short: expected at least "
+            f"{job.min_duration_share:g} of the set's {job.num_samples / rate:.2f} s; leave it out "
+            "or see --config.data.min_duration_share and --config.data.duration_s"
         )
-    return np.pad(samples, ((0, 0), (0, max(missing, 0))), mode="wrap")[:, : job.num_samples]
+    return np.pad(samples, ((0, 0), (0, missing)), mode="wrap")[:, : job.num_samples]
 
 
 def _layout(path: Path) -> tuple[int, int]:

@@ -108,7 +108,7 @@ def prepare(
     store_dir: Path,
     num_workers: int = 0,
     on_bad_file: str = "stop",
-    on_short_recording: str = "stop",
+    min_duration_share: float = 0.5,
     stop: StopRequest | None = None,
     known_bad: dict[str, str] | None = None,
 ) -> FeatureStore:
@@ -122,7 +122,8 @@ def prepare(
       store_dir: the folder that holds stores.
       num_workers: processes that read and extract; 0 for one a core.
       on_bad_file: ``"stop"`` at a file that cannot be read, or ``"skip"`` it.
-      on_short_recording: ``"stop"``, or ``"repeat"`` the recording until it is long enough.
+      min_duration_share: share of ``duration_s`` that a recording must have, 0..1; one that is
+        shorter than ``duration_s`` is repeated to fill it.
       stop: asked between recordings.
       known_bad: reasons by name of recordings already found unreadable.
 
@@ -136,7 +137,7 @@ def prepare(
         "front_end": asdict(front_end),
         "channels": list(channels),
         "duration_s": duration_s,
-        "on_short_recording": on_short_recording,
+        "min_duration_share": min_duration_share,
     }
     num_samples = round(duration_s * front_end.sample_rate_hz)
     shape = (
@@ -151,7 +152,7 @@ def prepare(
         front_end=front_end,
         channels=tuple(channels),
         num_samples=num_samples,
-        on_short_recording=on_short_recording,
+        min_duration_share=min_duration_share,
     )
     try:
         with _locked(path):
