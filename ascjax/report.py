@@ -1,0 +1,235 @@
+"""A run folder → a self-contained report.html.
+
+Everything comes from files in the run folder: no data set, no model, no network. The numbers are
+those of results.json; only the scores of the recordings shown as examples are fused anew.
+"""
+
+import base64
+import io
+import os
+import shlex
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from ascjax import metrics, plots
+from ascjax.errors import UserError
+from ascjax.fusion import METHODS, fuse
+from ascjax.run_folder import RUN_AGAIN, need, read_arrays, read_history, read_json
+from ascjax.table import (
+    SYNTHETIC_NOTE,
+    commonest_share,
+    counted,
+    interval,
+    label,
+    percent,
+    table,
+    worst_confusions,
+)
+
+__all__ = ["table", "write"]
+
+RESULT_KEYS = (
+    "format", "recordings", "fragments", "scenes", "channels", "fusion", "chance", "accuracy",
+    "macro_accuracy", "log_loss", "log_loss_floor", "confusion", "by_scene", "by_channel",
+    "single_fragment", "fragments_fused",
+)  # fmt: skip
+
+
+def write(run_dir: str | os.PathLike[str]) -> Path:
+    """Writes ``report.html`` into a run folder.
+
+    Args:
+      run_dir: a folder with config.json, run.json and results.json; metrics.jsonl, and
+        posteriors.npz with examples.npz, are shown if they are there.
+
+    Returns:
+      The path of the page, which needs no other file.
+
+    Raises:
+      UserError: a file is missing or damaged; the message names it.
+    """
+    folder = Path(run_dir)
+    config = read_json(folder / "config.json")
+    run = read_json(folder / "run.json")
+    results = read_json(folder / "results.json", required=RESULT_KEYS)
+    if results["format"] != metrics.FORMAT:
+        raise UserError(
+            f"{folder / 'results.json'}: expected format {metrics.FORMAT}, got "
+            f"{results['format']!r}; evaluate the run anew with this version of ascjax"
+        )
+    history = read_history(folder / "metrics.jsonl")
+    page = _template().render(
+        name=folder.resolve().name,
+        run=run,
+        results=results,
+        synthetic_note=SYNTHETIC_NOTE if run.get("synthetic") else None,
+        fused_by={axis: _in_words(method) for axis, method in results["fusion"].items()},
+        commonest=commonest_share(results),
+        worst=worst_confusions(results),
+        history=history,
+        training_time=_duration(sum((entry.get("seconds", 0) for entry in history), start=0.0)),
+        curves=_curves(history, results) if history else None,
+        confusion=_confusion(results),
+        examples=_examples(folder, run, results),
+        settings=_flatten(config),
+        command=_command(config),
+    )
+    path = folder / "report.html"
+    _replace(path, page)
+    return path
+
+
+def _curves(history: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> dict[str, Any]:
+    figure = plots.learning_curves(
+        history, chance=results["chance"], chosen_step=results.get("step")
+    )
+    return _image(figure, "Loss and accuracy by epoch")
+
+
+def _confusion(results: Mapping[str, Any]) -> dict[str, Any]:
+    figure = plots.confusion(np.array(results["confusion"]), scenes=results["scenes"])
+    return _image(figure, "Percentage of each true scene's recordings by predicted scene")
+
+
+def _examples(
+    folder: Path, run: Mapping[str, Any], results: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The recordings of examples.npz with their figures; none if a file for them is missing."""
+    path = folder / "examples.npz"
+    if not path.exists() or not (folder / "posteriors.npz").exists():
+        return []
+    shown = read_arrays(path, "recording", "log_mel")
+    whole = read_arrays(folder / "posteriors.npz", "posteriors", "label", "recording")
+    need(run.get("front_end", {}), "hop_size_s", path=folder / "run.json")
+    expected = (results["recordings"], len(results["channels"]), results["fragments"])
+    if whole["posteriors"].shape != (*expected, len(results["scenes"])):
+        raise UserError(
+            f"{folder / 'posteriors.npz'}: expected posteriors as in results.json, {expected} × "
+            f"{len(results['scenes'])} scenes, got {whole['posteriors'].shape}; {RUN_AGAIN}"
+        )
+    if np.any(shown["recording"] >= results["recordings"]):
+        raise UserError(f"{path}: expected recordings of posteriors.npz, got others; {RUN_AGAIN}")
+    return [
+        _example(
+            log_mel,
+            whole["posteriors"][index],
+            name=str(whole["recording"][index]),
+            true_scene=int(whole["label"][index]),
+            hop_size_s=float(run["front_end"]["hop_size_s"]),
+            results=results,
+        )
+        for index, log_mel in zip(shown["recording"], shown["log_mel"], strict=True)
+    ]
+
+
+def _example(
+    log_mel: np.ndarray,
+    posteriors: np.ndarray,
+    *,
+    name: str,
+    true_scene: int,
+    hop_size_s: float,
+    results: Mapping[str, Any],
+) -> dict[str, Any]:
+    channels, scenes, by = results["channels"], results["scenes"], results["fusion"]
+    channel = "average" if "average" in channels else channels[0]
+    scores = fuse(posteriors[None], fragments=by["fragments"], channels=by["channels"])[0]
+    figure = plots.fragments(
+        log_mel,
+        posteriors[channels.index(channel)],
+        scores,
+        scenes=scenes,
+        true_scene=true_scene,
+        hop_size_s=hop_size_s,
+    )
+    return {
+        "name": name,
+        "channel": channel,
+        "true": scenes[true_scene],
+        "predicted": scenes[scores.argmax()],
+        "true_score": float(scores[true_scene]),
+        "predicted_score": float(scores.max()),
+        "image": _image(figure, f"Log-mel of {name} and the posteriors of its fragments"),
+    }
+
+
+def _image(figure: Figure, description: str) -> dict[str, Any]:
+    """A figure as an image that lives in the page: ``src``, ``alt``, ``width`` in CSS pixels."""
+    file = io.BytesIO()
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        # Text stays text: small files, and the reader's fonts supply what matplotlib's lacks. The
+        # salt makes the same figure the same bytes.
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "ascjax"})
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    return {
+        "src": f"data:image/svg+xml;base64,{data}",
+        "alt": description,
+        "width": round(96 * figure.get_figwidth()),
+    }
+
+
+def _duration(seconds: float) -> str:
+    """Returns ``50 s``, ``5 min 3 s`` or ``2 h 5 min``; nothing for 0."""
+    minutes, hours = divmod(round(seconds), 60), divmod(round(seconds / 60), 60)
+    if hours[0]:
+        return f"{hours[0]} h {hours[1]} min"
+    if minutes[0]:
+        return f"{minutes[0]} min {minutes[1]} s"
+    return f"{seconds:.0f} s" if seconds else ""
+
+
+def _in_words(method: str) -> str:
+    """The first line of a fusion method's docstring, to stand within a sentence."""
+    words = (METHODS[method].__doc__ or method).strip().rstrip(".")
+    return words[0].lower() + words[1:]
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Leaves in order as (dotted key, value); lists become tuples, as flags write them."""
+    leaves: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            leaves += _flatten(value, f"{prefix}{key}.")
+        else:
+            leaves.append((prefix + key, tuple(value) if isinstance(value, list) else value))
+    return leaves
+
+
+def _command(config: Mapping[str, Any]) -> str:
+    """The command that trains with exactly these settings, every one of them spelt out."""
+    flags = [shlex.quote(f"--config.{key}={value}") for key, value in _flatten(config)]
+    return " \\\n  ".join(["python -m ascjax.main --config=configs/common.py", *flags])
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    # No-break spaces: a line never ends between a number and its unit.
+    environment.filters["percent"] = lambda rate: percent(rate).replace(" ", "\u00a0")
+    environment.filters["interval"] = lambda bounds: interval(bounds).replace(" ", "\u00a0")
+    environment.filters["count"] = "{:,}".format
+    environment.filters["label"] = label
+    environment.globals["counted"] = counted
+    source = resources.files("ascjax").joinpath("report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

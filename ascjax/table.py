@@ -1,0 +1,96 @@
+"""Results → the table that is printed in a terminal, and the words in which numbers are given."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+SYNTHETIC_NOTE = (
+    "Synthetic recordings: these numbers prove that the machinery works.\n"
+    "They are not results about real scenes."
+)
+
+
+def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
+    """The result table as aligned plain text.
+
+    Args:
+      results: what `metrics.summarise` returned.
+      synthetic: whether the recordings are synthesised; the table then says what that means.
+    """
+    by = results["fusion"]
+    head = (
+        f"{counted(results['recordings'], 'recording')} of "
+        f"{counted(len(results['scenes']), 'scene')}, "
+        f"{counted(len(results['channels']), 'channel')} × "
+        f"{counted(results['fragments'], 'fragment')}; "
+        f"fused by {by['fragments']} over fragments, {by['channels']} over channels"
+    )
+    whole: list[tuple[str, ...]] = [("", "accuracy", "95 % interval", "correct", "of")]
+    whole.append(("all fused", *_cells(results["accuracy"])))
+    for channel, part in results["by_channel"].items():
+        whole.append((f"  {label(channel)} alone", *_cells(part)))
+    whole.append(("one fragment alone", *_cells(results["single_fragment"])))
+    whole.append(("mean over scenes", percent(results["macro_accuracy"]), "", "", ""))
+    whole.append(("always the commonest scene", percent(commonest_share(results)), "", "", ""))
+    whole.append(("guessing", percent(results["chance"]), "", "", ""))
+    whole.append(("log loss / nats", f"{results['log_loss']:.3f}", "", "", ""))
+    scenes = [("scene", "accuracy", "95 % interval", "correct", "of", "most often taken for")]
+    for scene, taken_for in worst_confusions(results).items():
+        worst = f"{label(taken_for[0])} ({taken_for[1]:,})" if taken_for else ""
+        scenes.append((label(scene), *_cells(results["by_scene"][scene]), worst))
+    note = [SYNTHETIC_NOTE] if synthetic else []
+    return "\n\n".join([*note, head, _aligned(whole), _aligned(scenes)])
+
+
+def label(name: str) -> str:
+    """Returns a scene's name as readers write it: ``metro_station`` → metro station."""
+    return name.replace("_", " ")
+
+
+def percent(rate: float | None) -> str:
+    """Returns a rate in 0..1 as ``79.2 %``, and ``–`` for None."""
+    return "–" if rate is None else f"{100 * rate:.1f} %"
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    """Returns bounds in 0..1 as ``77.6–80.8 %``, and ``–`` for None."""
+    return "–" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns ``1 scene`` or ``2,518 scenes``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def worst_confusions(results: Mapping[str, Any]) -> dict[str, tuple[str, int] | None]:
+    """Each scene's most frequent wrong prediction and its count; None where none was wrong."""
+    wrong = np.array(results["confusion"])
+    np.fill_diagonal(wrong, 0)
+    return {
+        scene: (results["scenes"][row.argmax()], int(row.max())) if row.any() else None
+        for scene, row in zip(results["scenes"], wrong, strict=True)
+    }
+
+
+def commonest_share(results: Mapping[str, Any]) -> float:
+    """The accuracy in 0..1 of always answering with the scene that has most recordings."""
+    return max(map(sum, results["confusion"])) / results["recordings"]
+
+
+def _cells(part: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    bounds = interval(part["interval_95"]) if "interval_95" in part else ""
+    return percent(part["accuracy"]), bounds, f"{part['correct']:,}", f"{part['total']:,}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Names to the left, the four columns of numbers to the right, words after them to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 1 <= index <= 4 else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pytest
+
+from ascjax.errors import UserError
+from ascjax.run_folder import read_arrays, read_history, read_json
+
+
+def test_json_is_read(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text('{"format": 1, "scenes": ["küche"]}', encoding="utf-8")
+    assert read_json(path, required=("format",)) == {"format": 1, "scenes": ["küche"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "expected this file of a finished run"),
+        (b'{"format": ', "expected JSON"),
+        (b"\xff\xfe", "expected JSON"),
+        (b"[1, 2]", "expected a JSON object"),
+        (b'{"other": 1}', "expected the keys format in it"),
+    ],
+)
+def test_damaged_json_is_named(tmp_path, content, message):
+    path = tmp_path / "run.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        read_json(path, required=("format",))
+    assert str(error.value).startswith(str(path))
+
+
+def test_history_is_in_order_and_a_repeated_epoch_counts_once(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    entries = [
+        {"epoch": 1, "x": 1},
+        {"epoch": 2, "x": 2},
+        {"epoch": 2, "x": 3},
+        {"epoch": 3, "x": 4},
+    ]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    assert [entry["x"] for entry in read_history(path)] == [1, 3, 4]
+    assert read_history(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize("line", ['{"epoch": 2, "tra', '{"step": 3}', "[1]", ""])
+def test_damaged_line_is_numbered(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"epoch": 1}\n' + line + "\n")
+    with pytest.raises(
+        UserError, match=r"metrics\.jsonl, line 2: expected JSON with the key epoch"
+    ):
+        read_history(path)
+
+
+def test_arrays_are_read(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(3), names=np.array(["a", "b"]))
+    arrays = read_arrays(tmp_path / "a.npz", "x", "names")
+    assert arrays["x"].tolist() == [0, 1, 2]
+    assert arrays["names"].tolist() == ["a", "b"]
+
+
+def test_damaged_arrays_are_named(tmp_path):
+    whole = tmp_path / "whole.npz"
+    np.savez(whole, x=np.random.default_rng(0).normal(size=1000))
+    np.savez(tmp_path / "objects.npz", x=np.array([{}], dtype=object))
+    (tmp_path / "half.npz").write_bytes(whole.read_bytes()[:4000])
+    (tmp_path / "text.npz").write_text("no arrays here")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    flipped = bytearray(whole.read_bytes())
+    flipped[3000] ^= 255
+    (tmp_path / "flipped.npz").write_bytes(flipped)
+    for name in ("half", "text", "empty", "flipped", "objects", "missing"):
+        with pytest.raises(UserError, match=rf"{name}\.npz: expected the arrays x, got "):
+            read_arrays(tmp_path / f"{name}.npz", "x")
+    with pytest.raises(UserError, match="expected the arrays x, y, got"):
+        read_arrays(whole, "x", "y")
