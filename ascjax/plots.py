@@ -109,9 +109,8 @@ def confusion(counts: Int[np.ndarray, "scene scene"], *, scenes: Collection[str]
     name_size = float(np.clip(24 * cell_in, 8, 12))
     names_in = 0.6 * name_size / 72 * max(map(len, rows))
     side_in = cell_in * count
-    figure = Figure(
-        figsize=(side_in + names_in + 0.8, side_in + names_in + 1), layout="constrained"
-    )
+    width_in, height_in = max(side_in + names_in + 0.8, 4.5), side_in + 0.8 * names_in + 1
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
     ax = figure.subplots()
     ax.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     cell_size = float(np.clip(22 * cell_in, 7, 12))
