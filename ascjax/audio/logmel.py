@@ -6,6 +6,7 @@ mel bank and take the natural logarithm over a floor (the paper's section 4.1).
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -166,10 +167,16 @@ def _check(front_end: FrontEnd) -> None:
     """Raises on the first value that makes no log-mel."""
     for key in ("sample_rate_hz", "num_mels", "window_size_s", "hop_size_s", "log_floor"):
         value = getattr(front_end, key)
-        if not value > 0 or value == float("inf"):
+        if not 0 < value < math.inf:
+            group = "data" if key == "sample_rate_hz" else "features"
             raise UserError(
-                f"config.features.{key}: expected a finite number above 0, got {value!r}"
+                f"config.{group}.{key}: expected a finite number above 0, got {value!r}"
             )
+    if front_end.min_fft_length < 0:
+        raise UserError(
+            "config.features.min_fft_length: expected at least 0 (the window's own), got "
+            f"{front_end.min_fft_length}"
+        )
     choose("config.features.window", front_end.window, _WINDOWS)
     choose("config.features.mel_norm", front_end.mel_norm, _MEL_NORMS)
     if front_end.window_length < 2:
