@@ -1,6 +1,8 @@
 """Evaluation: the posteriors of every fragment of every channel of a part, in one array."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -14,47 +16,53 @@ from ascjax.data import batches
 from ascjax.train import normalise
 
 
-def make_eval_step(
-    model: nn.Module, mean: np.ndarray, deviation: np.ndarray, *, over: list[jax.Device]
-) -> Callable:
-    """Returns ``step(variables, log_mel)``, both with a device axis, giving posteriors."""
+@dataclass(frozen=True)
+class Evaluator:
+    """Gives the posteriors of parts; compiled once, as every batch has the same shape.
 
-    def step(
-        variables: Any, log_mel: Float[Array, "batch mel frame 1"]
-    ) -> Float[Array, "batch scene"]:
-        logits = model.apply(variables, normalise(log_mel, mean, deviation), train=False)
-        return jax.nn.softmax(logits)
-
-    return parallel.spread(step, over)
-
-
-def posteriors(
-    eval_step: Callable,
-    variables: Any,
-    fragments: batches.Fragments,
-    *,
-    batch_size: int,
-    num_devices: int,
-    describe: str | None = None,
-) -> Float32[np.ndarray, "recording channel fragment scene"]:
-    """Runs the model over every fragment of a part, each exactly once.
-
-    Args:
-      eval_step: from ``make_eval_step``.
-      variables: replicated over the devices of ``eval_step``.
-      fragments: the part.
-      batch_size: examples a step over all devices; any size, the last batch is padded.
-      num_devices: of ``eval_step``.
-      describe: label of a progress bar, or None for no bar.
+    Attributes:
+      model: returns logits [batch, scene] for log-mels [batch, mel, frame, 1].
+      mean: float32 [mel], with ``deviation`` the normalisation of training.
+      deviation: float32 [mel].
+      over: devices to spread each batch over.
+      batch_size: examples a step over all devices; any multiple of their number.
     """
-    results = []
-    steps = -(-len(fragments) // batch_size)
-    stream = batches.evaluation(fragments, batch_size=batch_size)
-    for batch in tqdm(stream, total=steps, desc=describe, unit="step", disable=describe is None):
-        values = eval_step(variables, parallel.shard(batch["log_mel"], num_devices))
-        results.append((batch["example"], values))
-    fetched = [(e, np.asarray(v).reshape(len(e), -1)) for e, v in results]
-    return batches.gather(fetched, fragments.shape)
+
+    model: nn.Module
+    mean: np.ndarray
+    deviation: np.ndarray
+    over: list[jax.Device]
+    batch_size: int
+
+    @cached_property
+    def _step(self) -> Callable:
+        return parallel.spread(self._posteriors_of, self.over)
+
+    def _posteriors_of(
+        self, variables: Any, log_mel: Float[Array, "batch mel frame 1"]
+    ) -> Float[Array, "batch scene"]:
+        normal = normalise(log_mel, self.mean, self.deviation)
+        return jax.nn.softmax(self.model.apply(variables, normal, train=False))
+
+    def __call__(
+        self, variables: Any, fragments: batches.Fragments, *, describe: str | None = None
+    ) -> Float32[np.ndarray, "recording channel fragment scene"]:
+        """Runs the model over every fragment of a part, each exactly once.
+
+        Args:
+          variables: the model's, replicated over the devices.
+          fragments: the part.
+          describe: label of a progress bar, or None for no bar.
+        """
+        steps = -(-len(fragments) // self.batch_size)
+        stream = batches.evaluation(fragments, batch_size=self.batch_size)
+        bar = tqdm(stream, total=steps, desc=describe, unit="step", disable=describe is None)
+        results = []
+        for batch in bar:
+            values = self._step(variables, parallel.shard(batch["log_mel"], len(self.over)))
+            results.append((batch["example"], values))
+        fetched = [(e, np.asarray(v).reshape(len(e), -1)) for e, v in results]
+        return batches.gather(fetched, fragments.shape)
 
 
 def score(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import flax.struct
@@ -47,6 +48,7 @@ class Recipe:
     Attributes:
       model: returns logits [batch, scene] for log-mels [batch, mel, frame, 1] and ``train``.
       optimizer: of its parameters.
+      learning_rate: of its head by step, as in the optimizer, to be written down.
       mean: float32 [mel]; with ``deviation``, normalises the log-mel of each band.
       deviation: float32 [mel].
       key: of dropout and augmentation.
@@ -58,6 +60,7 @@ class Recipe:
 
     model: nn.Module
     optimizer: optax.GradientTransformation
+    learning_rate: optax.Schedule
     mean: np.ndarray
     deviation: np.ndarray
     key: Key[Array, ""]
@@ -161,125 +164,101 @@ class Plan:
         return self.num_epochs * self.steps_per_epoch
 
 
-def fit(
-    state: TrainState,
-    recipe: Recipe,
-    plan: Plan,
-    *,
-    over: list[jax.Device],
-    learning_rate: optax.Schedule,
-    validate: Callable[[Any], dict[str, float]] | None,
-    checkpoints: Checkpoints,
-    journal: Journal,
-    stop: StopRequest,
-) -> TrainState:
-    """Trains from ``state`` to the end of ``plan``, saving and writing down on the way.
+@dataclass
+class Trainer:
+    """The loop: steps, and what is written down and saved between them.
 
-    Args:
-      state: at any step, as restored.
-      recipe: what the step computes.
+    Attributes:
+      recipe: what a step computes.
       plan: on what, and how long.
       over: devices to spread each batch over.
-      learning_rate: as in the optimiser, to write it down.
-      validate: numbers by name for the variables at the end of an epoch, or None.
+      validate: numbers by name for replicated variables at the end of an epoch, or None.
       checkpoints: where states are saved.
       journal: where numbers are written.
       stop: asked after each step.
-
-    Returns:
-      The last state, on the host.
-
-    Raises:
-      Stopped: a stop was requested; the state has been saved.
-      UserError: the loss is no longer a number.
     """
-    step = int(state.step)
-    replicated = parallel.replicate(state, over)
 
-    def one(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, jax.Array]:
-        return train_step(state, batch, recipe=recipe)
+    recipe: Recipe
+    plan: Plan
+    over: list[jax.Device]
+    validate: Callable[[Any], dict[str, float]] | None
+    checkpoints: Checkpoints
+    journal: Journal
+    stop: StopRequest
 
-    spread = parallel.spread(one, over, donate=True)
-    losses: list[jax.Array] = []
-    stream = batches.training(
-        plan.fragments,
-        batch_size=plan.batch_size,
-        seed=plan.seed,
-        first_step=step,
-        last_step=plan.num_steps,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    started = time.perf_counter()
-    for batch in stream:
-        device_batch = {name: batch[name] for name in ("log_mel", "label")}
-        replicated, loss = spread(replicated, parallel.shard(device_batch, len(over)))
-        step += 1
-        losses.append(loss)
-        epoch_ends = step % plan.steps_per_epoch == 0
-        if epoch_ends or step % plan.log_every_steps == 0 or stop.requested:
-            _look(losses, step, learning_rate, checkpoints, journal)
-            losses.clear()
-        journal.tick(step)
-        if epoch_ends:
-            replicated = _end_epoch(
-                replicated, step, plan, over, learning_rate, validate, checkpoints, journal,
-                time.perf_counter() - started,
-            )  # fmt: skip
-            started = time.perf_counter()
-        if stop.requested:
-            checkpoints.save(step, parallel.first(replicated), {})
-            checkpoints.wait()
-            stop.check(f"at step {step} of {plan.num_steps}, saved")
-    checkpoints.wait()
-    return parallel.first(replicated)
+    def fit(self, state: TrainState) -> TrainState:
+        """Trains from ``state``, at any step, to the end of the plan.
 
+        Returns:
+          The last state, on the host.
 
-def _look(
-    losses: list[jax.Array],
-    step: int,
-    learning_rate: optax.Schedule,
-    checkpoints: Checkpoints,
-    journal: Journal,
-) -> None:
-    """Fetches the losses of the last steps; a NaN among them ends the run."""
-    values = np.array([float(np.asarray(x.addressable_shards[0].data)[0]) for x in losses])
-    first_step = step - len(values)
-    broken = np.flatnonzero(~np.isfinite(values))
-    if len(broken):
-        at = first_step + int(broken[0])
-        good = checkpoints.latest()
-        raise UserError(
-            f"the loss is {values[broken[0]]} at step {at + 1}, learning rate "
-            f"{float(learning_rate(at)):.3g}; last good checkpoint: "
-            f"{good if good is not None else 'none yet'}. Lower --config.optimizer.learning_rate "
-            "(with another --workdir) or set clip_norm and warmup_epochs"
+        Raises:
+          Stopped: a stop was requested; the state has been saved.
+          UserError: the loss is no longer a number.
+        """
+        plan, recipe = self.plan, self.recipe
+        first_step = int(state.step)
+        replicated = parallel.replicate(state, self.over)
+
+        step_fn = parallel.spread(partial(train_step, recipe=recipe), self.over, donate=True)
+        stream = batches.training(
+            plan.fragments,
+            batch_size=plan.batch_size,
+            seed=plan.seed,
+            first_step=first_step,
+            last_step=plan.num_steps,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
         )
-    journal.event(step, {"train/step_loss": float(values.mean())})
+        losses: list[jax.Array] = []
+        started = time.perf_counter()
+        for step, batch in enumerate(stream, first_step + 1):
+            inputs = {name: batch[name] for name in ("log_mel", "label")}
+            replicated, loss = step_fn(replicated, parallel.shard(inputs, len(self.over)))
+            losses.append(loss)
+            epoch_ends = step % plan.steps_per_epoch == 0
+            if epoch_ends or step % plan.log_every_steps == 0 or self.stop.requested:
+                self._look(losses, step)
+                losses.clear()
+            self.journal.tick(step)
+            if epoch_ends:
+                replicated = self._end_epoch(replicated, step, time.perf_counter() - started)
+                started = time.perf_counter()
+            if self.stop.requested:
+                self.checkpoints.save(step, parallel.first(replicated), {})
+                self.checkpoints.wait()
+                self.stop.check(f"at step {step} of {plan.num_steps}, saved")
+        self.checkpoints.wait()
+        return parallel.first(replicated)
 
+    def _look(self, losses: list[jax.Array], step: int) -> None:
+        """Fetches the losses of the last steps; one that is no number ends the run."""
+        values = np.array([parallel.first(loss) for loss in losses])
+        broken = np.flatnonzero(~np.isfinite(values))
+        if len(broken):
+            at = step - len(values) + int(broken[0])
+            good = self.checkpoints.latest()
+            where = "none yet" if good is None else str(self.checkpoints.path / str(good))
+            raise UserError(
+                f"the loss is {values[broken[0]]} at step {at + 1}, learning rate "
+                f"{float(self.recipe.learning_rate(at)):.3g}; last good checkpoint: {where}. Start "
+                "anew in another --workdir with a lower --config.optimizer.learning_rate"
+            )
+        self.journal.event(step, {"train/step_loss": float(values.mean())})
 
-def _end_epoch(
-    replicated: TrainState,
-    step: int,
-    plan: Plan,
-    over: list[jax.Device],
-    learning_rate: optax.Schedule,
-    validate: Callable[[Any], dict[str, float]] | None,
-    checkpoints: Checkpoints,
-    journal: Journal,
-    seconds: float,
-) -> TrainState:
-    """Writes the epoch's numbers down, saves, and returns the state with its sums at zero."""
-    epoch = step // plan.steps_per_epoch
-    state = parallel.first(replicated)
-    numbers = {f"train/{k}": float(v) for k, v in state.metrics.compute().items()}
-    numbers["learning_rate"] = float(learning_rate(step - 1))
-    validated = validate(variables(replicated)) if validate is not None else {}
-    journal.epoch(step, epoch, {**numbers, **validated, "seconds": round(seconds, 3)})
-    empty = jax.tree.map(np.asarray, Metrics.empty())
-    if epoch % plan.checkpoint_every_epochs == 0 or step == plan.num_steps:
-        checkpoints.save(step, state.replace(metrics=empty), validated)
-    return replicated.replace(metrics=parallel.replicate(empty, over))
+    def _end_epoch(self, replicated: TrainState, step: int, seconds: float) -> TrainState:
+        """Writes the epoch's numbers down, saves, and returns the state with its sums at zero."""
+        epoch = step // self.plan.steps_per_epoch
+        sums = parallel.first(replicated.metrics).compute()
+        numbers = {f"train/{name}": float(value) for name, value in sums.items()}
+        numbers["learning_rate"] = float(self.recipe.learning_rate(step - 1))
+        validated = self.validate(variables(replicated)) if self.validate is not None else {}
+        self.journal.epoch(step, epoch, {**numbers, **validated, "seconds": round(seconds, 3)})
+        empty = jax.tree.map(np.asarray, Metrics.empty())
+        if epoch % self.plan.checkpoint_every_epochs == 0 or step == self.plan.num_steps:
+            state = parallel.first(replicated).replace(metrics=empty)
+            self.checkpoints.save(step, state, validated)
+        return replicated.replace(metrics=parallel.replicate(empty, self.over))
 
 
 def variables(state: TrainState) -> dict[str, Any]:

@@ -1,0 +1,230 @@
+"""The builders: a config becomes data, networks and a recipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ascjax import models, optim, parallel, train, weights
+from ascjax.audio import wave
+from ascjax.audio.logmel import FrontEnd
+from ascjax.data import recordings, store, synthetic
+from ascjax.data.batches import Fragments
+from ascjax.errors import UserError, choose
+from ascjax.signals import StopRequest
+
+_LAYOUTS = {name: name for name in ("auto", "tut", "folders", "csv", "synthetic")}
+_PROTOCOLS = {"paper": "paper", "validated": "validated"}
+_ON_BAD_FILE = {"stop": "stop", "skip": "skip"}
+
+
+@dataclass(frozen=True)
+class Data:
+    """A set with its features and parts; ``validation`` is None under the protocol "paper"."""
+
+    dataset: recordings.Dataset
+    store: store.FeatureStore
+    duration_s: float
+    train: Fragments
+    validation: Fragments | None
+    test: Fragments
+
+
+def load_data(config: ConfigDict, stop: StopRequest) -> Data:
+    """Finds the recordings, extracts what the feature store lacks, and makes the parts.
+
+    Raises:
+      UserError: anything about the data that the user can mend.
+    """
+    settings = config.data
+    protocol = choose("config.protocol", config.protocol, _PROTOCOLS)
+    on_bad_file = choose("config.data.on_bad_file", settings.on_bad_file, _ON_BAD_FILE)
+    dataset = _load_dataset(config)
+    for note in dataset.notes:
+        tqdm.write(note)
+    infos, bad = store.scan(dataset.recordings, on_bad_file=on_bad_file)
+    rate, duration_s = store.common_rate_and_duration(infos)
+    duration_s = settings.duration_s or duration_s
+    short = sum(
+        info.num_samples / info.sample_rate_hz < 0.98 * duration_s for info in infos.values()
+    )
+    if short:
+        tqdm.write(f"{short} recordings shorter than {duration_s:g} s are repeated to fill them")
+    front_end = FrontEnd(
+        sample_rate_hz=settings.sample_rate_hz or rate, **config.features.to_dict()
+    )
+    features = store.prepare(
+        dataset.recordings,
+        front_end=front_end,
+        channels=_channels(config),
+        duration_s=duration_s,
+        store_dir=Path(settings.store_dir),
+        num_workers=settings.num_workers,
+        on_bad_file=on_bad_file,
+        min_duration_share=settings.min_duration_share,
+        stop=stop,
+        known_bad=bad,
+    )
+    fitting, held_out = dataset.train, None
+    if protocol == "validated":
+        fitting, held_out = recordings.validation_split(
+            dataset, fraction=settings.validation_fraction, seed=config.seed
+        )
+
+    def part(indices: Any) -> Fragments:
+        rows = np.array([i for i in indices if features.usable[i]], np.int64)
+        names = [dataset.recordings[i].scene for i in rows]
+        labels = np.array([dataset.scenes.index(name) for name in names], np.int32)
+        return Fragments(features.log_mel, rows, labels, config.fragments.count)
+
+    data = Data(
+        dataset, features, duration_s, part(fitting),
+        None if held_out is None else part(held_out), part(dataset.test),
+    )  # fmt: skip
+    _check_parts(data)
+    return data
+
+
+def _load_dataset(config: ConfigDict) -> recordings.Dataset:
+    settings = config.data
+    layout = choose("config.data.layout", settings.layout, _LAYOUTS)
+    if not settings.root:
+        raise UserError(
+            "config.data.root is empty: expected the folder of a data set or a CSV file; pass "
+            "--config.data.root=DIR"
+        )
+    root = Path(settings.root).expanduser()
+    if layout == "synthetic":
+        synthetic.make(root, **config.synthetic.to_dict())
+        layout = "tut"
+    return recordings.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
+
+
+def _channels(config: ConfigDict) -> tuple[str, ...]:
+    channels = tuple(config.channels)
+    if not channels or len(set(channels)) < len(channels):
+        raise UserError(
+            f"config.channels: expected one or more of {', '.join(wave.CHANNELS)}, each once, got "
+            f"{channels}"
+        )
+    for channel in channels:
+        choose("config.channels", str(channel), {name: name for name in wave.CHANNELS})
+    return channels
+
+
+def _check_parts(data: Data) -> None:
+    """Every scene must have a recording that can be read to learn from, and there must be a test."""
+    count = data.train.count
+    if count < 1 or data.train.num_frames < 1:
+        raise UserError(
+            f"config.fragments.count is {count}: expected 1 to {data.store.log_mel.shape[3]}, the "
+            f"frames of a recording of {data.duration_s:g} s"
+        )
+    untaught = sorted(set(range(len(data.dataset.scenes))) - set(data.train.labels.tolist()))
+    if untaught:
+        names = ", ".join(data.dataset.scenes[i] for i in untaught)
+        raise UserError(
+            f"{data.dataset.root}: no readable training recording of {names}; add some, or leave "
+            "the scene out with --config.data.scenes"
+        )
+    if not len(data.test.rows):
+        raise UserError(f"{data.dataset.root}: no recording of the test part can be read")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The same network for training (BatchNorm over devices) and for evaluation, with variables."""
+
+    training: nn.Module
+    evaluation: nn.Module
+    variables: Any
+
+
+def build_networks(
+    config: ConfigDict, *, num_scenes: int, input_shape: tuple[int, int]
+) -> Networks:
+    """Builds the network for inputs [mel, frame] and its initial variables.
+
+    Raises:
+      UserError: an unknown name, an input too small for the trunk, or weights that don't fit.
+    """
+    settings, init = config.model, config.init
+    models.check_input(settings.trunk, *input_shape)
+    pretrained = init.weights != "random"
+    planes = weights.planes(init.input_channel)
+    options = {
+        **settings.to_dict(),
+        "num_scenes": num_scenes,
+        "freeze": init.freeze,
+        "planes": planes if pretrained else 1,
+    }
+    evaluation = models.build(**options)
+    key = jax.random.key(config.seed)
+    variables = jax.jit(evaluation.init, static_argnames="train")(
+        key, jnp.zeros((1, *input_shape, 1)), train=False
+    )
+    if pretrained:
+        path = weights.resolve(init.weights, settings.trunk, Path(init.weights_dir))
+        variables = weights.init_from(
+            variables, path, trunk=settings.trunk, input_channel=init.input_channel
+        )
+    training = models.build(**options, axis_name=parallel.AXIS)
+    return Networks(training, evaluation, variables)
+
+
+def build_plan(config: ConfigDict, fragments: Fragments) -> train.Plan:
+    """Builds how long and on what to train."""
+    return train.Plan(
+        fragments=fragments,
+        batch_size=config.train.batch_size,
+        num_epochs=config.train.num_epochs,
+        seed=config.seed,
+        log_every_steps=config.log_every_steps,
+        checkpoint_every_epochs=config.checkpoint.every_epochs,
+    )
+
+
+def build_recipe(
+    config: ConfigDict,
+    networks: Networks,
+    plan: train.Plan,
+    *,
+    num_scenes: int,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+) -> train.Recipe:
+    """Builds what a training step computes."""
+    settings = config.optimizer.to_dict()
+    learning_rate = optim.schedule(
+        settings.pop("schedule"),
+        learning_rate=settings.pop("learning_rate"),
+        num_steps=plan.num_steps,
+        warmup_steps=round(settings.pop("warmup_epochs") * plan.steps_per_epoch),
+    )
+    params = networks.variables["params"]
+    optimizer = optim.make(
+        params=params,
+        frozen=models.frozen_mask(params, config.model.trunk, config.init.freeze),
+        learning_rate=learning_rate,
+        trunk_learning_rate_factor=config.init.trunk_learning_rate_factor,
+        **settings,
+    )
+    spec_augment = config.augment.to_dict()
+    return train.Recipe(
+        model=networks.training,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        mean=mean,
+        deviation=deviation,
+        key=jax.random.key(config.seed + 1),
+        num_scenes=num_scenes,
+        label_smoothing=config.train.label_smoothing,
+        mixup_alpha=spec_augment.pop("mixup_alpha"),
+        spec_augment=spec_augment,
+    )

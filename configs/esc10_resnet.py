@@ -1,0 +1,20 @@
+"""ESC-10 with ResNet-18: what is transfer from images worth on real sound?
+
+Run, for folds 1 to 5:
+  python -m ascjax.main --config=configs/esc10_resnet.py --config.data.root=DIR \
+    --config.data.fold=1 [--config.init.weights=weights/resnet18.safetensors]
+"""
+
+from ml_collections import ConfigDict
+
+from configs import esc10
+
+
+def get_config() -> ConfigDict:
+    """Returns esc10.py with ResNet-18, trained as its PyTorch reference was."""
+    config = esc10.get_config()
+    config.model.trunk = "resnet18"
+    config.train.num_epochs = 15
+    config.optimizer.learning_rate = 3e-4
+    config.optimizer.schedule = "cosine"
+    return config

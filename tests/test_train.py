@@ -1,0 +1,211 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ascjax import builders, evaluate, parallel, train
+from ascjax.checkpoint import Checkpoints
+from ascjax.data.batches import Fragments
+from ascjax.errors import UserError
+from ascjax.journal import Journal
+from ascjax.signals import Stopped, StopRequest
+from configs import common
+
+MEAN, DEVIATION = np.full(32, 0.5, np.float32), np.full(32, 2.0, np.float32)
+
+
+def make_part(num_recordings=16, seed=0):
+    """Three scenes that differ in which bands are loud."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(num_recordings, dtype=np.int32) % 3
+    log_mel = rng.normal(size=(num_recordings, 1, 32, 66)).astype(np.float32)
+    for row, label in enumerate(labels):
+        log_mel[row, :, 10 * label : 10 * label + 10] += 3.0
+    return Fragments(log_mel, np.arange(num_recordings), labels, 2)
+
+
+def make_config(**overrides):
+    config = common.get_config()
+    config.model.trunk = "vgg_tiny"
+    config.model.head = "mlp"
+    config.model.head_width = 16
+    config.train.batch_size = 8
+    config.train.num_epochs = 3
+    config.optimizer.learning_rate = 1e-3
+    config.log_every_steps = 2
+    config.update_from_flattened_dict(overrides)
+    return config
+
+
+class Run:
+    """A trainer on a part, in a folder."""
+
+    def __init__(self, path, config, part=None, num_devices=1, validate=False):
+        self.part = make_part() if part is None else part
+        self.path = path
+        self.over = parallel.devices(num_devices)
+        networks = builders.build_networks(config, num_scenes=3, input_shape=(32, 33))
+        plan = builders.build_plan(config, self.part)
+        self.recipe = builders.build_recipe(
+            config, networks, plan, num_scenes=3, mean=MEAN, deviation=DEVIATION
+        )
+        self.checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
+        self.stop = StopRequest()
+        self.initial = train.initial_state(self.recipe, networks.variables)
+        latest = self.checkpoints.latest()
+        state = self.initial if latest is None else self.checkpoints.restore(latest, self.initial)
+        self.state = state
+        evaluator = evaluate.Evaluator(networks.evaluation, MEAN, DEVIATION, self.over, 8)
+        self.evaluate = lambda variables: evaluator(variables, self.part)
+        path.mkdir(exist_ok=True)
+        journal = Journal(
+            path, step=int(state.step), num_steps=plan.num_steps, fragments_per_step=8
+        )
+
+        def score(variables):
+            values = self.evaluate(variables)
+            options = {"fragment_fusion": "mean", "channel_fusion": "mean"}
+            return evaluate.score(values, self.part.labels, **options)
+
+        self.trainer = train.Trainer(
+            self.recipe, plan, self.over, score if validate else None, self.checkpoints, journal,
+            self.stop,
+        )  # fmt: skip
+
+    def fit(self):
+        return self.trainer.fit(self.state)
+
+    def lines(self):
+        return [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_trees_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_it_learns_what_can_be_learnt(tmp_path):
+    run = Run(tmp_path, make_config(**{"train.num_epochs": 10, "protocol": "paper"}), validate=True)
+    state = run.fit()
+    assert int(state.step) == 40
+    lines = run.lines()
+    assert [line["epoch"] for line in lines] == list(range(1, 11))
+    assert lines[-1]["train/loss"] < 0.3 * lines[0]["train/loss"]
+    assert lines[-1]["train/accuracy"] > 0.95
+    assert lines[-1]["validation/accuracy"] > 0.9
+    assert lines[0]["learning_rate"] == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("num_devices", [2, 8])
+def test_any_number_of_devices_gives_the_same_parameters(tmp_path, num_devices):
+    # SGD, as Adam divides rounding noise by its own size. BatchNorm over devices is in the trunk.
+    config = make_config(**{"optimizer.name": "sgd", "optimizer.learning_rate": 0.01})
+    one = Run(tmp_path / "one", config).fit()
+    many = Run(tmp_path / "many", config, num_devices=num_devices).fit()
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
+    moved = jax.tree.map(
+        lambda a, b: np.abs(a - b).max(), one.params, Run(tmp_path / "new", config).initial.params
+    )
+    assert min(jax.tree.leaves(moved)) > 0 or "bias" in str(moved)
+    assert max(jax.tree.leaves(moved)) > 1e-3
+
+
+def test_a_stopped_run_goes_on_to_the_same_state_to_the_bit(tmp_path):
+    config = make_config(
+        **{"model.dropout": 0.5, "augment.mixup_alpha": 0.3, "augment.num_mel_masks": 1}
+    )
+    whole = Run(tmp_path / "whole", config)
+    expected = whole.fit()
+    # Ctrl-C in the middle of the second epoch of four steps.
+    part = Run(tmp_path / "part", config)
+    ticks = iter(range(1, 100))
+    tick = part.trainer.journal.tick
+
+    def signal_at_six(step):
+        tick(step)
+        if next(ticks) == 6:
+            part.stop.signal = 15
+
+    part.trainer.journal.tick = signal_at_six
+    with pytest.raises(Stopped, match="at step 6 of 12") as stopped:
+        part.fit()
+    assert stopped.value.code == 143
+    again = Run(tmp_path / "part", config)
+    assert int(again.state.step) == 6
+    assert_trees_equal(again.fit(), expected)
+    assert [{**line, "seconds": 0} for line in again.lines()] == [
+        {**line, "seconds": 0} for line in whole.lines()
+    ]
+
+
+def test_a_loss_that_is_no_number_stops_with_step_rate_and_checkpoint(tmp_path):
+    part = make_part()
+    run = Run(tmp_path, make_config(), part)
+    broken = part.log_mel.copy()
+    save = run.checkpoints.save
+
+    def save_then_break(step, state, numbers):
+        save(step, state, numbers)
+        run.checkpoints.wait()
+        broken[:] = np.nan
+
+    run.trainer.plan = run.trainer.plan.__class__(
+        **{**vars(run.trainer.plan), "fragments": Fragments(broken, part.rows, part.labels, 2)}
+    )
+    run.checkpoints.save = save_then_break
+    with pytest.raises(
+        UserError, match=r"loss is nan at step \d+, learning rate 0\.0\d+.*checkpoints/4"
+    ):
+        run.fit()
+
+
+def test_one_program_serves_the_whole_run(tmp_path):
+    """A second compilation, after the first step or an epoch's end, would cost minutes."""
+    with jax.log_compiles(True):
+        messages = []
+        import logging
+
+        handler = logging.Handler()
+        handler.emit = lambda record: messages.append(record.getMessage())
+        logger = logging.getLogger("jax._src.interpreters.pxla")
+        logger.addHandler(handler)
+        try:
+            Run(tmp_path, make_config(), num_devices=2, validate=True).fit()
+        finally:
+            logger.removeHandler(handler)
+    compiled = [m for m in messages if m.startswith("Compiling")]
+    steps = [m for m in compiled if "train_step" in m]
+    evaluations = [m for m in compiled if "posteriors_of" in m]
+    assert len(steps) == 1, compiled
+    assert len(evaluations) == 1, compiled
+
+
+def test_frozen_blocks_stay_to_the_bit_with_their_statistics(tmp_path):
+    config = make_config(**{"init.freeze": "trunk", "optimizer.weight_decay": 0.1})
+    run = Run(tmp_path, config)
+    state = run.fit()
+    assert_trees_equal(state.params["trunk"], run.initial.params["trunk"])
+    assert_trees_equal(state.batch_stats, run.initial.batch_stats)
+    assert np.any(
+        state.params["head"]["dense"]["kernel"] != run.initial.params["head"]["dense"]["kernel"]
+    )
+
+
+def test_bf16_computes_in_bf16_and_keeps_parameters_and_logits_in_f32(tmp_path):
+    config = make_config(**{"model.compute_dtype": "bfloat16"})
+    state = Run(tmp_path, config).fit()
+    assert {x.dtype for x in jax.tree.leaves(state.params)} == {np.dtype("float32")}
+    networks = builders.build_networks(config, num_scenes=3, input_shape=(32, 33))
+    logits, kept = networks.evaluation.apply(
+        networks.variables, jnp.ones((2, 32, 33, 1)), train=False,
+        capture_intermediates=True, mutable=["intermediates"],
+    )  # fmt: skip
+    assert logits.dtype == jnp.float32
+    assert jnp.bfloat16 in {x.dtype for x in jax.tree.leaves(kept["intermediates"]["trunk"])}
+
+
+def test_normalisation_takes_mean_and_deviation_of_each_band():
+    log_mel = np.ones((1, 32, 4, 1), np.float32)
+    np.testing.assert_allclose(train.normalise(log_mel, MEAN, DEVIATION), 0.25)
