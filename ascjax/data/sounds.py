@@ -9,7 +9,7 @@ from jaxtyping import Complex, Float
 
 SAMPLE_RATE_HZ = 48_000
 
-Sound = Float[np.ndarray, " sample"]
+Sound = Float[np.ndarray, " sound"]
 Rng = np.random.Generator
 
 

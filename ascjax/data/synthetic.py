@@ -147,6 +147,8 @@ def make(
         raise UserError(
             f"config.synthetic.duration_s: expected 0.5 to 600 seconds, got {duration_s}"
         )
+    if seed < 0:
+        raise UserError(f"config.synthetic.seed: expected at least 0, got {seed}")
     parameters = {
         "format": _FORMAT,
         "num_recordings": num_recordings,
@@ -254,7 +256,7 @@ def synthesise(scene: str, location: int, segment: int, duration_s: float, seed:
     of_location = np.random.default_rng([seed, 1, location])
     of_recording = np.random.default_rng([seed, 2, segment])
     neighbour = NEIGHBOURS[scene][int(of_recording.integers(2))]
-    settings = _mixture(SCENES[scene], SCENES[neighbour], of_recording.uniform(0, 0.25))
+    settings = _mixture(SCENES[scene], SCENES[neighbour], of_recording.uniform(0, 0.4))
     settings = _varied(settings, of_location, 1.0)
     settings = _varied(settings, of_recording, 0.5)
     return sounds.render(
