@@ -53,7 +53,7 @@ def replicate(tree: Any, over: list[jax.Device]) -> Any:
 
 def first(tree: Any) -> Any:
     """Returns the first device's copy of a replicated tree, as NumPy arrays."""
-    return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], tree)
+    return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data[0]), tree)
 
 
 def shard(batch: Any, num_devices: int) -> Any:

@@ -34,7 +34,7 @@ class Metrics(clu_metrics.Collection):
 class TrainState(flax.struct.PyTreeNode):
     """All that a run needs to go on exactly, besides its config."""
 
-    step: jax.Array
+    step: Any
     params: Any
     batch_stats: Any
     opt_state: optax.OptState

@@ -94,7 +94,7 @@ def test_it_learns_what_can_be_learnt(tmp_path):
     assert lines[-1]["train/loss"] < 0.3 * lines[0]["train/loss"]
     assert lines[-1]["train/accuracy"] > 0.95
     assert lines[-1]["validation/accuracy"] > 0.9
-    assert lines[0]["learning_rate"] == pytest.approx(1e-3)
+    assert max(line["learning_rate"] for line in lines) == pytest.approx(1e-3, rel=0.02)
 
 
 @pytest.mark.parametrize("num_devices", [2, 8])
@@ -156,30 +156,29 @@ def test_a_loss_that_is_no_number_stops_with_step_rate_and_checkpoint(tmp_path):
     )
     run.checkpoints.save = save_then_break
     with pytest.raises(
-        UserError, match=r"loss is nan at step \d+, learning rate 0\.0\d+.*checkpoints/4"
+        UserError, match=r"loss is nan at step \d+, learning rate 0\.0\d+.*checkpoints/[48]\."
     ):
         run.fit()
 
 
-def test_one_program_serves_the_whole_run(tmp_path):
-    """A second compilation, after the first step or an epoch's end, would cost minutes."""
-    with jax.log_compiles(True):
-        messages = []
-        import logging
+def test_nothing_is_compiled_after_the_first_step_and_the_first_epochs_end(tmp_path):
+    """A second compilation, as states came from elsewhere than the step, would cost minutes."""
+    compilations, at_step = [], {}
 
-        handler = logging.Handler()
-        handler.emit = lambda record: messages.append(record.getMessage())
-        logger = logging.getLogger("jax._src.interpreters.pxla")
-        logger.addHandler(handler)
-        try:
-            Run(tmp_path, make_config(), num_devices=2, validate=True).fit()
-        finally:
-            logger.removeHandler(handler)
-    compiled = [m for m in messages if m.startswith("Compiling")]
-    steps = [m for m in compiled if "train_step" in m]
-    evaluations = [m for m in compiled if "posteriors_of" in m]
-    assert len(steps) == 1, compiled
-    assert len(evaluations) == 1, compiled
+    def count(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compilations.append(duration)
+
+    run = Run(tmp_path, make_config(), num_devices=2, validate=True)
+    run.trainer.journal.tick = lambda step: at_step.update({step: len(compilations)})
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        run.fit()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+    assert at_step[1] >= 1
+    assert at_step[1] == at_step[4]
+    assert at_step[5] == at_step[12] > at_step[4]  # the evaluation, once
 
 
 def test_frozen_blocks_stay_to_the_bit_with_their_statistics(tmp_path):
@@ -203,9 +202,11 @@ def test_bf16_computes_in_bf16_and_keeps_parameters_and_logits_in_f32(tmp_path):
         capture_intermediates=True, mutable=["intermediates"],
     )  # fmt: skip
     assert logits.dtype == jnp.float32
-    assert jnp.bfloat16 in {x.dtype for x in jax.tree.leaves(kept["intermediates"]["trunk"])}
+    assert np.dtype(jnp.bfloat16) in {
+        x.dtype for x in jax.tree.leaves(kept["intermediates"]["trunk"])
+    }
 
 
 def test_normalisation_takes_mean_and_deviation_of_each_band():
-    log_mel = np.ones((1, 32, 4, 1), np.float32)
+    log_mel = jnp.ones((1, 32, 4, 1))
     np.testing.assert_allclose(train.normalise(log_mel, MEAN, DEVIATION), 0.25)
