@@ -3,6 +3,7 @@
 Since JAX 0.8 pmap is built on jit and shard_map; moving on to those is an edit of this file.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -46,14 +47,18 @@ def spread(step: Callable, over: list[jax.Device], *, donate: bool = False) -> C
 
 def replicate(tree: Any, over: list[jax.Device]) -> Any:
     """Returns ``tree`` with a leading device axis, one equal copy on each device."""
+    return _copier(tuple(over))(np.arange(len(over)), tree)
+
+
+@functools.cache
+def _copier(over: tuple[jax.Device, ...]) -> Callable:
     # The same axis name as in ``spread``, or the first two steps would be compiled apart.
-    copy = jax.pmap(lambda _, x: x, axis_name=AXIS, in_axes=(0, None), devices=over)
-    return copy(np.arange(len(over)), tree)
+    return jax.pmap(lambda _, x: x, axis_name=AXIS, in_axes=(0, None), devices=over)
 
 
 def first(tree: Any) -> Any:
     """Returns the first device's copy of a replicated tree, as NumPy arrays."""
-    return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data[0]), tree)
+    return jax.tree.map(lambda x: np.asarray(np.asarray(x.addressable_shards[0].data)[0]), tree)
 
 
 def shard(batch: Any, num_devices: int) -> Any:

@@ -165,9 +165,9 @@ def test_nothing_is_compiled_after_the_first_step_and_the_first_epochs_end(tmp_p
     """A second compilation, as states came from elsewhere than the step, would cost minutes."""
     compilations, at_step = [], {}
 
-    def count(event, duration, **_):
+    def count(event, duration, **names):
         if event == "/jax/core/compile/backend_compile_duration":
-            compilations.append(duration)
+            compilations.append(names)
 
     run = Run(tmp_path, make_config(), num_devices=2, validate=True)
     run.trainer.journal.tick = lambda step: at_step.update({step: len(compilations)})
