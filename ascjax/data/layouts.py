@@ -64,10 +64,9 @@ def read_tut(root: Path, fold: int) -> Listing:
         city = location.rpartition("-")[0]
         meta[name] = Recording(name, root / name, scene, location, city)
 
-    fold_files = {path.stem: path for path in sorted(setup.glob("fold*_*.*"), reverse=True)}
-    folds = tuple(
-        sorted(int(m[1]) for m in map(re.compile(r"fold(\d+)_train").match, fold_files) if m)
-    )
+    fold_files = {path.stem: path for path in setup.glob("fold*_*.*")}
+    trains = [re.fullmatch(r"fold(\d+)_train", stem) for stem in fold_files]
+    folds = tuple(sorted(int(match[1]) for match in trains if match))
     check_fold(root, fold, folds)
     train_path = fold_files[f"fold{fold}_train"]
     test_path = fold_files.get(f"fold{fold}_evaluate") or fold_files.get(f"fold{fold}_test")

@@ -134,9 +134,13 @@ def validation_split(
 
 def _recognise(root: Path) -> str:
     """Returns the layout of an existing path."""
-    if root.is_file() or _csv_files(root):
+    if root.is_file():
         return "csv"
-    if (root / "meta.csv").exists() or (root / "evaluation_setup").exists():
+    if (root / "evaluation_setup").exists():
+        return "tut"
+    if _csv_files(root):
+        return "csv"
+    if (root / "meta.csv").exists():
         return "tut"
     if not any(root.iterdir()):
         raise UserError(f"config.data.root: {root} is empty; expected a data set")
@@ -147,8 +151,13 @@ def _recognise(root: Path) -> str:
 
 
 def _csv_files(root: Path) -> list[Path]:
-    """Returns the tables of recordings in a folder: its CSV files other than a TUT set's."""
-    return sorted(path for path in root.glob("*.csv") if path.name != "meta.csv")
+    """Returns the tables of recordings in a folder, known by their headers."""
+
+    def header(path: Path) -> set[str]:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return set(file.readline().strip().split(","))
+
+    return sorted(path for path in root.glob("*.csv") if {"path", "scene"} <= header(path))
 
 
 def _csv_file(root: Path) -> Path:
@@ -158,8 +167,8 @@ def _csv_file(root: Path) -> Path:
     if len(files) != 1:
         found = ", ".join(path.name for path in files) or "none"
         raise UserError(
-            f"{root}: expected one CSV file of recordings, found {found}; pass the file itself as "
-            "config.data.root"
+            f"{root}: expected one CSV file with the columns path and scene, found {found}; pass "
+            "the file itself as config.data.root"
         )
     return files[0]
 

@@ -167,9 +167,9 @@ def make(
             partial.rename(root)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
+    except (OSError, soundfile.LibsndfileError) as error:
         raise UserError(
-            f"config.data.root: can't write a synthetic set to {root} ({error.strerror})"
+            f"config.data.root: can't write a synthetic set to {root} ({error})"
         ) from error
     return root
 

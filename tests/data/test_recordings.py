@@ -276,7 +276,9 @@ def test_scene_lists(folders):
 def test_layout_names(folders, tut):
     assert recordings.load(folders, layout="folders").layout == "folders"
     fails(folders, r"config\.data\.layout: .*'tutt'; did you mean 'tut'", layout="tutt")
-    fails(folders, "expected one CSV file of recordings, found none", layout="csv")
+    fails(
+        folders, "expected one CSV file with the columns path and scene, found none", layout="csv"
+    )
     fails(audio(folders / "a.csv"), "expected a folder for 'tut'", layout="tut")
 
 
@@ -336,6 +338,17 @@ def test_csv_columns_in_any_order_and_others_noted(tmp_path):
 def test_csv_with_absolute_paths(tmp_path):
     path = table(tmp_path, "path,scene", [f"{tmp_path}/{row}" for row in ROWS])
     assert recordings.load(path).recordings[0].path == tmp_path / "clips/bus0.mp3"
+
+
+def test_csv_files_of_other_things_are_no_data_set(folders):
+    lines(folders / "notes.csv", "author,date", "me,today")
+    assert recordings.load(folders).layout == "folders"
+
+
+def test_official_fold_files_come_before_a_csv(tut):
+    table(tut, "path,scene", ROWS)
+    assert recordings.load(tut).layout == "tut"
+    assert recordings.load(tut, layout="csv").layout == "csv"
 
 
 def test_csv_mistakes(tmp_path):
