@@ -8,7 +8,7 @@ under ``params/classifier/``, and the header says where it comes from and how it
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -112,7 +112,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     with path.open("rb") as file:
         header_length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(header_length))
-    content = np.memmap(path, mode="r")[8 + header_length :]
+    content = np.memmap(path, mode="c")[8 + header_length :]
     return {name: _view(content, header[name], f"{path}: {name}") for name in names}, metadata
 
 
@@ -168,13 +168,13 @@ def init_from(
     problems = mismatches({k: v.shape for k, v in source.items()}, targets)
     if problems:
         raise UserError(f"{converted.path} doesn't fit {trunk}: {'; '.join(problems)}")
-    # The memory map is read-only and the file may be replaced later: copy.
+    # Copied: training gives its variables' memory away, and the file may be replaced meanwhile.
     loaded = {key: jnp.array(source[key], value.dtype) for key, value in targets.items()}
     return traverse_util.unflatten_dict({**flat, **loaded}, sep="/")
 
 
 def mismatches(
-    shapes: Mapping[str, tuple[int, ...]], targets: Mapping[str, jnp.ndarray], limit: int = 12
+    shapes: Mapping[str, tuple[int, ...]], targets: Mapping[str, Any], limit: int = 12
 ) -> list[str]:
     """Lists what keeps ``shapes`` from filling ``targets`` one to one, up to ``limit`` entries."""
     problems = [f"missing {key}" for key in targets if key not in shapes]

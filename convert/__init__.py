@@ -1,0 +1,1 @@
+"""torchvision checkpoints → converted weights for ascjax, proven equal: ``python -m convert``."""

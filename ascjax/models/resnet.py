@@ -102,8 +102,8 @@ class Stage(nn.Module):
             dtype=self.dtype,
             axis_name=self.axis_name,
         )
-        for index in range(1, self.num_units + 1):
-            stride = self.stride if index == 1 else 1
+        for index in range(self.num_units):
+            stride = self.stride if index == 0 else 1
             x = unit(stride=stride, name=f"unit{index}")(x, train)
         return x
 

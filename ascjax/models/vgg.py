@@ -77,15 +77,19 @@ def _vgg(
     )
 
 
+# Convolutions in each stage.
+NUM_CONVS = {
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
 ARCHITECTURES = {
-    "vgg11": _vgg((1, 1, 2, 2, 2), batch_norm=False),
-    "vgg11_bn": _vgg((1, 1, 2, 2, 2), batch_norm=True),
-    "vgg13": _vgg((2, 2, 2, 2, 2), batch_norm=False),
-    "vgg13_bn": _vgg((2, 2, 2, 2, 2), batch_norm=True),
-    "vgg16": _vgg((2, 2, 3, 3, 3), batch_norm=False),
-    "vgg16_bn": _vgg((2, 2, 3, 3, 3), batch_norm=True),
-    "vgg19": _vgg((2, 2, 4, 4, 4), batch_norm=False),
-    "vgg19_bn": _vgg((2, 2, 4, 4, 4), batch_norm=True),
+    **{
+        name + suffix: _vgg(num_convs, batch_norm=suffix == "_bn")
+        for name, num_convs in NUM_CONVS.items()
+        for suffix in ("", "_bn")
+    },
     # Ours, for the quickstart and the tests: there is no such network in torchvision.
     "vgg_tiny": _vgg(
         (1, 1, 1, 1, 1), batch_norm=True, channels=(16, 32, 64, 128, 128), classifier=None

@@ -39,12 +39,25 @@ def variables_of(model, shape):
 
 
 def init(model, x):
-    return jax.jit(lambda x: model.init(jax.random.key(0), x, False))(x)
+    """Random variables by NumPy: compiling the initialisers takes longer than all else here."""
+    rng = np.random.default_rng(0)
+
+    def fill(path, leaf):
+        if path[-1].key in ("var", "scale"):
+            return jnp.ones(leaf.shape)
+        std = 0.1 if leaf.ndim == 1 else np.sqrt(2 / np.prod(leaf.shape[:-1]))
+        return jnp.array(rng.normal(0, std, leaf.shape).astype(np.float32))
+
+    return jax.tree_util.tree_map_with_path(fill, variables_of(model, x.shape))
 
 
 def train_logits(model, variables, x):
     apply = jax.jit(lambda v, x: model.apply(v, x, True, mutable=["batch_stats"]))
     return apply(variables, x)
+
+
+def normal(*shape):
+    return jnp.array(np.random.default_rng(1).normal(size=shape).astype(np.float32))
 
 
 def size(tree):
@@ -120,7 +133,7 @@ def test_build_full_knows_only_torchvisions():
 
 def test_replicate_repeats_the_single_plane():
     model = models.build("vgg_tiny", "gap", 3, planes=3)
-    x = jax.random.normal(jax.random.key(1), (2, 32, 40, 1))
+    x = normal(2, 32, 40, 1)
     variables = init(model, x)
     assert variables["params"]["trunk"]["stage1"]["conv1"]["kernel"].shape == (3, 3, 3, 16)
     apply = jax.jit(lambda x: model.apply(variables, x, False))
@@ -129,7 +142,7 @@ def test_replicate_repeats_the_single_plane():
 
 def test_bfloat16_keeps_parameters_and_logits_in_float32():
     model = models.build("vgg_tiny", "mlp", 3, compute_dtype="bfloat16")
-    x = jax.random.normal(jax.random.key(1), (4, 40, 40, 1))
+    x = normal(4, 40, 40, 1)
     variables = init(model, x)
     logits, updates = train_logits(model, variables, x)
     assert logits.dtype == jnp.float32
@@ -145,7 +158,7 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
 )
 def test_frozen_blocks_neither_learn_nor_update_statistics(trunk, freeze):
     model = models.build(trunk, "gap", 3, freeze=freeze)
-    x = jax.random.normal(jax.random.key(1), (2, 32, 32, 1))
+    x = normal(2, 32, 32, 1)
     variables = init(model, x)
 
     @jax.jit

@@ -1,0 +1,62 @@
+"""``python -m convert NAME``: torchvision's weights for ascjax, proven equal to the source."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from ascjax.errors import UserError, choose
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code, 2 for a user's mistake."""
+    options = _parser().parse_args(arguments)
+    # Nothing here gains from an accelerator, and on one the products may be less exact.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    try:
+        _run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from convert import job, keymaps, show  # JAX takes seconds to import: not before parsing
+
+    if options.list:
+        print(show.listing(options.out))
+    elif options.show:
+        print(show.describe(options.show))
+    elif options.name is None:
+        raise UserError("which architecture? `python -m convert --list` shows them all")
+    else:
+        choose("architecture", options.name, keymaps.KEY_MAPS)
+        job.convert(
+            options.name,
+            options.source,
+            options.out,
+            prove=not options.no_proof,
+            licence=options.licence,
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m convert", description=__doc__)
+    parser.add_argument("name", nargs="?", help="architecture, see --list")
+    parser.add_argument(
+        "--source", type=Path, help=".pth or .safetensors; without it, torchvision's default"
+    )
+    parser.add_argument("--out", type=Path, default=Path("weights"), help="folder (weights)")
+    parser.add_argument("--no-proof", action="store_true", help="needs no torchvision")
+    parser.add_argument("--licence", help="of the weights, for the file's header")
+    parser.add_argument("--list", action="store_true", help="all architectures, and what --out has")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="what a converted file says")
+    return parser
+
+
+if __name__ == "__main__":
+    # Ends as an exception would, so that no half-written file stays.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main())

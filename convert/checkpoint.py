@@ -1,0 +1,121 @@
+"""Reads a checkpoint from a file: torch's two formats (no code in them is run) and safetensors."""
+
+import hashlib
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ascjax.errors import UserError
+from ascjax.weights import read_tensors
+
+# Keys under which training scripts keep a state_dict among other things.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+# Put before every key by DataParallel and torch.compile.
+PREFIXES = ("module.", "_orig_mod.")
+
+
+class Checkpoint(NamedTuple):
+    """A state_dict read from a file.
+
+    Attributes:
+      tensors: key → array, memory-mapped where the format allows it.
+      notes: what was unwrapped or removed, for the user.
+    """
+
+    tensors: dict[str, np.ndarray]
+    notes: list[str]
+
+
+def read(path: Path) -> Checkpoint:
+    """Reads a ``.safetensors`` file with NumPy alone, any other with ``torch.load``.
+
+    Raises:
+      UserError: no such file; damaged; needs code to be run; or holds no state_dict.
+    """
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"--source: can't read {path}: {error.strerror}") from error
+    if path.suffix == ".safetensors":
+        content: Any = read_tensors(path)[0]
+    else:
+        content = _torch_load(path)
+    notes: list[str] = []
+    tensors = {
+        key: _to_numpy(key, value, path) for key, value in _unwrap(content, path, notes).items()
+    }
+    return Checkpoint(_strip_prefixes(tensors, notes), notes)
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _torch_load(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(
+            f"{path}: reading torch's format needs torch: pip install 'ascjax[convert]' "
+            "(a .safetensors file is read without it)"
+        ) from error
+    try:
+        # The older format isn't an archive and can't be memory-mapped.
+        mmap = zipfile.is_zipfile(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:  # a damaged file can raise nearly anything out of the unpickler
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and code:
+            raise UserError(
+                f"{path} holds code ({code[1]}), which is never run: load it where you trust it "
+                "and save model.state_dict() alone"
+            ) from error
+        raise UserError(
+            f"{path}: not a whole torch checkpoint (truncated, or another kind of file); fetch it "
+            "again"
+        ) from error
+
+
+def _unwrap(content: Any, path: Path, notes: list[str]) -> Mapping[str, Any]:
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            notes.append(f"unwrapped {wrapper!r}")
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        kind = type(content).__name__
+        raise UserError(f"{path}: expected a state_dict (names → tensors), got a {kind}")
+    if not content:
+        raise UserError(f"{path}: no tensors in it")
+    return content
+
+
+def _to_numpy(key: str, value: Any, path: Path) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value
+    import torch
+
+    try:
+        value = value.detach()
+        if value.dtype == torch.bfloat16:  # which torch doesn't give to NumPy
+            return value.view(torch.int16).numpy().view(jnp.bfloat16)
+        return value.numpy()
+    except (AttributeError, TypeError, RuntimeError) as error:
+        raise UserError(
+            f"{path}: expected a state_dict of plain tensors, but {key!r} is {type(value).__name__}"
+        ) from error
+
+
+def _strip_prefixes(tensors: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in tensors):
+            notes.append(f"removed {prefix!r} before every key")
+            tensors = {key.removeprefix(prefix): array for key, array in tensors.items()}
+    return tensors

@@ -1,0 +1,104 @@
+"""Writes converted weights: nothing lies under the final name before all of it is written."""
+
+import contextlib
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ascjax.errors import UserError
+
+# Arrays begin at multiples of this, so that XLA can use the memory map as it is.
+ALIGNMENT = 64
+# The proof is made on the written file, and its figures then go into the file's header.
+HEADER_ROOM = 8192
+CHUNK_BYTES = 16 << 20
+
+
+@contextlib.contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """Gives a temporary file beside ``path`` that takes its name at the end, or else vanishes.
+
+    Raises:
+      UserError: the folder can't be made or written, or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"no space left in {path.parent} for {path.name}: free some, or give another --out"
+            ) from error
+        raise UserError(f"can't write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file from arrays of any stride, a slab at a time.
+
+    ``safetensors.numpy.save_file`` would need all arrays contiguous, so a second copy in memory.
+
+    Args:
+      path: file to write over.
+      tensors: key → float32 array.
+      metadata: of the header; may be replaced by ``replace_metadata``.
+    """
+    # Sizes that would put what follows off the alignment go last: the format has no gaps.
+    order = sorted(tensors, key=lambda key: (tensors[key].nbytes % ALIGNMENT != 0, key))
+    entries, offset = {}, 0
+    for key in order:
+        array = tensors[key]
+        stop = offset + array.nbytes
+        entries[key] = {
+            "dtype": "F32",
+            "shape": list(array.shape),
+            "data_offsets": [offset, stop],
+        }
+        offset = stop
+    with path.open("wb") as file:
+        header = json.dumps({"__metadata__": dict(metadata), **entries}).encode()
+        length = -(-(8 + len(header) + HEADER_ROOM) // ALIGNMENT) * ALIGNMENT - 8
+        file.write(length.to_bytes(8, "little") + header.ljust(length))
+        for key in order:
+            for slab in _slabs(tensors[key]):
+                file.write(np.ascontiguousarray(slab, "<f4").data)
+
+
+def replace_metadata(path: Path, metadata: Mapping[str, str]) -> None:
+    """Replaces the metadata of a file made by ``write``; it may grow by ``HEADER_ROOM`` bytes."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        content = json.dumps({**header, "__metadata__": dict(metadata)}).encode()
+        if len(content) > length:
+            raise ValueError(f"metadata of {len(content)} bytes; the header has room for {length}")
+        file.seek(8)
+        file.write(content.ljust(length))
+
+
+def _slabs(array: np.ndarray) -> Iterator[np.ndarray]:
+    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
+    if array.ndim == 0:
+        yield array
+    for start in range(0, len(array) if array.ndim else 0, rows):
+        yield array[start : start + rows]
+
+
+def _umask() -> int:
+    # Can only be read by setting it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,100 @@
+"""What the converter prints: a file's summary, its proof, and the list of architectures."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ascjax.errors import UserError
+from ascjax.weights import load
+from convert.keymaps import KEY_MAPS
+from convert.mapping import expected_slots
+from convert.proof import TOLERANCE, Proof
+
+
+def summary(metadata: Mapping[str, str], tensors: Mapping[str, Any]) -> str:
+    """Returns a few lines about weights: what they are, where they come from, what was changed."""
+    parameters = sum(math.prod(a.shape) for key, a in tensors.items() if key.startswith("params/"))
+    classes = metadata["classes"]
+    lines = [
+        metadata["architecture"],
+        f"  source      {metadata['source']}",
+        f"  SHA-256     {metadata['source_sha256']}",
+        f"  parameters  {parameters:,} in {len(tensors)} tensors",
+        f"  classes     {'none: the trunk alone' if classes == 'none' else classes}",
+        f"  licence     {metadata['licence']}",
+    ]
+    return "\n".join(
+        lines + [f"  note        {note}" for note in metadata["notes"].split("; ") if note]
+    )
+
+
+def proof_table(proof: Proof) -> str:
+    """Returns the largest differences from torchvision, a line for each block."""
+    sizes = list(proof.differences)
+    versions = ", ".join(f"{name} {version}" for name, version in proof.versions.items())
+    lines = [
+        f"largest differences from torchvision ({versions})",
+        "  " + " " * 8 + "".join(f"{size + ' input':>24}" for size in sizes),
+        "  " + f"{'block':8}" + f"{'absolute':>13}{'relative':>11}" * len(sizes),
+    ]
+    for block in proof.differences[sizes[0]]:
+        cells = (proof.differences[size][block] for size in sizes)
+        lines.append(
+            f"  {block:8}" + "".join(f"{d.absolute:>13.1e}{d.relative:>11.1e}" for d in cells)
+        )
+    verdict = "passed" if proof.passed else "FAILED"
+    lines.append(
+        f"  {verdict}: {proof.worst:.1e} at worst, {TOLERANCE:.0e} allowed "
+        "(relative to the largest value of the block)"
+    )
+    return "\n".join(lines)
+
+
+def describe(path: Path) -> str:
+    """Returns all that the header of a converted file says.
+
+    Raises:
+      UserError: there is no such file, or it wasn't made by the converter.
+    """
+    converted = load(path)
+    lines = [summary(converted.metadata, converted.tensors)]
+    lines.append(f"  converter   {converted.metadata['converter']}")
+    if "class_names" in converted.metadata:
+        names = json.loads(converted.metadata["class_names"])
+        lines.append(f"  classes are {', '.join(names[:3])}, ... {names[-1]}")
+    proof = _proof_of(converted.metadata)
+    lines.append(proof_table(proof) if proof else "not proven (made with --no-proof)")
+    return "\n".join(lines)
+
+
+def listing(out: Path) -> str:
+    """Returns a line for each architecture: its parameters, and what ``out`` holds of it."""
+    lines = [f"{'name':10}{'parameters':>13}{'of its trunk':>14}  converted in {out}/"]
+    for name in KEY_MAPS:
+        full, trunk = (_num_parameters(name, classes) for classes in (1000, None))
+        lines.append(f"{name:10}{full:>13,}{trunk:>14,}  {_state(out / f'{name}.safetensors')}")
+    return "\n".join(lines)
+
+
+def _num_parameters(architecture: str, num_classes: int | None) -> int:
+    slots = expected_slots(architecture, num_classes).values()
+    return sum(math.prod(slot.shape) for slot in slots if slot.path.startswith("params/"))
+
+
+def _state(path: Path) -> str:
+    if not path.is_file():
+        return "-"
+    try:
+        metadata = load(path).metadata
+    except UserError as error:
+        return f"unusable: {error}"
+    classes = metadata["classes"]
+    proof = _proof_of(metadata)
+    proven = f"proven to {proof.worst:.0e}" if proof else "not proven"
+    return f"{'trunk alone' if classes == 'none' else f'{classes} classes'}, {proven}"
+
+
+def _proof_of(metadata: Mapping[str, str]) -> Proof | None:
+    return None if metadata["proof"] == "none" else Proof.from_json(metadata["proof"])
