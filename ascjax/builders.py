@@ -11,7 +11,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax import models, optim, parallel, train, weights
+from ascjax import fusion, models, optim, parallel, train, weights
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
@@ -19,9 +19,42 @@ from ascjax.data.batches import Fragments
 from ascjax.errors import UserError, choose
 from ascjax.signals import StopRequest
 
-_LAYOUTS = {name: name for name in ("auto", "tut", "folders", "csv", "synthetic")}
-_PROTOCOLS = {"paper": "paper", "validated": "validated"}
-_ON_BAD_FILE = {"stop": "stop", "skip": "skip"}
+LAYOUTS = ("auto", *recordings.LAYOUTS, "synthetic")
+PROTOCOLS = ("paper", "validated")
+ON_BAD_FILE = ("stop", "skip")
+
+
+def check(config: ConfigDict) -> None:
+    """Checks the names in a config before any work is done for them.
+
+    Raises:
+      UserError: one of them is no choice; the message lists the choices.
+    """
+    for key, choices in {
+        "protocol": PROTOCOLS,
+        "data.layout": LAYOUTS,
+        "data.on_bad_file": ON_BAD_FILE,
+        "model.trunk": models.TRUNKS,
+        "model.head": models.HEADS,
+        "fusion.fragments": fusion.METHODS,
+        "fusion.channels": fusion.METHODS,
+        "init.input_channel": weights.INPUT_CHANNEL,
+    }.items():
+        choose(f"config.{key}", _leaf(config, key), dict.fromkeys(choices))
+    channels = tuple(config.channels)
+    for channel in channels:
+        choose("config.channels", str(channel), dict.fromkeys(wave.CHANNELS))
+    if not channels or len(set(channels)) < len(channels):
+        raise UserError(
+            f"config.channels: expected one or more of {', '.join(wave.CHANNELS)}, each once, got "
+            f"{channels}"
+        )
+
+
+def _leaf(config: ConfigDict, key: str) -> str:
+    for name in key.split("."):
+        config = config[name]
+    return str(config)
 
 
 @dataclass(frozen=True)
@@ -43,12 +76,10 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
       UserError: anything about the data that the user can mend.
     """
     settings = config.data
-    protocol = choose("config.protocol", config.protocol, _PROTOCOLS)
-    on_bad_file = choose("config.data.on_bad_file", settings.on_bad_file, _ON_BAD_FILE)
     dataset = _load_dataset(config)
     for note in dataset.notes:
         tqdm.write(note)
-    infos, bad = store.scan(dataset.recordings, on_bad_file=on_bad_file)
+    infos, bad = store.scan(dataset.recordings, on_bad_file=settings.on_bad_file)
     rate, duration_s = store.common_rate_and_duration(infos)
     duration_s = settings.duration_s or duration_s
     short = sum(
@@ -62,17 +93,17 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     features = store.prepare(
         dataset.recordings,
         front_end=front_end,
-        channels=_channels(config),
+        channels=tuple(config.channels),
         duration_s=duration_s,
         store_dir=Path(settings.store_dir),
         num_workers=settings.num_workers,
-        on_bad_file=on_bad_file,
+        on_bad_file=settings.on_bad_file,
         min_duration_share=settings.min_duration_share,
         stop=stop,
         known_bad=bad,
     )
     fitting, held_out = dataset.train, None
-    if protocol == "validated":
+    if config.protocol == "validated":
         fitting, held_out = recordings.validation_split(
             dataset, fraction=settings.validation_fraction, seed=config.seed
         )
@@ -93,7 +124,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
 
 def _load_dataset(config: ConfigDict) -> recordings.Dataset:
     settings = config.data
-    layout = choose("config.data.layout", settings.layout, _LAYOUTS)
+    layout = settings.layout
     if not settings.root:
         raise UserError(
             "config.data.root is empty: expected the folder of a data set or a CSV file; pass "
@@ -106,20 +137,8 @@ def _load_dataset(config: ConfigDict) -> recordings.Dataset:
     return recordings.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
 
 
-def _channels(config: ConfigDict) -> tuple[str, ...]:
-    channels = tuple(config.channels)
-    if not channels or len(set(channels)) < len(channels):
-        raise UserError(
-            f"config.channels: expected one or more of {', '.join(wave.CHANNELS)}, each once, got "
-            f"{channels}"
-        )
-    for channel in channels:
-        choose("config.channels", str(channel), {name: name for name in wave.CHANNELS})
-    return channels
-
-
 def _check_parts(data: Data) -> None:
-    """Every scene must have a recording that can be read to learn from, and there must be a test."""
+    """Every scene must have a readable recording to learn from, and the test part one at all."""
     count = data.train.count
     if count < 1 or data.train.num_frames < 1:
         raise UserError(
@@ -130,7 +149,7 @@ def _check_parts(data: Data) -> None:
     if untaught:
         names = ", ".join(data.dataset.scenes[i] for i in untaught)
         raise UserError(
-            f"{data.dataset.root}: no readable training recording of {names}; add some, or leave "
+            f"{data.dataset.root}: no training recording of {names} that can be read; add some, or leave "
             "the scene out with --config.data.scenes"
         )
     if not len(data.test.rows):

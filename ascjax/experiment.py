@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import ascjax
-from ascjax import builders, metrics, parallel, report, run, train
+from ascjax import builders, fusion, metrics, parallel, report, run_folder, train
 from ascjax.checkpoint import Checkpoints
 from ascjax.data import store
 from ascjax.evaluate import Evaluator, score
@@ -36,7 +36,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
     over = parallel.devices(config.num_devices)
     parallel.check_batch_size(config.train.batch_size, len(over), "config.train.batch_size")
     parallel.check_batch_size(config.eval.batch_size, len(over), "config.eval.batch_size")
-    run.claim(workdir, config.to_dict())
+    builders.check(config)
+    run_folder.check(workdir, config.to_dict())
     if (workdir / "results.json").exists():
         return report.write(workdir)
     with StopRequest() as stop:
@@ -50,7 +51,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
             config, networks, plan, num_scenes=num_scenes, mean=mean, deviation=deviation
         )
         evaluator = Evaluator(networks.evaluation, mean, deviation, over, config.eval.batch_size)
-        run.write_json(workdir / "run.json", _describe(config, data, networks, recipe))
+        run_folder.write_json(workdir / "config.json", config.to_dict())
+        run_folder.write_json(workdir / "run.json", _describe(config, data, networks, recipe))
         checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
         state = train.initial_state(recipe, networks.variables)
         latest = checkpoints.latest()
@@ -158,13 +160,13 @@ def _write_results(
         fragment_fusion=config.fusion.fragments,
         channel_fusion=config.fusion.channels,
     )
-    run.write_json(workdir / "results.json", {"part": "test", "step": step, **results})
-    _write_examples(workdir, data, values)
+    _write_examples(workdir, data, fusion.fuse(values, **config.fusion.to_dict()))
+    # Comes last: where it is, the run is finished.
+    run_folder.write_json(workdir / "results.json", {"part": "test", "step": step, **results})
 
 
-def _write_examples(workdir: Path, data: builders.Data, values: np.ndarray) -> None:
+def _write_examples(workdir: Path, data: builders.Data, scores: np.ndarray) -> None:
     """Keeps the log-mels of one right and one wrong recording, the most confident of each."""
-    scores = values.mean(axis=(1, 2))
     right = scores.argmax(-1) == data.test.labels
     confident = np.argsort(-scores.max(-1))
     chosen = [next((i for i in confident if right[i] == wanted), None) for wanted in (True, False)]

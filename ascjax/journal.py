@@ -6,6 +6,8 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from ascjax.run_folder import write_text
+
 
 class Journal:
     """Numbers of one run, from ``step`` on; what an interrupted try wrote after it is dropped.
@@ -20,9 +22,7 @@ class Journal:
     def __init__(self, path: Path, *, step: int, num_steps: int, fragments_per_step: int):
         self._path = path / "metrics.jsonl"
         kept = [line for line in self.lines(path) if line["step"] <= step]
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        partial.rename(self._path)
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._events = SummaryWriter(str(path / "events"), purge_step=step)
         self._fragments_per_step = fragments_per_step
         self._bar = tqdm(total=num_steps, initial=step, unit="step", desc="train", mininterval=0.5)

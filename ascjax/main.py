@@ -14,7 +14,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from ascjax import run
+from ascjax import run_folder
 from ascjax.errors import UserError, nearest
 from ascjax.signals import Stopped
 
@@ -58,11 +58,11 @@ def _check_keys(config_file: str, argv: Sequence[str]) -> None:
     """Every --config.KEY must be a leaf of the file's config (absl's own error is a traceback)."""
     if not Path(config_file).is_file():
         raise UserError(
-            f"--config={config_file}: expected a config file, e.g. configs/quickstart.py, and there "
-            "is none; check the path"
+            f"--config={config_file}: expected a config file, e.g. configs/quickstart.py; there is "
+            "none, check the path"
         )
     try:
-        leaves = run.flatten(runpy.run_path(config_file)["get_config"]().to_dict())
+        leaves = run_folder.flatten(runpy.run_path(config_file)["get_config"]().to_dict())
     except ModuleNotFoundError as error:
         raise UserError(
             f"--config={config_file}: {error}; run from the folder that holds configs/"
@@ -92,7 +92,10 @@ def main(argv: Sequence[str]) -> None:
     config_file = config_flags.get_config_filename(flags.FLAGS["config"])
     workdir = Path(_WORKDIR.value or Path("runs") / Path(config_file).stem)
     page = experiment.train_and_evaluate(_CONFIG.value, workdir)
-    print(report.table(run.read_json(workdir / "results.json")))
+    results, about = (run_folder.read_json(workdir / f"{name}.json") for name in ("results", "run"))
+    print(report.table(results, synthetic=about["synthetic"]))
+    for name, reason in about["left_out"].items():
+        print(f"left out: {name}: {reason}")
     print(f"report: {page}")
 
 

@@ -41,7 +41,7 @@ def check_batch_size(batch_size: int, num_devices: int, key: str) -> None:
 
 
 def spread(step: Callable, over: list[jax.Device], *, donate: bool = False) -> Callable:
-    """Returns ``step(state, batch)`` as one program on every device; ``donate`` reuses the state."""
+    """Returns ``step(state, batch)`` on every device at once; ``donate`` reuses the state."""
     return jax.pmap(step, axis_name=AXIS, devices=over, donate_argnums=(0,) if donate else ())
 
 

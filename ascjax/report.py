@@ -22,7 +22,15 @@ from matplotlib.figure import Figure
 from ascjax import metrics, plots
 from ascjax.errors import UserError
 from ascjax.fusion import METHODS, fuse
-from ascjax.run_folder import RUN_AGAIN, need, read_arrays, read_history, read_json
+from ascjax.run_folder import (
+    RUN_AGAIN,
+    flatten,
+    need,
+    read_arrays,
+    read_history,
+    read_json,
+    write_text,
+)
 from ascjax.table import (
     SYNTHETIC_NOTE,
     commonest_share,
@@ -79,11 +87,11 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
         curves=_curves(history, results) if history else None,
         confusion=_confusion(results),
         examples=_examples(folder, run, results),
-        settings=_flatten(config),
+        settings=list(flatten(config).items()),
         command=_command(config),
     )
     path = folder / "report.html"
-    _replace(path, page)
+    write_text(path, page)
     return path
 
 
@@ -194,20 +202,9 @@ def _in_words(method: str) -> str:
     return words[0].lower() + words[1:]
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Leaves in order as (dotted key, value); lists become tuples, as flags write them."""
-    leaves: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            leaves += _flatten(value, f"{prefix}{key}.")
-        else:
-            leaves.append((prefix + key, tuple(value) if isinstance(value, list) else value))
-    return leaves
-
-
 def _command(config: Mapping[str, Any]) -> str:
     """The command that trains with exactly these settings, every one of them spelt out."""
-    flags = [shlex.quote(f"--config.{key}={value}") for key, value in _flatten(config)]
+    flags = [shlex.quote(f"--config.{key}={value}") for key, value in flatten(config).items()]
     return " \\\n  ".join(["python -m ascjax.main --config=configs/common.py", *flags])
 
 
@@ -223,13 +220,3 @@ def _template() -> jinja2.Template:
     environment.globals["counted"] = counted
     source = resources.files("ascjax").joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,4 +1,14 @@
-"""Files of a run folder → plain values; a missing or damaged file is named with what to do."""
+"""The run folder: one trained model and everything about it.
+
+config.json        the resolved config
+run.json           scenes, channels, front end, normalisation, model, counts: enough to predict
+checkpoints/       Orbax: the last few and the best
+metrics.jsonl      a line for each epoch; events/ has the same for TensorBoard
+posteriors.npz     of the test part, [recording, channel, fragment, scene]
+examples.npz       log-mels of a right and a wrong recording, for the report
+results.json       metrics of the test part
+report.html        all of it to look at
+"""
 
 import json
 import zipfile
@@ -11,7 +21,28 @@ import numpy as np
 
 from ascjax.errors import UserError
 
-RUN_AGAIN = "start the run's command again to finish it, or evaluate the run anew"
+RUN_AGAIN = "start the run's command again to finish it"
+# Keys that change where and how fast a run is computed, not what: they may differ when it goes on.
+FREE = ("data.num_workers", "data.store_dir", "init.weights_dir", "num_devices", "log_every_steps")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that it is whole or not there.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON as ``write_text`` does."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path: Path, *, required: Sequence[str] = ()) -> dict[str, Any]:
@@ -84,3 +115,51 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path}: expected the arrays {', '.join(names)}, got {e}; {RUN_AGAIN}"
         ) from None
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns a config's leaves by dotted key; lists, as JSON has them, become tuples."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = tuple(value) if isinstance(value, list) else value
+    return flat
+
+
+def check(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Checks that ``workdir`` is this config's run folder, or can become one.
+
+    Raises:
+      UserError: it can't be written, isn't a run folder, or belongs to another config.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / ".writable").touch()
+        (workdir / ".writable").unlink()
+    except OSError as error:
+        raise UserError(
+            f"--workdir={workdir}: cannot write there ({error.strerror}); choose another folder"
+        ) from error
+    path = workdir / "config.json"
+    if not path.exists():
+        others = sorted(p.name for p in workdir.iterdir())
+        if others:
+            raise UserError(
+                f"--workdir={workdir}: expected an empty or new folder or a run, found "
+                f"{', '.join(others[:3])}; choose another folder"
+            )
+        return
+    ours, theirs = flatten(config), flatten(read_json(path))
+    differing = [
+        f"{key} ({theirs.get(key)!r} there, {ours.get(key)!r} now)"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key) and key not in FREE
+    ]
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise UserError(
+            f"--workdir={workdir}: holds a run of another config: {', '.join(differing[:3])}"
+            f"{more}; choose another --workdir or remove that folder"
+        )

@@ -97,7 +97,7 @@ def test_the_same_run_gives_the_same_page(run, page):
     before = dict(matplotlib.rcParams)
     assert report.write(str(run[0])).read_text(encoding="utf-8") == page.text
     assert dict(matplotlib.rcParams) == before
-    assert [path.name for path in run[0].iterdir() if path.name.endswith(".part")] == []
+    assert [path.name for path in run[0].iterdir() if path.name.endswith(".partial")] == []
 
 
 def test_the_lines_on_the_page_recompute_its_results(run, page, monkeypatch, capsys):
@@ -207,7 +207,7 @@ def test_arrays_that_do_not_fit_the_results_are_refused(tmp_path):
 
 def test_an_unwritable_page_is_the_users_to_mend(tmp_path):
     write_fake_run(tmp_path)
-    (tmp_path / "report.html.part").mkdir()
+    (tmp_path / "report.html.partial").mkdir()
     with pytest.raises(UserError, match=r"report\.html: cannot be written"):
         report.write(tmp_path)
 
