@@ -46,25 +46,26 @@ def background(
     settings: Mapping[str, Any], num_samples: int, of_location: Rng, of_recording: Rng
 ) -> Complex[np.ndarray, "2 bin"]:
     """Spectrum of noise with a slope, a rumble and the lines of a hum, of root mean square 1."""
-    hz = scipy.fft.rfftfreq(num_samples, 1 / SAMPLE_RATE_HZ)
+    hz = scipy.fft.rfftfreq(num_samples, 1 / SAMPLE_RATE_HZ).astype(np.float32)
     octave = np.log2(np.maximum(hz, 1))
     db = settings["tilt_db"] * np.maximum(octave - np.log2(100), 0)
     db += settings["rumble_db"] * (hz < 100) - 60 * (hz < 20)
-    db += np.interp(octave, *_equaliser(of_location))
+    db += np.interp(octave, *_equaliser(of_location)).astype(np.float32)
     amplitude = 10 ** (db / 20)
     amplitude /= np.sqrt(np.mean(amplitude**2))
     line_gain = 10 ** (settings["hum_db"] / 20) * np.sqrt(len(hz))
     for harmonic in range(1, 9):
         centre_hz = settings["hum_hz"] * harmonic
-        distance = (hz - centre_hz) / (0.3 + 0.004 * centre_hz)
-        near = slice(*np.searchsorted(distance, (-4, 4)))
-        line = np.exp(-0.5 * distance[near] ** 2)
+        width_hz = 0.3 + 0.004 * centre_hz
+        near = slice(*np.searchsorted(hz, (centre_hz - 4 * width_hz, centre_hz + 4 * width_hz)))
+        line = np.exp(-0.5 * ((hz[near] - centre_hz) / width_hz) ** 2)
         strength = of_location.uniform(0.4, 1) / harmonic
         amplitude[near] += line_gain * strength * line / np.sqrt(np.sum(line**2))
-    common, *sides = (_complex_noise(of_recording, len(hz)) for _ in range(3))
-    width = np.float32(settings["width"])
-    spectra = np.stack([np.sqrt(1 - width**2) * common + width * side for side in sides])
-    return spectra * (amplitude * np.sqrt(num_samples / 2)).astype(np.float32)
+    amplitude *= np.sqrt(num_samples / 2, dtype=np.float32)
+    angle = np.pi / 4 * settings["width"]
+    middle = np.float32(np.cos(angle)) * amplitude * _complex_noise(of_recording, len(hz))
+    side = np.float32(np.sin(angle)) * amplitude * _complex_noise(of_recording, len(hz))
+    return np.stack([middle + side, middle - side])
 
 
 def _equaliser(rng: Rng) -> tuple[np.ndarray, np.ndarray]:
