@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,7 +109,8 @@ def _activations(
     else:
         network = models.build_full(architecture, num_classes)
 
-    @jax.jit
+    # Run once each: a fast compilation is worth more than fast code.
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def run(variables: Any, image: jax.Array) -> Any:
         return network.apply(
             variables,
