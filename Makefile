@@ -12,7 +12,7 @@ run: $(VENV)/run.done
 	$(BIN)/python -m ascjax.main --config=configs/quickstart.py
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(VENV)/test.done
 	$(BIN)/python -m pytest -m slow

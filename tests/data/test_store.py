@@ -1,0 +1,194 @@
+import json
+import os
+import shutil
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+import tiny_set
+
+from ascjax.audio import wave
+from ascjax.audio.logmel import FrontEnd, log_mel_librosa
+from ascjax.data import recordings, store
+from ascjax.errors import UserError
+from ascjax.signals import Stopped, StopRequest
+
+FRONT_END = FrontEnd(sample_rate_hz=tiny_set.RATE_HZ, num_mels=40)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return tiny_set.write_set(tmp_path_factory.mktemp("set"), per_scene=4)
+
+
+def listed(root):
+    return recordings.load(root).recordings
+
+
+def prepare(root, store_dir, **options):
+    settings = {
+        "front_end": FRONT_END, "channels": ("left", "average"), "duration_s": 2.0,
+        "store_dir": store_dir, "num_workers": 2,
+    }  # fmt: skip
+    return store.prepare(listed(root), **{**settings, **options})
+
+
+class StopOnceSomeAreDone(StopRequest):
+    """As Ctrl-C in the middle."""
+
+    def check(self, where):
+        if "(0 of" not in where:
+            raise Stopped(where)
+
+
+def test_rows_are_the_log_mels_of_the_recordings_in_order(tiny, tmp_path):
+    made = prepare(tiny, tmp_path)
+    assert made.log_mel.shape == (12, 2, 40, FRONT_END.num_frames(32000))
+    assert isinstance(made.log_mel, np.memmap)
+    assert made.usable.all()
+    for row in (0, 7, 11):
+        samples, _ = wave.read(listed(tiny)[row].path)
+        expected = log_mel_librosa(wave.to_channels(samples, ("left", "average")), FRONT_END)
+        np.testing.assert_allclose(made.log_mel[row], expected, atol=1e-4)
+    rows = np.load(made.path / "rows.npy")
+    assert rows["crc32"].tolist() == [zlib.crc32(row.tobytes()) for row in made.log_mel]
+
+
+def test_a_complete_store_is_read_and_not_made_again(tiny, tmp_path, monkeypatch):
+    first = prepare(tiny, tmp_path)
+    monkeypatch.setattr(store, "ProcessPoolExecutor", None)
+    assert prepare(tiny, tmp_path).path == first.path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"front_end": replace(FRONT_END, num_mels=41)},
+        {"front_end": replace(FRONT_END, log_floor=1e-4)},
+        {"channels": ("average", "left")},
+        {"duration_s": 1.5},
+    ],
+)
+def test_a_changed_setting_never_reads_an_old_store(tiny, tmp_path, change):
+    old = prepare(tiny, tmp_path)
+    new = prepare(tiny, tmp_path, **change)
+    assert new.path != old.path
+    assert new.usable.all()
+
+
+def test_a_changed_file_never_reads_an_old_store(tiny, tmp_path):
+    root = shutil.copytree(tiny, tmp_path / "set")
+    old = prepare(root, tmp_path / "store")
+    os.utime(listed(root)[3].path, (1, 1))
+    assert prepare(root, tmp_path / "store").path != old.path
+
+
+def test_stopped_in_the_middle_it_goes_on_without_redoing_what_is_done(tiny, tmp_path):
+    expected = prepare(tiny, tmp_path / "whole").log_mel
+    with pytest.raises(Stopped, match=r"while extracting features \(\d+ of 12"):
+        prepare(tiny, tmp_path / "part", stop=StopOnceSomeAreDone())
+    (path,) = (tmp_path / "part").iterdir()
+    before = np.load(path / "rows.npy")
+    done = before["state"] == store.DONE
+    assert 0 < done.sum() < 12
+    # Rows that count as done must not be written again: their files are made unreadable.
+    originals = {}
+    for row in np.flatnonzero(done):
+        file = listed(tiny)[row].path
+        originals[file] = (file.read_bytes(), file.stat())
+        content, stat = originals[file]
+        file.write_bytes(b"x" * len(content))
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    try:
+        made = prepare(tiny, tmp_path / "part")
+    finally:
+        for file, (content, stat) in originals.items():
+            file.write_bytes(content)
+            os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    np.testing.assert_array_equal(made.log_mel, expected)
+
+
+def test_a_damaged_row_of_an_unfinished_store_is_made_again(tiny, tmp_path):
+    made = prepare(tiny, tmp_path)
+    expected = np.array(made.log_mel)
+    values = np.load(made.path / "log_mel.npy", mmap_mode="r+")
+    values[5, 0, 0, 0] += 1
+    values.flush()
+    rows = np.load(made.path / "rows.npy", mmap_mode="r+")
+    rows["state"][2] = store.MISSING
+    rows.flush()
+    np.testing.assert_array_equal(prepare(tiny, tmp_path).log_mel, expected)
+
+
+def test_a_bad_file_stops_with_its_name_or_is_left_out_and_listed(tiny, tmp_path):
+    root = shutil.copytree(tiny, tmp_path / "set")
+    bad = listed(root)[4]
+    samples, rate = wave.read(bad.path)
+    samples[0, 100] = np.nan
+    soundfile.write(bad.path, samples.T, rate, subtype="FLOAT")
+    with pytest.raises(wave.BadRecording, match=f"{bad.path}.*NaN"):
+        prepare(root, tmp_path / "store")
+    made = prepare(root, tmp_path / "store", on_bad_file="skip")
+    assert list(made.bad) == [bad.name]
+    assert "NaN" in made.bad[bad.name]
+    assert np.flatnonzero(~made.usable).tolist() == [4]
+    assert list(prepare(root, tmp_path / "store", on_bad_file="skip").bad) == [bad.name]
+    with pytest.raises(wave.BadRecording, match="NaN"):
+        prepare(root, tmp_path / "store")
+
+
+def test_short_recordings_are_repeated_and_very_short_ones_refused(tiny, tmp_path):
+    root = shutil.copytree(tiny, tmp_path / "set")
+    short = listed(root)[1].path
+    tiny_set.write_wave(short, seconds=1.2)
+    once, _ = wave.read(short)
+    made = prepare(root, tmp_path / "store")
+    again = np.concatenate([once, once], axis=1)[:, :32000]
+    expected = log_mel_librosa(wave.to_channels(again, ("left", "average")), FRONT_END)
+    np.testing.assert_allclose(made.log_mel[1], expected, atol=1e-4)
+    with pytest.raises(wave.BadRecording, match=r"1\.20 s long, too short: expected at least 0\.9"):
+        prepare(root, tmp_path / "store", min_duration_share=0.9)
+
+
+def test_another_process_on_the_same_store_is_told_to_wait(tiny, tmp_path):
+    made = prepare(tiny, tmp_path)
+    with store._locked(made.path), pytest.raises(UserError, match="another process"):
+        prepare(tiny, tmp_path)
+
+
+def test_a_store_that_cannot_be_written_or_does_not_fit_is_said(tiny, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write the feature store.*store_dir"):
+        prepare(tiny, tmp_path / "file")
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 9))
+    with pytest.raises(UserError, match=r"need 0\.0 GB and 0\.0 GB are free"):
+        prepare(tiny, tmp_path / "store")
+
+
+def test_the_scan_finds_the_common_rate_and_duration(tiny, tmp_path):
+    root = shutil.copytree(tiny, tmp_path / "set")
+    tiny_set.write_wave(listed(root)[0].path, seconds=3.0, rate_hz=8000)
+    listed(root)[1].path.write_text("no sound")
+    with pytest.raises(wave.BadRecording):
+        store.scan(listed(root), on_bad_file="stop")
+    infos, bad = store.scan(listed(root), on_bad_file="skip")
+    assert store.common_rate_and_duration(infos) == (16000, 2.0)
+    assert list(bad) == [listed(root)[1].name]
+
+
+def test_mel_statistics_are_those_of_the_given_rows_alone():
+    log_mel = np.random.default_rng(0).normal(3.0, 2.0, (7, 2, 5, 11)).astype(np.float32)
+    log_mel[:, :, 4] = 1.25
+    mean, deviation = store.mel_statistics(log_mel, [5, 0, 2], rows_at_once=2)
+    part = log_mel[[0, 2, 5]]
+    np.testing.assert_allclose(mean, part.mean(axis=(0, 1, 3)), rtol=1e-6)
+    np.testing.assert_allclose(deviation[:4], part.std(axis=(0, 1, 3))[:4], rtol=1e-6)
+    assert deviation[4] == 1.0
+
+
+def test_settings_are_written_for_people(tiny, tmp_path):
+    settings = json.loads((prepare(tiny, tmp_path).path / "settings.json").read_text())
+    assert settings["front_end"]["num_mels"] == 40
+    assert settings["channels"] == ["left", "average"]

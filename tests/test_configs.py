@@ -1,0 +1,96 @@
+"""Every config builds, and every leaf of it is read by something."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from test_train import make_part
+
+from ascjax import builders, experiment, models, run_folder
+from ascjax.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+
+
+class Reading(ConfigDict):
+    """A config that remembers which of its leaves were read, by name or as a section's keywords."""
+
+    def __init__(self, config, read, prefix=""):
+        super().__init__()
+        object.__setattr__(self, "_read", read)
+        object.__setattr__(self, "_prefix", prefix)
+        for key, value in config.items():
+            if isinstance(value, ConfigDict):
+                value = Reading(value, read, f"{prefix}{key}.")
+            self[key] = value
+
+    def __getitem__(self, key):
+        self._read.add(self._prefix + key)
+        return super().__getitem__(key)
+
+    def __getattr__(self, key):
+        self._read.add(self._prefix + key)
+        return super().__getattr__(key)
+
+    def to_dict(self, *args, **options):
+        # The whole config is written down; that is no use of its leaves.
+        before = set(self._read)
+        values = super().to_dict(*args, **options)
+        self._read.clear()
+        self._read.update(before)
+        if self._prefix:
+            self._read.update(self._prefix + key for key in values)
+        return values
+
+
+def load(name):
+    namespace = {}
+    exec(compile((ROOT / "configs" / f"{name}.py").read_text(), name, "exec"), namespace)
+    return namespace["get_config"]()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_builds_its_network_and_recipe(name):
+    config = load(name)
+    builders.check(config)
+    frames = 431 // config.fragments.count
+    models.check_input(config.model.trunk, config.features.num_mels, frames)
+    # Shapes of the real network are enough; a small one is built in full below.
+    module = models.build(num_scenes=10, **config.model.to_dict())
+    assert module is not None
+    config.model.trunk = "vgg_tiny"
+    networks = builders.build_networks(config, num_scenes=3, input_shape=(32, 33))
+    plan = builders.build_plan(config, make_part(num_recordings=32))
+    mean, deviation = np.zeros(32, np.float32), np.ones(32, np.float32)
+    builders.build_recipe(config, networks, plan, num_scenes=3, mean=mean, deviation=deviation)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_its_docstring_says_how_to_run_it(name):
+    text = (ROOT / "configs" / f"{name}.py").read_text()
+    assert name == "common" or f"--config=configs/{name}.py" in text
+
+
+def test_every_leaf_is_read(tmp_path, monkeypatch):
+    """A knob that nothing reads is a lie; the main job on the synthetic set reads them all."""
+    config = load("common")
+    config.update_from_flattened_dict({
+        "protocol": "validated", "data.layout": "synthetic", "data.root": str(tmp_path / "set"),
+        "data.store_dir": str(tmp_path / "store"), "synthetic.num_recordings": 80,
+        "synthetic.duration_s": 1.0, "model.trunk": "vgg_tiny", "features.num_mels": 40,
+        "train.num_epochs": 1, "train.batch_size": 16,
+    })  # fmt: skip
+    config.init.weights = "imagenet"
+    config.init.weights_dir = str(tmp_path)
+    with pytest.raises(UserError, match=f"{tmp_path}/vgg_tiny.safetensors"):
+        builders.build_networks(config, num_scenes=3, input_shape=(32, 33))
+    config.init.weights = "random"
+    config.read_by_nobody = 1
+    config.train.read_by_nobody = 1
+    read = set()
+    experiment.train_and_evaluate(Reading(config, read), tmp_path / "run")
+    read.add("init.weights_dir")  # above, where weights are wanted
+    unread = set(run_folder.flatten(config.to_dict())) - read
+    assert unread == {"read_by_nobody", "train.read_by_nobody"}

@@ -1,0 +1,212 @@
+"""The command as users run it: in a process of its own, on real files."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tiny_set
+
+from ascjax import main
+from ascjax.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return tiny_set.write_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def command(root, workdir, cache, *flags, config="configs/common.py"):
+    settings = {**tiny_set.overrides(cache), "data.root": root}
+    overrides = [f"--config.{key}={value}" for key, value in settings.items()]
+    return [sys.executable, "-m", "ascjax.main", f"--config={config}", f"--workdir={workdir}",
+            *overrides, *flags]  # fmt: skip
+
+
+def environment(cache):
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache / "xla")}
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
+    return environment
+
+
+def run(root, workdir, cache, *flags, **options):
+    return subprocess.run(
+        command(root, workdir, cache, *flags, **options),
+        cwd=ROOT, env=environment(cache), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, cache, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "run"
+    return workdir, run(tiny, workdir, cache, "--config.channels=('left','right','average')")
+
+
+def test_it_trains_evaluates_prints_and_reports(finished):
+    workdir, done = finished
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"all fused +\d+\.\d %  +\d+\.\d–\d+\.\d %", done.stdout)
+    assert f"report: {workdir}/report.html" in done.stdout
+    assert "Total:" in done.stderr + done.stdout  # clu's parameter overview
+    with np.load(workdir / "posteriors.npz") as saved:
+        assert saved["posteriors"].shape == (15, 3, 2, 3)
+        np.testing.assert_allclose(saved["posteriors"].sum(-1), 1, atol=1e-5)
+        assert len(set(saved["recording"].tolist())) == 15
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert list((workdir / "events").iterdir())
+    results = json.loads((workdir / "results.json").read_text())
+    assert results["accuracy"]["total"] == 15
+    about = json.loads((workdir / "run.json").read_text())
+    assert about["recordings"] == {"train": 15, "validation": 0, "test": 15}
+    assert len(about["normalisation"]["mean"]) == 40
+
+
+def test_a_finished_run_is_reported_again_at_once(finished, tiny, cache):
+    workdir, done = finished
+    before = (workdir / "checkpoints").stat().st_mtime_ns
+    again = run(tiny, workdir, cache, "--config.channels=('left','right','average')")
+    assert again.returncode == 0
+    assert again.stdout == done.stdout[done.stdout.index("15 recordings of") :]
+    assert (workdir / "checkpoints").stat().st_mtime_ns == before
+
+
+def test_another_config_in_its_folder_is_refused(finished, tiny, cache):
+    workdir, _ = finished
+    done = run(tiny, workdir, cache, "--config.seed=1")
+    fails(done, r"a run of another config: channels \(.*\), seed \(0 there, 1 now\); choose")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_started_again_it_ends_as_if_it_had_not_been(
+    finished, tiny, cache, tmp_path, sent
+):
+    flags = ("--config.channels=('left','right','average')",)
+    process = subprocess.Popen(
+        command(tiny, tmp_path / "run", cache, *flags), cwd=ROOT, env=environment(cache),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    # The event file appears when the loop begins.
+    while process.poll() is None and not (tmp_path / "run" / "events").exists():
+        time.sleep(0.01)
+    process.send_signal(sent)
+    said, _ = process.communicate()
+    assert process.returncode == 128 + sent, said
+    assert re.search(r"stopped at step \d+ of 22, saved; the same command goes on", said)
+    assert "Traceback" not in said
+    again = run(tiny, tmp_path / "run", cache, *flags)
+    assert again.returncode == 0, again.stderr
+    assert "going on at step" in again.stdout + again.stderr
+    name = "posteriors.npz"
+    with np.load(finished[0] / name) as whole, np.load(tmp_path / "run" / name) as resumed:
+        np.testing.assert_array_equal(whole["posteriors"], resumed["posteriors"])
+
+
+def fails(done, pattern):
+    """Exit code 2 and the reason in one or two lines, nothing else of a traceback."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    said = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(said) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search(pattern, said[0]), said[0]
+
+
+def copied(tiny, tmp_path):
+    return Path(shutil.copytree(tiny, tmp_path / "set"))
+
+
+def test_missing_root(tmp_path, cache):
+    fails(run(tmp_path / "none", tmp_path / "run", cache), r"data\.root: .*none doesn't exist")
+    fails(run("", tmp_path / "run", cache), r"config\.data\.root is empty: .*--config\.data\.root=")
+    assert not (tmp_path / "run" / "config.json").exists()  # the corrected command may use it
+
+
+def test_truncated_text_and_empty_files_and_nan(tiny, tmp_path, cache):
+    root = copied(tiny, tmp_path)
+    path = root / "bus" / "1-000-A.wav"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    fails(run(root, tmp_path / "run", cache), rf"{path}: .*cut short")
+    path.write_text("this is no sound")
+    fails(run(root, tmp_path / "run", cache), rf"{path}: .*")
+    soundfile.write(path, np.zeros((0, 2)), 16000)
+    fails(run(root, tmp_path / "run", cache), rf"{path}: .*")
+    soundfile.write(path, np.full(32000, np.nan), 16000, subtype="FLOAT")
+    fails(run(root, tmp_path / "run", cache), rf"{path}: .*NaN")
+    done = run(root, tmp_path / "run", cache, "--config.data.on_bad_file=skip")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"left out: bus/1-000-A\.wav: .*NaN", done.stdout)
+
+
+def test_recordings_too_short_for_the_fragments(tiny, tmp_path, cache):
+    done = run(tiny, tmp_path / "run", cache, "--config.fragments.count=6")
+    fails(done, r"vgg_tiny needs .* 32 mel bands × 32 frames, got 40 × 14: .*fragments\.count")
+    done = run(tiny, tmp_path / "run", cache, "--config.fragments.count=600")
+    fails(done, r"fragments\.count is 600: expected 1 to 87")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_class_absent_from_training(tiny, tmp_path, cache):
+    root = copied(tiny, tmp_path)
+    for path in (root / "tram").glob("2-*"):
+        path.unlink()
+    fails(run(root, tmp_path / "run", cache), r"tram")
+
+
+def test_unknown_names(tiny, tmp_path, cache):
+    for flag, pattern in {
+        "--config.data.layout=tutt": r"data\.layout: expected one of auto, .*did you mean 'tut'",
+        "--config.model.trunk=vgg61": r"model\.trunk: expected one of .*did you mean 'vgg",
+        "--config.channels=('middle',)": r"config\.channels: expected one of left, right, average",
+        "--config.fusion.fragments=avg": r"fusion\.fragments: expected one of mean",
+    }.items():
+        fails(run(tiny, tmp_path / "run", cache, flag), pattern)
+
+
+def test_unwritable_workdir(tiny, tmp_path, cache):
+    (tmp_path / "file").write_text("")
+    fails(run(tiny, tmp_path / "file" / "run", cache), r"--workdir=.*cannot write there")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("")
+    fails(run(tiny, tmp_path / "other", cache), r"expected an empty or new folder .*thesis\.txt")
+
+
+def parsed(*flags):
+    with pytest.raises(UserError) as error:
+        main.parse(["main", *flags])
+    return str(error.value)
+
+
+# ml-collections loads config files by a deprecated call.
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_mistyped_flags_and_keys_say_the_nearest_right_name():
+    assert "expected --config=FILE" in parsed()
+    assert "configs/no.py: expected a config file" in parsed("--config=configs/no.py")
+    said = parsed("--config=configs/vgg.py", "--config.features.nummels=64")
+    assert "no such key; did you mean 'features.num_mels'?" in said
+    said = parsed("--config=configs/vgg.py", "--config.data.num_mels=64")
+    assert "did you mean 'features.num_mels'?" in said
+    assert "workdir" in parsed("--config=configs/vgg.py", "--wrkdir=x")
+    assert "invalid literal for int" in parsed("--config=configs/vgg.py", "--config.seed=one")
+    assert "unexpected argument 'x'" in parsed("--config=configs/vgg.py", "x")
+
+
+def test_help_and_parse_errors_come_without_jax():
+    code = "import sys; from ascjax import main; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
