@@ -84,8 +84,10 @@ def test_every_leaf_is_read(tmp_path, monkeypatch):
     })  # fmt: skip
     config.init.weights = "imagenet"
     config.init.weights_dir = str(tmp_path)
-    with pytest.raises(UserError, match=f"{tmp_path}/vgg_tiny.safetensors"):
+    config.model.trunk = "resnet18"
+    with pytest.raises(UserError, match=f"{tmp_path}/resnet18.safetensors"):
         builders.build_networks(config, num_scenes=3, input_shape=(32, 33))
+    config.model.trunk = "vgg_tiny"
     config.init.weights = "random"
     config.read_by_nobody = 1
     config.train.read_by_nobody = 1
