@@ -174,18 +174,27 @@ def init_from(
 
 
 def mismatches(
-    shapes: Mapping[str, tuple[int, ...]], targets: Mapping[str, Any], limit: int = 12
+    shapes: Mapping[str, tuple[int, ...]], targets: Mapping[str, Any], limit: int = 8
 ) -> list[str]:
-    """Lists what keeps ``shapes`` from filling ``targets`` one to one, up to ``limit`` entries."""
-    problems = [f"missing {key}" for key in targets if key not in shapes]
-    problems += [f"unexpected {key}" for key in shapes if key not in targets]
-    problems += [
+    """Lists what keeps ``shapes`` from filling ``targets`` (with ``.shape``) one to one.
+
+    At most three entries: missing keys, unexpected keys, wrong shapes; ``limit`` keys in each.
+    """
+    missing = [key for key in targets if key not in shapes]
+    unexpected = [key for key in shapes if key not in targets]
+    misshapen = [
         f"{key} is {list(shapes[key])}, expected {list(target.shape)}"
         for key, target in targets.items()
         if key in shapes and tuple(shapes[key]) != tuple(target.shape)
     ]
-    left_out = len(problems) - limit
-    return problems[:limit] + ([f"and {left_out} more"] if left_out > 0 else [])
+    kinds = {"missing ": missing, "unexpected ": unexpected, "": misshapen}
+    return [kind + listed(found, limit) for kind, found in kinds.items() if found]
+
+
+def listed(items: list[str], limit: int = 8) -> str:
+    """Returns the items with commas, and how many there are beyond ``limit``."""
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more
 
 
 def _how_to_make(path: Path, trunk: str) -> str:

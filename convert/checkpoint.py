@@ -1,8 +1,8 @@
 """Reads a checkpoint from a file: torch's two formats (no code in them is run) and safetensors."""
 
 import hashlib
-import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,20 +67,20 @@ def _torch_load(path: Path) -> Any:
             f"{path}: reading torch's format needs torch: pip install 'ascjax[convert]' "
             "(a .safetensors file is read without it)"
         ) from error
+    # The older format isn't an archive and can't be memory-mapped.
+    mmap = zipfile.is_zipfile(path)
     try:
-        # The older format isn't an archive and can't be memory-mapped.
-        mmap = zipfile.is_zipfile(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        with warnings.catch_warnings(action="ignore"):  # about pickles that torch didn't write
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # a damaged file can raise nearly anything out of the unpickler
-        code = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and code:
+        if code := re.search(r"Unsupported global: GLOBAL (\w\S*)", str(error)):
             raise UserError(
                 f"{path} holds code ({code[1]}), which is never run: load it where you trust it "
                 "and save model.state_dict() alone"
             ) from error
         raise UserError(
-            f"{path}: not a whole torch checkpoint (truncated, or another kind of file); fetch it "
-            "again"
+            f"{path}: not a whole torch checkpoint (truncated, another kind of file, or a pickle "
+            "that only running its code could read); fetch it again"
         ) from error
 
 

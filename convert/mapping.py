@@ -11,7 +11,7 @@ from flax import traverse_util
 
 from ascjax import models
 from ascjax.errors import UserError
-from ascjax.weights import CLASSIFIER, mismatches
+from ascjax.weights import CLASSIFIER, listed, mismatches
 from convert.keymaps import IGNORED, KEY_MAPS, source_of
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -56,24 +56,10 @@ def to_variables(source: Mapping[str, np.ndarray], architecture: str, where: str
     slots = expected_slots(architecture, num_classes)
     counts = [key for key in source if key.endswith(f".{IGNORED}")]
     used = {key: array for key, array in source.items() if key not in counts}
-    problems = mismatches({key: array.shape for key, array in used.items()}, slots)
-    problems += [
-        f"{key} is {array.dtype}, expected floating point"
-        for key, array in used.items()
-        if array.dtype.name not in FLOATS
-    ]
-    if problems:
-        guess = _looks_like(used)
-        asked = f"{where} doesn't fit {architecture}"
-        if guess not in (None, architecture):
-            asked += f": these keys look like {guess} (`python -m convert {guess} ...`)"
-        raise UserError(f"{asked}\n{'; '.join(problems)}")
-    if bad := [text for key, array in used.items() if (text := _bad_values(key, array))]:
-        raise UserError(f"{where}: weights must be finite: {'; '.join(bad)}")
+    _check_keys(used, slots, architecture, where)
+    _check_values(used, where)
     tensors = {
-        slot.path: used[key].astype(np.float32, copy=False).transpose(slot.axes or None)
-        if slot.axes
-        else used[key].astype(np.float32, copy=False)
+        slot.path: used[key].astype(np.float32, copy=False).transpose(slot.axes)
         for key, slot in slots.items()
     }
     return Variables(tensors, num_classes, _notes(used, counts, num_classes))
@@ -112,6 +98,23 @@ def _num_classes(source: Mapping[str, np.ndarray], architecture: str) -> int | N
     return 1000  # the last layer will be named as missing
 
 
+def _check_keys(
+    used: Mapping[str, np.ndarray], slots: Mapping[str, Slot], architecture: str, where: str
+) -> None:
+    problems = mismatches({key: array.shape for key, array in used.items()}, slots)
+    mistyped = [
+        f"{key} is {array.dtype}, expected floating point"
+        for key, array in used.items()
+        if array.dtype.name not in FLOATS
+    ]
+    if mistyped:
+        problems.append(listed(mistyped))
+    if problems:
+        guess = _looks_like(used)
+        hint = "" if guess in (None, architecture) else f": these keys look like {guess}"
+        raise UserError(f"{where} doesn't fit {architecture}{hint}\n{'; '.join(problems)}")
+
+
 def _looks_like(source: Mapping[str, np.ndarray]) -> str | None:
     """Returns the architecture whose trunk shares most keys of equal shape, if most are shared."""
 
@@ -127,14 +130,21 @@ def _looks_like(source: Mapping[str, np.ndarray]) -> str | None:
     return best if shares[best] > 0.5 else None
 
 
-def _bad_values(key: str, array: np.ndarray) -> str | None:
-    # Extremes first: they find NaN and infinity without an array of answers as long as the weights.
-    with np.errstate(over="ignore"):
+def _check_values(used: Mapping[str, np.ndarray], where: str) -> None:
+    problems = [text for key, array in used.items() if (text := _bad_values(array, key))]
+    if problems:
+        raise UserError(f"{where}: weights must be finite float32 numbers: {listed(problems)}")
+
+
+def _bad_values(array: np.ndarray, key: str) -> str | None:
+    # The extremes find NaN and infinity without an array of answers as long as the weights.
+    with np.errstate(over="ignore", invalid="ignore"):
         extremes = np.array([array.min(), array.max()]).astype(np.float32)
-    if array.size == 0 or np.isfinite(extremes).all():
+    if np.isfinite(extremes).all():
         return None
-    nans = int(np.isnan(array).sum())
-    return f"{key} holds {nans} NaN and {int((~np.isfinite(array)).sum()) - nans} infinities"
+    nans, infinities = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    found = f"{nans} NaN and {infinities} infinities" if nans or infinities else "too large values"
+    return f"{key} holds {found}"
 
 
 def _notes(used: Mapping[str, np.ndarray], counts: list[str], num_classes: int | None) -> list[str]:

@@ -4,8 +4,6 @@ In float64 on both sides: float32 rounding grows through ReLUs and small-batch n
 it hides what is to be seen, such as a biased variance (1/n of its value).
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,8 +76,7 @@ def train_here(name, flat, images, labels):
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)
 
-    # Compiling takes longer than running.
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    @jax.jit
     def step(params, batch_stats, state, images, labels):
         def loss_of(params):
             logits, updates = model.apply(

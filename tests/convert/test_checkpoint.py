@@ -1,0 +1,146 @@
+import hashlib
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ascjax.errors import UserError
+from convert.checkpoint import read, sha256
+
+STATE = {"conv1.weight": torch.arange(6.0).reshape(2, 3), "fc.bias": torch.ones(4)}
+
+
+def assert_is_state(tensors):
+    assert tensors.keys() == STATE.keys()
+    for key, tensor in STATE.items():
+        np.testing.assert_array_equal(tensors[key], tensor.numpy())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_both_of_torchs_formats(tmp_path, zipped):
+    path = tmp_path / "x.pth"
+    torch.save(STATE, path, _use_new_zipfile_serialization=zipped)
+    tensors, notes = read(path)
+    assert_is_state(tensors)
+    assert notes == []
+
+
+def test_safetensors_without_torch(tmp_path, monkeypatch):
+    path = tmp_path / "x.safetensors"
+    save_file(STATE, path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert_is_state(read(path).tensors)
+
+
+def test_torchs_format_without_torch(tmp_path, monkeypatch):
+    path = tmp_path / "x.pth"
+    torch.save(STATE, path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match="x.pth: reading torch's format needs torch: pip install"):
+        read(path)
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_precisions(tmp_path, suffix, dtype):
+    path = tmp_path / f"x.{suffix}"
+    state = {key: tensor.to(dtype) for key, tensor in STATE.items()}
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    tensors = read(path).tensors
+    assert {f"torch.{array.dtype.name}" for array in tensors.values()} == {str(dtype)}
+    assert_is_state({key: array.astype(np.float32) for key, array in tensors.items()})
+
+
+def test_wrapped_and_prefixed(tmp_path):
+    path = tmp_path / "x.pth"
+    inner = {f"module.{key}": torch.nn.Parameter(tensor) for key, tensor in STATE.items()}
+    torch.save({"epoch": 3, "state_dict": inner, "optimizer": {"lr": 0.1}}, path)
+    tensors, notes = read(path)
+    assert_is_state(tensors)
+    assert notes == ["unwrapped 'state_dict'", "removed 'module.' before every key"]
+
+
+def test_a_prefix_of_some_keys_stays(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save({"module.a": torch.ones(1), "b": torch.ones(1)}, path)
+    assert read(path).tensors.keys() == {"module.a", "b"}
+
+
+class Malicious:
+    def __init__(self, victim):
+        self.victim = victim
+
+    def __reduce__(self):
+        return eval, (f"open({str(self.victim)!r}, 'w')",)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
+def test_code_is_never_run(tmp_path, form):
+    path, victim = tmp_path / "x.pth", tmp_path / "victim"
+    content = {**STATE, "extra": Malicious(victim)}
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(content["extra"]))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+    message = "not a whole torch checkpoint" if form == "pickle" else r"holds code \(.*eval\)"
+    with pytest.raises(UserError, match=message):
+        read(path)
+    assert not victim.exists()
+
+
+def test_a_whole_module_is_code(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(UserError, match=r"holds code .*Linear.*save model.state_dict\(\) alone"):
+        read(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_truncated_files(tmp_path, zipped, share):
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(5000)}, path, _use_new_zipfile_serialization=zipped)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(UserError, match="x.pth: not a whole torch checkpoint"):
+        read(path)
+
+
+@pytest.mark.parametrize("content", [b"GIF89a...", b"<html>404</html>", b"PK\x03\x04 no archive"])
+def test_other_files(tmp_path, content):
+    path = tmp_path / "x.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="x.pth: not a whole torch checkpoint"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.ones(1)], "expected a state_dict .*, got a list"),
+        ({1: torch.ones(1)}, "expected a state_dict .*, got a dict"),
+        ({}, "no tensors in it"),
+        ({"a": torch.ones(1), "epoch": 3}, "but 'epoch' is int"),
+        ({"a": torch.ones(2, 2).to_sparse()}, "but 'a' is Tensor"),
+    ],
+)
+def test_no_state_dict(tmp_path, content, message):
+    path = tmp_path / "x.pth"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=message):
+        read(path)
+
+
+def test_missing_file_and_folder(tmp_path):
+    for path in (tmp_path / "nowhere.pth", tmp_path):
+        with pytest.raises(UserError, match=f"--source: can't read {path}"):
+            read(path)
+
+
+def test_sha256(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc" * 1000)
+    assert sha256(path) == hashlib.sha256(b"abc" * 1000).hexdigest()
