@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 import torch
+from fake_checkpoint import fake_state_dict
 from flax import traverse_util
 
 from ascjax import models
@@ -20,7 +21,7 @@ from convert.reference import import_torchvision
 NUM_CLASSES = 5
 LABELS = [0, 3, 1, 4]
 STEPS = 3
-LEARNING_RATE, MOMENTUM = 0.05, 0.9
+LEARNING_RATE, MOMENTUM = 0.01, 0.9
 TOLERANCE = {"rtol": 1e-7, "atol": 1e-9}
 
 
@@ -29,15 +30,15 @@ class Twin(torch.nn.Module):
 
     def __init__(self, name):
         super().__init__()
-        self.network = import_torchvision().models.get_model(name, weights=None)
-        is_resnet = KEY_MAPS[name].top == "fc"
-        trunk = list(self.network.children())[:-2] if is_resnet else [self.network.features]
-        for module in trunk:
-            module.double()
-        setattr(self.network, KEY_MAPS[name].top, torch.nn.Identity())
-        self.trunk = torch.nn.Sequential(*trunk)
-        self.fc = torch.nn.LazyLinear(NUM_CLASSES, dtype=torch.float64)
+        with torch.device("meta"):
+            self.network = import_torchvision().models.get_model(name, weights=None)
         self.slots = expected_slots(name, None)
+        state = {key: tensor.double() for key, tensor in fake_state_dict(name).items()}
+        self.network.load_state_dict(state, strict=False, assign=True)
+        setattr(self.network, KEY_MAPS[name].top, torch.nn.Identity())
+        children = list(self.network.children())
+        self.trunk = torch.nn.Sequential(*children[:-2])  # without pooling and top
+        self.fc = torch.nn.LazyLinear(NUM_CLASSES, dtype=torch.float64)
 
     def forward(self, x):
         return self.fc(self.trunk(x).mean((2, 3)))
@@ -105,7 +106,7 @@ def train_here(name, flat, images, labels):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("alexnet", (67, 83)), ("vgg11_bn", (64, 35)), ("resnet18", (49, 40))]
+    ("name", "size"), [("alexnet", (63, 71)), ("vgg11_bn", (33, 47)), ("resnet18", (33, 47))]
 )
 def test_three_training_steps_equal_torchs(name, size):
     torch.manual_seed(0)
@@ -119,7 +120,7 @@ def test_three_training_steps_equal_torchs(name, size):
         start = {key: jnp.array(value) for key, value in twin.variables().items()}
         ours = list(train_here(name, start, jnp.array(images), jnp.array(labels)))
     theirs = list(train_in_torch(twin, channels_first, torch.from_numpy(labels)))
-    assert theirs[0][0] > theirs[-1][0] > 0
+    assert abs(theirs[0][0] - theirs[-1][0]) > 0.1  # something is learnt
     for step, (expected, got) in enumerate(zip(theirs, ours, strict=True)):
         assert got[0] == pytest.approx(expected[0], rel=1e-9), f"loss of step {step}"
         for want, have in zip(expected[1:], got[1:], strict=True):

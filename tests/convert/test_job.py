@@ -1,0 +1,122 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ascjax import models, weights
+from ascjax.errors import UserError
+from convert import job, mapping, proof, reference
+
+
+@pytest.fixture
+def small_proof(monkeypatch):
+    monkeypatch.setattr(proof, "INPUT_SIZES", ((33, 47), (64, 64)))
+
+
+def test_the_real_resnet18_of_200_classes(shared, tmp_path):
+    source = shared / "weights" / "resnet18_tinyimagenet.pth"
+    path = job.convert("resnet18", source, tmp_path)
+    converted = weights.load(path)
+    assert converted.metadata["classes"] == "200"
+    assert converted.metadata["source"] == source.name
+    assert converted.metadata["source_sha256"].startswith("5a29869b96c58341")
+    result = proof.Proof.from_json(converted.metadata["proof"])
+    assert result.passed
+    assert list(result.differences) == ["224×224", "161×207"]
+
+    # Fine-tuning starts from its trunk: one plane here equals three equal planes in torchvision.
+    network = models.build("resnet18", "gap", 10)
+    plane = np.random.default_rng(0).normal(size=(1, 45, 71, 1)).astype(np.float32)
+    fresh = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, False), plane)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), fresh)
+    variables = weights.init_from(zeros, tmp_path, trunk="resnet18")
+    run = jax.jit(lambda v, x: network.apply(v, x, False, capture_intermediates=True))
+    _, captured = run(variables, plane)
+    state = torch.load(source, weights_only=True)
+    arrays = {key: tensor.numpy() for key, tensor in state.items()}
+    (expected,) = reference.activations("resnet18", arrays, 200, [np.repeat(plane, 3, axis=-1)])
+    features = captured["intermediates"]["trunk"]["__call__"][0]
+    scale = np.abs(expected["stage4"]).max()
+    np.testing.assert_allclose(features, expected["stage4"], atol=1e-5 * scale)
+
+
+def test_the_real_backbone_of_vgg16(shared, tmp_path, small_proof):
+    source = shared / "weights" / "vgg16_features_tinyimagenet.pth"
+    converted = weights.load(job.convert("vgg16", source, tmp_path))
+    assert converted.metadata["classes"] == "none"
+    assert "the trunk alone" in converted.metadata["notes"]
+    result = proof.Proof.from_json(converted.metadata["proof"])
+    assert list(result.differences["33×47"]) == ["stage1", "stage2", "stage3", "stage4", "stage5"]
+    assert len(converted.tensors) == 26
+
+
+def test_a_safetensors_source_of_half_precision(tmp_path, state_dict, small_proof, capsys):
+    source = tmp_path / "resnet18-0123abcd.safetensors"
+    save_file({f"module.{k}": v.half() for k, v in state_dict("resnet18", 3).items()}, source)
+    path = job.convert("resnet18", source, tmp_path / "out", licence="CC0")
+    out = capsys.readouterr().out
+    for text in ("removed 'module.' before every key", "float16 converted to float32", "passed"):
+        assert text in out
+    assert weights.load(path).metadata["licence"] == "CC0"
+
+
+def test_no_proof_needs_no_torchvision_and_is_marked(tmp_path, state_dict, monkeypatch):
+    source = tmp_path / "x.safetensors"
+    save_file(state_dict("resnet18"), source)
+
+    def missing():
+        raise AssertionError("torchvision was asked for")
+
+    monkeypatch.setattr(reference, "import_torchvision", missing)
+    path = job.convert("resnet18", source, tmp_path, prove=False)
+    assert weights.load(path).metadata["proof"] == "none"
+
+
+def test_torchvisions_own_file_is_recognised(tmp_path, state_dict, small_proof, monkeypatch):
+    source = tmp_path / "renamed.pth"
+    torch.save(state_dict("resnet18", 3), source)
+    digits = job.checkpoint.sha256(source)[:8]
+    entry = reference.Official(f"https://x.org/resnet18-{digits}.pth", "V1", ("cat", "dog", "owl"))
+    monkeypatch.setattr(reference, "official", lambda name: [entry])
+    metadata = weights.load(job.convert("resnet18", source, tmp_path)).metadata
+    assert metadata["source"] == f"https://x.org/resnet18-{digits}.pth (V1)"
+    assert metadata["licence"].startswith("BSD-3-Clause")
+    assert json.loads(metadata["class_names"]) == ["cat", "dog", "owl"]
+
+
+def test_a_name_that_promises_another_hash_is_noted(tmp_path, state_dict):
+    source = tmp_path / "resnet18-f37072fd.pth"
+    torch.save(state_dict("resnet18", 3), source)
+    metadata = weights.load(job.convert("resnet18", source, tmp_path, prove=False)).metadata
+    assert "its name promises SHA-256 f37072fd" in metadata["notes"]
+
+
+def test_a_failed_proof_leaves_nothing(tmp_path, state_dict, small_proof, monkeypatch, capsys):
+    source = tmp_path / "x.pth"
+    torch.save(state_dict("resnet18"), source)
+    to_variables = mapping.to_variables
+
+    def wrong(*arguments):
+        variables = to_variables(*arguments)
+        key = "params/trunk/stage2/unit0/conv1/conv/kernel"
+        return variables._replace(
+            tensors={**variables.tensors, key: variables.tensors[key].transpose(1, 0, 2, 3)}
+        )
+
+    monkeypatch.setattr(mapping, "to_variables", wrong)
+    with pytest.raises(UserError, match=r"x.pth: the proof failed .*nothing was written"):
+        job.convert("resnet18", source, tmp_path / "out")
+    assert "FAILED" in capsys.readouterr().out
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "num_classes"), [("vgg11", 4), ("resnet152", 5)])
+def test_large_ones(tmp_path, state_dict, name, num_classes):
+    source = tmp_path / "x.pth"
+    torch.save(state_dict(name, num_classes), source)
+    assert weights.load(job.convert(name, source, tmp_path)).metadata["classes"] == str(num_classes)
