@@ -16,8 +16,9 @@ from ascjax.weights import read_tensors
 
 # Keys under which training scripts keep a state_dict among other things.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
-# Put before every key by DataParallel and torch.compile.
-PREFIXES = ("module.", "_orig_mod.")
+# Put into keys by DataParallel (around all or, as in PyTorch's ImageNet example, around the
+# features alone) and by torch.compile; no network of torchvision's has modules of these names.
+WRAPPED = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")
 
 
 class Checkpoint(NamedTuple):
@@ -50,7 +51,7 @@ def read(path: Path) -> Checkpoint:
     tensors = {
         key: _to_numpy(key, value, path) for key, value in _unwrap(content, path, notes).items()
     }
-    return Checkpoint(_strip_prefixes(tensors, notes), notes)
+    return Checkpoint(_unwrap_keys(tensors, notes), notes)
 
 
 def sha256(path: Path) -> str:
@@ -113,9 +114,10 @@ def _to_numpy(key: str, value: Any, path: Path) -> np.ndarray:
         ) from error
 
 
-def _strip_prefixes(tensors: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in tensors):
-            notes.append(f"removed {prefix!r} before every key")
-            tensors = {key.removeprefix(prefix): array for key, array in tensors.items()}
-    return tensors
+def _unwrap_keys(tensors: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
+    found = sorted({part for key in tensors for part in WRAPPED.findall(key)})
+    shorter = {WRAPPED.sub("", key): array for key, array in tensors.items()}
+    if not found or len(shorter) < len(tensors):
+        return tensors
+    notes.append(f"removed {' and '.join(found)} from the keys (DataParallel or torch.compile)")
+    return shorter

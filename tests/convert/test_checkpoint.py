@@ -60,13 +60,24 @@ def test_wrapped_and_prefixed(tmp_path):
     torch.save({"epoch": 3, "state_dict": inner, "optimizer": {"lr": 0.1}}, path)
     tensors, notes = read(path)
     assert_is_state(tensors)
-    assert notes == ["unwrapped 'state_dict'", "removed 'module.' before every key"]
+    assert notes == [
+        "unwrapped 'state_dict'",
+        "removed module. from the keys (DataParallel or torch.compile)",
+    ]
 
 
-def test_a_prefix_of_some_keys_stays(tmp_path):
+def test_features_alone_in_data_parallel(tmp_path):
     path = tmp_path / "x.pth"
-    torch.save({"module.a": torch.ones(1), "b": torch.ones(1)}, path)
-    assert read(path).tensors.keys() == {"module.a", "b"}
+    names = ("features.module.0.weight", "_orig_mod.module.classifier.0.weight", "submodule.a")
+    torch.save({name: torch.ones(1) for name in names}, path)
+    tensors, _ = read(path)
+    assert list(tensors) == ["features.0.weight", "classifier.0.weight", "submodule.a"]
+
+
+def test_keys_that_would_collide_stay(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save({"module.a": torch.ones(1), "a": torch.ones(1)}, path)
+    assert read(path).tensors.keys() == {"module.a", "a"}
 
 
 class Malicious:
