@@ -1,5 +1,6 @@
 """The builders: a config becomes data, networks and a recipe."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,13 +103,14 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
         stop=stop,
         known_bad=bad,
     )
-    fitting, held_out = dataset.train, None
+    fitting: Sequence[int] = dataset.train
+    held_out: Sequence[int] | None = None
     if config.protocol == "validated":
         fitting, held_out = recordings.validation_split(
             dataset, fraction=settings.validation_fraction, seed=config.seed
         )
 
-    def part(indices: Any) -> Fragments:
+    def part(indices: Sequence[int]) -> Fragments:
         rows = np.array([i for i in indices if features.usable[i]], np.int64)
         names = [dataset.recordings[i].scene for i in rows]
         labels = np.array([dataset.scenes.index(name) for name in names], np.int32)
@@ -149,8 +151,8 @@ def _check_parts(data: Data) -> None:
     if untaught:
         names = ", ".join(data.dataset.scenes[i] for i in untaught)
         raise UserError(
-            f"{data.dataset.root}: no training recording of {names} that can be read; add some, or leave "
-            "the scene out with --config.data.scenes"
+            f"{data.dataset.root}: no training recording of {names} that can be read; add some, or "
+            "leave the scene out with --config.data.scenes"
         )
     if not len(data.test.rows):
         raise UserError(f"{data.dataset.root}: no recording of the test part can be read")

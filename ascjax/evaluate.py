@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ascjax import fusion, metrics, parallel
 from ascjax.data import batches
+from ascjax.signals import StopRequest
 from ascjax.train import normalise
 
 
@@ -42,10 +43,16 @@ class Evaluator:
         self, variables: Any, log_mel: Float[Array, "batch mel frame 1"]
     ) -> Float[Array, "batch scene"]:
         normal = normalise(log_mel, self.mean, self.deviation)
-        return jax.nn.softmax(self.model.apply(variables, normal, train=False))
+        logits: Any = self.model.apply(variables, normal, train=False)
+        return jax.nn.softmax(logits)
 
     def __call__(
-        self, variables: Any, fragments: batches.Fragments, *, describe: str | None = None
+        self,
+        variables: Any,
+        fragments: batches.Fragments,
+        *,
+        describe: str | None = None,
+        stop: StopRequest | None = None,
     ) -> Float32[np.ndarray, "recording channel fragment scene"]:
         """Runs the model over every fragment of a part, each exactly once.
 
@@ -53,6 +60,10 @@ class Evaluator:
           variables: the model's, replicated over the devices.
           fragments: the part.
           describe: label of a progress bar, or None for no bar.
+          stop: asked after each step, if given.
+
+        Raises:
+          Stopped: a stop was requested; nothing of this part is kept.
         """
         steps = -(-len(fragments) // self.batch_size)
         stream = batches.evaluation(fragments, batch_size=self.batch_size)
@@ -61,6 +72,8 @@ class Evaluator:
         for batch in bar:
             values = self._step(variables, parallel.shard(batch["log_mel"], len(self.over)))
             results.append((batch["example"], values))
+            if stop is not None:
+                stop.check("while testing; training is done and saved")
         fetched = [(e, np.asarray(v).reshape(len(e), -1)) for e, v in results]
         return batches.gather(fetched, fragments.shape)
 

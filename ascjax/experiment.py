@@ -1,5 +1,6 @@
 """The main job: from recordings to a run folder with results and a report."""
 
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import ascjax
 from ascjax import builders, fusion, metrics, parallel, report, run_folder, train
 from ascjax.checkpoint import Checkpoints
 from ascjax.data import store
+from ascjax.data.batches import Fragments
 from ascjax.evaluate import Evaluator, score
 from ascjax.journal import Journal
 from ascjax.signals import StopRequest
@@ -51,8 +53,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
             config, networks, plan, num_scenes=num_scenes, mean=mean, deviation=deviation
         )
         evaluator = Evaluator(networks.evaluation, mean, deviation, over, config.eval.batch_size)
-        run_folder.write_json(workdir / "config.json", config.to_dict())
-        run_folder.write_json(workdir / "run.json", _describe(config, data, networks, recipe))
+        run_folder.begin(workdir, config.to_dict(), _describe(config, data, networks, recipe))
         checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
         state = train.initial_state(recipe, networks.variables)
         latest = checkpoints.latest()
@@ -67,29 +68,27 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
             num_steps=plan.num_steps,
             fragments_per_step=plan.batch_size,
         )
-        validate = data.validation and partial(_validate, evaluator, data.validation, config.fusion)
-        trainer = train.Trainer(recipe, plan, over, validate, checkpoints, journal, stop)
-        state = trainer.fit(state)
-        journal.close()
+        validate = None
+        if data.validation is not None:
+            validate = partial(_validate, evaluator, data.validation, config.fusion)
+        with closing(journal):
+            trainer = train.Trainer(recipe, plan, over, validate, checkpoints, journal, stop)
+            state = trainer.fit(state)
         best = checkpoints.best() if data.validation is not None else None
         if best is not None and best != int(state.step):
             state = checkpoints.restore(best, state)
         checkpoints.close()
         variables = parallel.replicate(train.variables(state), over)
-        values = evaluator(variables, data.test, describe="test")
+        values = evaluator(variables, data.test, describe="test", stop=stop)
     _write_results(config, workdir, data, values, int(state.step))
     return report.write(workdir)
 
 
 def _validate(
-    evaluator: Evaluator, part: Any, fusion: ConfigDict, variables: Any
+    evaluator: Evaluator, part: Fragments, by: ConfigDict, variables: Any
 ) -> dict[str, float]:
-    return score(
-        evaluator(variables, part),
-        part.labels,
-        fragment_fusion=fusion.fragments,
-        channel_fusion=fusion.channels,
-    )
+    values = evaluator(variables, part)
+    return score(values, part.labels, fragment_fusion=by.fragments, channel_fusion=by.channels)
 
 
 def _introduce(data: builders.Data, networks: builders.Networks) -> None:

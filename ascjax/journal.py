@@ -6,7 +6,7 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from ascjax.run_folder import write_text
+from ascjax.run_folder import read_history, write_text
 
 
 class Journal:
@@ -21,18 +21,11 @@ class Journal:
 
     def __init__(self, path: Path, *, step: int, num_steps: int, fragments_per_step: int):
         self._path = path / "metrics.jsonl"
-        kept = [line for line in self.lines(path) if line["step"] <= step]
+        kept = [line for line in read_history(self._path) if line["step"] <= step]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._events = SummaryWriter(str(path / "events"), purge_step=step)
         self._fragments_per_step = fragments_per_step
         self._bar = tqdm(total=num_steps, initial=step, unit="step", desc="train", mininterval=0.5)
-
-    @staticmethod
-    def lines(path: Path) -> list[dict]:
-        """Returns the whole lines of a run folder's metrics.jsonl."""
-        file = path / "metrics.jsonl"
-        text = file.read_text() if file.exists() else ""
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line[-1:] == "\n"]
 
     def tick(self, step: int) -> None:
         """Moves the progress bar to ``step``."""

@@ -20,8 +20,13 @@ def devices(count: int = 0) -> list[jax.Device]:
     """Returns this process's first ``count`` devices; 0 means all.
 
     Raises:
-      UserError: there are fewer.
+      UserError: there are fewer, or this is one of several processes.
     """
+    if jax.process_count() > 1:
+        raise UserError(
+            f"this is one of {jax.process_count()} processes; a run is trained by one, on all "
+            "devices of its machine"
+        )
     available = jax.local_devices()
     if count > len(available):
         raise UserError(

@@ -24,6 +24,8 @@ from ascjax.errors import UserError
 RUN_AGAIN = "start the run's command again to finish it"
 # Keys that change where and how fast a run is computed, not what: they may differ when it goes on.
 FREE = ("data.num_workers", "data.store_dir", "init.weights_dir", "num_devices", "log_every_steps")
+# What of run.json must still hold when a run goes on.
+SAME = ("scenes", "channels", "front_end", "duration_s", "recordings", "left_out", "normalisation")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -73,7 +75,8 @@ def need(content: Mapping[str, Any], *keys: str, path: Path) -> None:
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Returns the entries of metrics.jsonl, one an epoch and in order; none if there is no file.
 
-    Of an epoch that a resumed run has repeated, the last entry counts.
+    Of an epoch that a resumed run has repeated, the last entry counts; a last line without its end
+    was being written when the run was killed, and does not count.
 
     Raises:
       UserError: a line is damaged; the message gives its number.
@@ -81,7 +84,10 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     by_epoch = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
             by_epoch[entry["epoch"]] = entry
@@ -163,3 +169,23 @@ def check(workdir: Path, config: Mapping[str, Any]) -> None:
             f"--workdir={workdir}: holds a run of another config: {', '.join(differing[:3])}"
             f"{more}; choose another --workdir or remove that folder"
         )
+
+
+def begin(workdir: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Writes config.json and run.json, or checks that a run to go on with is about the same data.
+
+    Raises:
+      UserError: scenes, recordings or features are no longer what the run began with.
+    """
+    path = workdir / "run.json"
+    if path.exists():
+        before = read_json(path)
+        changed = [key for key in SAME if before.get(key) != json.loads(json.dumps(about[key]))]
+        if changed:
+            raise UserError(
+                f"{path}: the data set has changed since this run began ({', '.join(changed)}); "
+                "start anew in another --workdir"
+            )
+        return
+    write_json(workdir / "config.json", config)
+    write_json(path, about)

@@ -27,8 +27,8 @@ from ascjax.signals import StopRequest
 class Metrics(clu_metrics.Collection):
     """Sums since the epoch began; divided once, when the epoch ends."""
 
-    loss: clu_metrics.Average.from_output("loss")  # type: ignore[valid-type]
-    accuracy: clu_metrics.Average.from_output("correct")  # type: ignore[valid-type]
+    loss: clu_metrics.Average.from_output("loss")
+    accuracy: clu_metrics.Average.from_output("correct")
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -1,6 +1,6 @@
 """The feature store at full size: time and memory by number of recordings, beside merely reading.
 
-Run: python -m benchmarks.extract --root=DIR [--counts=500,2000,8640] [--workers=2] [--out=FILE.json]
+Run: python -m benchmarks.extract --root=DIR [--counts=500,2000,8640] [--out=FILE.json]
 
 DIR is a set in any layout. Each store is made anew in a temporary folder under --scratch. Reported:
 seconds per recording of extraction; of reading the same files and of reading and the front end

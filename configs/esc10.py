@@ -1,7 +1,8 @@
 """ESC-10 (10 classes of environmental sound, 5 folds of 80 clips) from random weights, on a CPU.
 
 Run: python -m ascjax.main --config=configs/esc10.py --config.data.root=DIR [--config.data.fold=2]
-The trunk is small, so that two cores train it in minutes; --config.model.trunk=vgg16 is the paper's.
+The trunk is small, so that two cores train it in minutes; --config.model.trunk=vgg16 is the
+paper's. Measured on fold 1: 82.5 % (chance 10 %), see benchmarks/RESULTS.md.
 """
 
 from ml_collections import ConfigDict

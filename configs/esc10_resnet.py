@@ -1,7 +1,7 @@
 """ESC-10 with ResNet-18: what is transfer from images worth on real sound?
 
 Run, for folds 1 to 5:
-  python -m ascjax.main --config=configs/esc10_resnet.py --config.data.root=DIR \
+  python -m ascjax.main --config=configs/esc10_resnet.py --config.data.root=DIR
     --config.data.fold=1 [--config.init.weights=weights/resnet18.safetensors]
 """
 

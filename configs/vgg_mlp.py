@@ -1,6 +1,6 @@
 """The paper's best system: VGG-16, head mlp, left + right + average, N_s = 6 (Table 3, last row).
 
-Run: python -m ascjax.main --config=configs/vgg_mlp.py --config.data.root=DIR \
+Run: python -m ascjax.main --config=configs/vgg_mlp.py --config.data.root=DIR
        [--config.init.weights=imagenet]
 The paper, TUT Urban Acoustic Scenes 2018, fold 1, fine-tuned from ImageNet: 77.8 %
 (75.5 % with the head gap). A 95 % interval at n = 2,518 is about ±1.6 points.

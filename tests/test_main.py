@@ -87,6 +87,19 @@ def test_a_finished_run_is_reported_again_at_once(finished, tiny, cache):
     assert (workdir / "checkpoints").stat().st_mtime_ns == before
 
 
+def test_a_run_goes_on_only_with_the_data_it_began_with(tiny, cache, tmp_path):
+    root = copied(tiny, tmp_path)
+    assert run(root, tmp_path / "run", cache).returncode == 0
+    results = tmp_path / "run" / "results.json"
+    before = json.loads(results.read_text())
+    results.unlink()  # as if killed while testing
+    assert run(root, tmp_path / "run", cache).returncode == 0
+    assert json.loads(results.read_text()) == before
+    results.unlink()
+    (root / "bus" / "2-001-A.wav").unlink()
+    fails(run(root, tmp_path / "run", cache), r"data set has changed since this run began \(recor")
+
+
 def test_another_config_in_its_folder_is_refused(finished, tiny, cache):
     workdir, _ = finished
     done = run(tiny, workdir, cache, "--config.seed=1")

@@ -129,7 +129,8 @@ def prepare(
 
     Raises:
       BadRecording: a file cannot be read and ``on_bad_file`` is ``"stop"``.
-      UserError: no disk space, an unwritable folder, or another process is extracting here.
+      UserError: no disk space, an unwritable folder, a damaged store, or another process is
+        extracting here.
       Stopped: ``stop`` was requested; what was done is kept.
     """
     settings = {
@@ -146,7 +147,7 @@ def prepare(
         front_end.num_mels,
         front_end.num_frames(num_samples),
     )
-    path = Path(store_dir) / _fingerprint(settings, recordings, known_bad or {})
+    path = Path(store_dir) / _fingerprint(settings, recordings)
     job = extract.Job(
         path=path / "log_mel.npy",
         front_end=front_end,
@@ -162,25 +163,27 @@ def prepare(
             if todo:
                 _extract(job, recordings, todo, rows, bad, on_bad_file, num_workers, stop)
             state = np.array(rows["state"])
-    except (BlockingIOError, PermissionError, FileExistsError, NotADirectoryError) as error:
-        if isinstance(error, BlockingIOError):
-            raise UserError(
-                f"{path}: another process is extracting into this store; wait for it to end"
-            ) from error
+        log_mel = np.load(path / "log_mel.npy", mmap_mode="r")
+    except BlockingIOError as error:
         raise UserError(
-            f"{store_dir}: cannot write the feature store there ({error.strerror}); "
-            "choose another folder with --config.data.store_dir=DIR"
+            f"{path}: another process is extracting into this store; wait for it to end"
         ) from error
-    log_mel = np.load(path / "log_mel.npy", mmap_mode="r")
+    except OSError as error:
+        raise UserError(
+            f"{store_dir}: cannot keep the feature store there ({error.strerror}); choose another "
+            "folder with --config.data.store_dir=DIR"
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"{path}: the feature store is damaged ({error}); remove that folder, and the same "
+            "command makes it anew"
+        ) from error
     return FeatureStore(path, front_end, tuple(channels), log_mel, state == DONE, bad)
 
 
-def _fingerprint(settings: dict, recordings: Sequence[Recording], known_bad: dict[str, str]) -> str:
+def _fingerprint(settings: dict, recordings: Sequence[Recording]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for recording in recordings:
-        if recording.name in known_bad and not recording.path.exists():
-            digest.update(f"{recording.name}\0-\n".encode())
-            continue
         stat = recording.path.stat()
         digest.update(f"{recording.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
@@ -225,7 +228,7 @@ def _still_to_do(
     path: Path,
     on_bad_file: str,
 ) -> list[int]:
-    """Returns the rows to extract; a done row of an unfinished store counts only if its CRC holds."""
+    """Returns the rows to extract; of an unfinished store, done rows must have their CRC."""
     if on_bad_file == "stop":
         rows["state"][rows["state"] == BAD] = MISSING
         bad.clear()
@@ -304,7 +307,7 @@ def _record(
 def mel_statistics(
     log_mel: np.ndarray, rows: Sequence[int] | np.ndarray, *, rows_at_once: int = 64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each mel band over the given recordings (DESIGN: training part).
+    """Mean and standard deviation of each mel band over the given recordings.
 
     Args:
       log_mel: [recording, channel, mel, frame]; read in pieces, so memory stays flat.

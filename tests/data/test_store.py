@@ -160,11 +160,18 @@ def test_another_process_on_the_same_store_is_told_to_wait(tiny, tmp_path):
 
 def test_a_store_that_cannot_be_written_or_does_not_fit_is_said(tiny, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write the feature store.*store_dir"):
+    with pytest.raises(UserError, match="cannot keep the feature store.*store_dir"):
         prepare(tiny, tmp_path / "file")
     monkeypatch.setattr(store.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 9))
     with pytest.raises(UserError, match=r"need 0\.0 GB and 0\.0 GB are free"):
         prepare(tiny, tmp_path / "store")
+
+
+def test_a_damaged_store_is_named(tiny, tmp_path):
+    made = prepare(tiny, tmp_path)
+    os.truncate(made.path / "log_mel.npy", 1000)
+    with pytest.raises(UserError, match=f"{made.path}: the feature store is damaged.*remove"):
+        prepare(tiny, tmp_path)
 
 
 def test_the_scan_finds_the_common_rate_and_duration(tiny, tmp_path):
