@@ -12,6 +12,13 @@ from convert.keymaps import KEY_MAPS
 from convert.mapping import expected_slots
 from convert.proof import TOLERANCE, Proof
 
+# What a file's header says where whoever made it said nothing.
+UNSTATED = {
+    **dict.fromkeys(("classes", "source", "source_sha256", "licence", "converter"), "not stated"),
+    "notes": "",
+    "proof": "none",
+}
+
 
 def summary(metadata: Mapping[str, str], tensors: Mapping[str, Any]) -> str:
     """Returns a few lines about weights: what they are, where they come from, what was changed."""
@@ -59,12 +66,13 @@ def describe(path: Path) -> str:
       UserError: there is no such file, or it wasn't made by the converter.
     """
     converted = load(path)
-    lines = [summary(converted.metadata, converted.tensors)]
-    lines.append(f"  converter   {converted.metadata['converter']}")
-    if "class_names" in converted.metadata:
-        names = json.loads(converted.metadata["class_names"])
+    metadata = {**UNSTATED, **converted.metadata}
+    lines = [summary(metadata, converted.tensors)]
+    lines.append(f"  converter   {metadata['converter']}")
+    if "class_names" in metadata:
+        names = json.loads(metadata["class_names"])
         lines.append(f"  classes are {', '.join(names[:3])}, ... {names[-1]}")
-    proof = _proof_of(converted.metadata)
+    proof = _proof_of(metadata)
     lines.append(proof_table(proof) if proof else "not proven (made with --no-proof)")
     return "\n".join(lines)
 
@@ -87,7 +95,7 @@ def _state(path: Path) -> str:
     if not path.is_file():
         return "-"
     try:
-        metadata = load(path).metadata
+        metadata = {**UNSTATED, **load(path).metadata}
     except UserError as error:
         return f"unusable: {error}"
     classes = metadata["classes"]

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from convert.__main__ import main
 from convert.keymaps import KEY_MAPS
@@ -44,6 +45,13 @@ def test_show_prints_the_header(tmp_path, state_dict, capsys):
         "not proven",
     ):
         assert text in out
+
+
+def test_show_of_a_file_that_says_little(tmp_path, capsys):
+    path = tmp_path / "resnet18.safetensors"
+    save_file({"params/trunk/x": torch.zeros(3)}, path, {"architecture": "resnet18"})
+    assert main(["--show", str(path)]) == 0
+    assert "licence     not stated" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
