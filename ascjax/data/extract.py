@@ -4,8 +4,10 @@ JAX is kept on one CPU thread of each worker: the processes share the cores, and
 belongs to the parent.
 """
 
+import multiprocessing
 import os
 import signal
+import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,10 +46,19 @@ _job: Job
 def start_worker(job: Job) -> None:
     """Sets this process up: the parent handles Ctrl-C, JAX stays on one CPU thread."""
     global _job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     jax.config.update("jax_platforms", "cpu")
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     _job = job
+
+
+def _end_with_parent() -> None:
+    """A killed parent leaves its workers waiting for work for ever, if nothing else is done."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def extract(files: Sequence[tuple[int, Path]]) -> list[Result]:

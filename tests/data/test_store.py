@@ -1,10 +1,15 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import tiny_set
@@ -108,6 +113,29 @@ def test_stopped_in_the_middle_it_goes_on_without_redoing_what_is_done(tiny, tmp
             file.write_bytes(content)
             os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     np.testing.assert_array_equal(made.log_mel, expected)
+
+
+def test_killed_it_leaves_no_workers_and_goes_on(tiny, tmp_path):
+    code = f"""
+import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]!r}
+if __name__ == "__main__":
+    from pathlib import Path
+    from ascjax.audio.logmel import FrontEnd
+    from ascjax.data import recordings, store
+    store.prepare(recordings.load({str(tiny)!r}).recordings, channels=("left", "average"),
+        front_end=FrontEnd(sample_rate_hz=16000, num_mels=40), duration_s=2.0,
+        store_dir=Path({str(tmp_path)!r}), num_workers=2)
+"""
+    script = tmp_path / "extract.py"
+    script.write_text(code)
+    parent = psutil.Process(subprocess.Popen([sys.executable, script]).pid)
+    while len(workers := parent.children()) < 3:  # two workers, one resource tracker
+        assert parent.is_running()
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
+    assert prepare(tiny, tmp_path).usable.all()
 
 
 def test_a_damaged_row_of_an_unfinished_store_is_made_again(tiny, tmp_path):
