@@ -128,9 +128,9 @@ if __name__ == "__main__":
 """
     script = tmp_path / "extract.py"
     script.write_text(code)
-    parent = psutil.Process(subprocess.Popen([sys.executable, script]).pid)
-    while len(workers := parent.children()) < 3:  # two workers, one resource tracker
-        assert parent.is_running()
+    parent = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL)
+    while len(workers := psutil.Process(parent.pid).children()) < 3:  # and a resource tracker
+        assert parent.poll() is None
         time.sleep(0.05)
     parent.kill()
     parent.wait()
