@@ -25,12 +25,48 @@ PROTOCOLS = ("paper", "validated")
 ON_BAD_FILE = ("stop", "skip")
 
 
+# Lowest and highest value of numbers.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 2),
+    "num_devices": (0, 2**16),
+    "data.sample_rate_hz": (0, 10**6),
+    "data.duration_s": (0, 86400),
+    "data.min_duration_share": (0, 1),
+    "data.num_workers": (0, 1024),
+    "fragments.count": (1, 10**6),
+    "model.head_width": (1, 10**6),
+    "model.dropout": (0, 0.99),
+    "init.trunk_learning_rate_factor": (0, 1e6),
+    "train.batch_size": (1, 10**6),
+    "train.num_epochs": (1, 10**6),
+    "train.label_smoothing": (0, 0.99),
+    "optimizer.learning_rate": (0, 1e9),
+    "optimizer.warmup_epochs": (0, 10**6),
+    "optimizer.weight_decay": (0, 1e6),
+    "optimizer.momentum": (0, 0.9999),
+    "optimizer.clip_norm": (0, 1e9),
+    "augment.mixup_alpha": (0, 1e3),
+    "augment.num_mel_masks": (0, 100),
+    "augment.max_mel_mask": (0, 10**4),
+    "augment.num_frame_masks": (0, 100),
+    "augment.max_frame_mask": (0, 10**4),
+    "eval.batch_size": (1, 10**6),
+    "checkpoint.keep": (1, 10**6),
+    "checkpoint.every_epochs": (1, 10**6),
+    "log_every_steps": (1, 10**9),
+}
+
+
 def check(config: ConfigDict) -> None:
-    """Checks the names in a config before any work is done for them.
+    """Checks the names and numbers in a config before any work is done for them.
 
     Raises:
-      UserError: one of them is no choice; the message lists the choices.
+      UserError: a name is no choice (the message lists the choices) or a number out of range.
     """
+    for key, (low, high) in RANGES.items():
+        value = _leaf(config, key)
+        if not low <= value <= high:
+            raise UserError(f"config.{key}: expected {low:g} to {high:g}, got {value}")
     for key, choices in {
         "protocol": PROTOCOLS,
         "data.layout": LAYOUTS,
@@ -41,7 +77,7 @@ def check(config: ConfigDict) -> None:
         "fusion.channels": fusion.METHODS,
         "init.input_channel": weights.INPUT_CHANNEL,
     }.items():
-        choose(f"config.{key}", _leaf(config, key), dict.fromkeys(choices))
+        choose(f"config.{key}", str(_leaf(config, key)), dict.fromkeys(choices))
     channels = tuple(config.channels)
     for channel in channels:
         choose("config.channels", str(channel), dict.fromkeys(wave.CHANNELS))
@@ -52,10 +88,10 @@ def check(config: ConfigDict) -> None:
         )
 
 
-def _leaf(config: ConfigDict, key: str) -> str:
+def _leaf(config: Any, key: str) -> Any:
     for name in key.split("."):
         config = config[name]
-    return str(config)
+    return config
 
 
 @dataclass(frozen=True)
@@ -77,17 +113,18 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
       UserError: anything about the data that the user can mend.
     """
     settings = config.data
-    dataset = _load_dataset(config)
+    dataset = _load_dataset(config, stop)
     for note in dataset.notes:
         tqdm.write(note)
     infos, bad = store.scan(dataset.recordings, on_bad_file=settings.on_bad_file)
     rate, duration_s = store.common_rate_and_duration(infos)
     duration_s = settings.duration_s or duration_s
-    short = sum(
-        info.num_samples / info.sample_rate_hz < 0.98 * duration_s for info in infos.values()
-    )
+    lengths = np.array([info.duration_s for info in infos.values()])
+    short, long = int(np.sum(lengths < 0.98 * duration_s)), int(np.sum(lengths > 1.02 * duration_s))
     if short:
         tqdm.write(f"{short} recordings shorter than {duration_s:g} s are repeated to fill them")
+    if long:
+        tqdm.write(f"of {long} recordings longer than {duration_s:g} s the rest is left out")
     front_end = FrontEnd(
         sample_rate_hz=settings.sample_rate_hz or rate, **config.features.to_dict()
     )
@@ -124,7 +161,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     return data
 
 
-def _load_dataset(config: ConfigDict) -> recordings.Dataset:
+def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
     settings = config.data
     layout = settings.layout
     if not settings.root:
@@ -134,7 +171,7 @@ def _load_dataset(config: ConfigDict) -> recordings.Dataset:
         )
     root = Path(settings.root).expanduser()
     if layout == "synthetic":
-        synthetic.make(root, **config.synthetic.to_dict())
+        synthetic.make(root, **config.synthetic.to_dict(), stop=stop)
         layout = "tut"
     return recordings.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
 
@@ -156,6 +193,11 @@ def _check_parts(data: Data) -> None:
         )
     if not len(data.test.rows):
         raise UserError(f"{data.dataset.root}: no recording of the test part can be read")
+    if data.validation is not None and not len(data.validation.rows):
+        raise UserError(
+            f"{data.dataset.root}: no recording of the validation part can be read; raise "
+            "--config.data.validation_fraction or use --config.protocol=paper"
+        )
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from ascjax.errors import UserError
 
-# The number that makes a checkpoint the best one.
-BEST_BY = "validation/accuracy"
+
+def rank(numbers: dict[str, float]) -> tuple[float, float, float]:
+    """Orders checkpoints: by validation accuracy, then loss, then the earlier step."""
+    return numbers["validation/accuracy"], -numbers["validation/loss"], -numbers["step"]
 
 
 class Checkpoints:
@@ -19,27 +21,24 @@ class Checkpoints:
 
     def __init__(self, path: Path, *, keep: int = 1):
         self.path = Path(path).resolve()
-        best = policies.BestN(
-            get_metric_fn=lambda numbers: numbers[BEST_BY],
-            n=1,
-            keep_checkpoints_without_metrics=False,
-        )
+        best = policies.BestN(get_metric_fn=rank, n=1, keep_checkpoints_without_metrics=False)
         policy = policies.AnyPreservationPolicy([policies.LatestN(max(keep, 1)), best])
         self._manager = ocp.CheckpointManager(
             self.path,
+            # Without best_fn Orbax neither keeps numbers on disk nor reads them back.
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policy, cleanup_tmp_directories=True
+                preservation_policy=policy, best_fn=rank, cleanup_tmp_directories=True
             ),
         )
 
     def save(self, step: int, state: Any, numbers: dict[str, float]) -> None:
-        """Saves a tree of arrays; ``numbers`` may hold ``validation/accuracy``."""
+        """Saves a tree of arrays with validation ``numbers``, or {} where there are none."""
         if step in self._manager.all_steps():
             return
         self._manager.save(
             step,
             args=ocp.args.StandardSave(jax.tree.map(np.asarray, state)),
-            metrics=numbers if BEST_BY in numbers else None,
+            metrics={**numbers, "step": step} if numbers else None,
             force=True,
         )
 
@@ -52,10 +51,10 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best(self) -> int | None:
-        """Returns the step of the best validation accuracy (the first of equals), or None."""
+        """Returns the step of the best validation numbers, by ``rank``, or None."""
         numbers = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
-        scored = {s: m[BEST_BY] for s, m in numbers.items() if m and BEST_BY in m}
-        return max(scored, key=lambda s: (scored[s], -s)) if scored else None
+        ranked = {step: rank(found) for step, found in numbers.items() if found}
+        return max(ranked, key=lambda step: ranked[step]) if ranked else None
 
     def restore(self, step: int, like: Any) -> Any:
         """Returns the tree saved at ``step`` as NumPy arrays in the structure of ``like``.
@@ -69,7 +68,7 @@ class Checkpoints:
         except (ValueError, KeyError, OSError) as error:
             raise UserError(
                 f"{self.path / str(step)}: cannot be restored ({_first_line(error)}); remove that "
-                "folder to go on from the checkpoint before it, or start with another --workdir"
+                "folder to go on from one before it, if there is one, or use another --workdir"
             ) from error
 
     def close(self) -> None:

@@ -68,13 +68,22 @@ class Evaluator:
         steps = -(-len(fragments) // self.batch_size)
         stream = batches.evaluation(fragments, batch_size=self.batch_size)
         bar = tqdm(stream, total=steps, desc=describe, unit="step", disable=describe is None)
-        results = []
+        results: list[tuple[np.ndarray, jax.Array]] = []
+        fetched = []
+
+        def fetch(behind: int) -> None:
+            # A few steps behind, so that devices never wait and inputs never pile up on them.
+            while len(results) > behind:
+                examples, values = results.pop(0)
+                fetched.append((examples, np.asarray(values).reshape(len(examples), -1)))
+
         for batch in bar:
             values = self._step(variables, parallel.shard(batch["log_mel"], len(self.over)))
             results.append((batch["example"], values))
+            fetch(behind=2)
             if stop is not None:
                 stop.check("while testing; training is done and saved")
-        fetched = [(e, np.asarray(v).reshape(len(e), -1)) for e, v in results]
+        fetch(behind=0)
         return batches.gather(fetched, fragments.shape)
 
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import ascjax
-from ascjax import builders, fusion, metrics, parallel, report, run_folder, train
+from ascjax import builders, fusion, locks, metrics, parallel, report, run_folder, train
 from ascjax.checkpoint import Checkpoints
 from ascjax.data import store
 from ascjax.data.batches import Fragments
@@ -35,14 +35,14 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
       UserError: something the user can mend.
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
+    builders.check(config)
     over = parallel.devices(config.num_devices)
     parallel.check_batch_size(config.train.batch_size, len(over), "config.train.batch_size")
     parallel.check_batch_size(config.eval.batch_size, len(over), "config.eval.batch_size")
-    builders.check(config)
     run_folder.check(workdir, config.to_dict())
     if (workdir / "results.json").exists():
         return report.write(workdir)
-    with StopRequest() as stop:
+    with locks.exclusive(workdir, "training"), StopRequest() as stop:
         data = builders.load_data(config, stop)
         num_scenes = len(data.dataset.scenes)
         input_shape = (data.store.front_end.num_mels, data.train.num_frames)

@@ -23,7 +23,7 @@ class Journal:
         self._path = path / "metrics.jsonl"
         kept = [line for line in read_history(self._path) if line["step"] <= step]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._events = SummaryWriter(str(path / "events"), purge_step=step)
+        self._events = SummaryWriter(str(path / "events"), purge_step=step + 1 if step else None)
         self._fragments_per_step = fragments_per_step
         self._bar = tqdm(total=num_steps, initial=step, unit="step", desc="train", mininterval=0.5)
 

@@ -63,9 +63,10 @@ def _check_keys(config_file: str, argv: Sequence[str]) -> None:
         )
     try:
         leaves = run_folder.flatten(runpy.run_path(config_file)["get_config"]().to_dict())
-    except ModuleNotFoundError as error:
+    except Exception as error:  # whatever a user's file may do wrong
         raise UserError(
-            f"--config={config_file}: {error}; run from the folder that holds configs/"
+            f"--config={config_file}: cannot be loaded: {type(error).__name__}: {error}; it must "
+            "define get_config(), and run in the folder that holds configs/"
         ) from error
     for word in argv:
         if word.startswith(("--config.", "-config.")):

@@ -14,7 +14,7 @@ def schedule(
     """Returns the learning rate as a function of the step.
 
     Args:
-      name: ``"cosine"`` to zero, ``"constant"``, both after a linear warm-up from zero, or
+      name: ``"cosine"`` to zero, ``"constant"``, both after a linear warm-up, or
         ``"one_cycle"`` (up for 30 % of the steps and down, with no other warm-up).
       learning_rate: the highest value.
       num_steps: steps of the whole run.

@@ -25,7 +25,7 @@ RUN_AGAIN = "start the run's command again to finish it"
 # Keys that change where and how fast a run is computed, not what: they may differ when it goes on.
 FREE = ("data.num_workers", "data.store_dir", "init.weights_dir", "num_devices", "log_every_steps")
 # What of run.json must still hold when a run goes on.
-SAME = ("scenes", "channels", "front_end", "duration_s", "recordings", "left_out", "normalisation")
+SAME = ("scenes", "channels", "front_end", "duration_s", "recordings", "left_out")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -150,7 +150,8 @@ def check(workdir: Path, config: Mapping[str, Any]) -> None:
         ) from error
     path = workdir / "config.json"
     if not path.exists():
-        others = sorted(p.name for p in workdir.iterdir())
+        names = sorted(p.name for p in workdir.iterdir())
+        others = [name for name in names if name[0] != "." and not name.endswith(".partial")]
         if others:
             raise UserError(
                 f"--workdir={workdir}: expected an empty or new folder or a run, found "
@@ -181,6 +182,10 @@ def begin(workdir: Path, config: Mapping[str, Any], about: Mapping[str, Any]) ->
     if path.exists():
         before = read_json(path)
         changed = [key for key in SAME if before.get(key) != json.loads(json.dumps(about[key]))]
+        for key, values in about["normalisation"].items():
+            # Not to the bit: another processor rounds otherwise.
+            if not np.allclose(values, before["normalisation"][key], rtol=1e-3, atol=1e-3):
+                changed.append(f"{key} of the training part")
         if changed:
             raise UserError(
                 f"{path}: the data set has changed since this run began ({', '.join(changed)}); "

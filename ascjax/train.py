@@ -237,14 +237,18 @@ class Trainer:
         broken = np.flatnonzero(~np.isfinite(values))
         if len(broken):
             at = step - len(values) + int(broken[0])
-            good = self.checkpoints.latest()
-            where = "none yet" if good is None else str(self.checkpoints.path / str(good))
-            raise UserError(
-                f"the loss is {values[broken[0]]} at step {at + 1}, learning rate "
-                f"{float(self.recipe.learning_rate(at)):.3g}; last good checkpoint: {where}. Start "
-                "anew in another --workdir with a lower --config.optimizer.learning_rate"
-            )
+            raise self._broken(f"the loss is {values[broken[0]]}", at + 1)
         self.journal.event(step, {"train/step_loss": float(values.mean())})
+
+    def _broken(self, what: str, step: int) -> UserError:
+        good = self.checkpoints.latest()
+        where = "none yet" if good is None else str(self.checkpoints.path / str(good))
+        rate = float(self.recipe.learning_rate(step - 1))
+        return UserError(
+            f"{what} at step {step}, learning rate {rate:.3g}; "
+            f"last good checkpoint: {where}. Start anew in another --workdir with a lower "
+            "--config.optimizer.learning_rate"
+        )
 
     def _end_epoch(self, replicated: TrainState, step: int, seconds: float) -> TrainState:
         """Writes the epoch's numbers down, saves, and returns the state with its sums at zero."""
@@ -255,8 +259,12 @@ class Trainer:
         validated = self.validate(variables(replicated)) if self.validate is not None else {}
         self.journal.epoch(step, epoch, {**numbers, **validated, "seconds": round(seconds, 3)})
         empty = jax.tree.map(np.asarray, Metrics.empty())
-        if epoch % self.plan.checkpoint_every_epochs == 0 or step == self.plan.num_steps:
+        # Any validated epoch may turn out to be the best.
+        due = epoch % self.plan.checkpoint_every_epochs == 0 or step == self.plan.num_steps
+        if due or validated:
             state = parallel.first(replicated).replace(metrics=empty)
+            if not all(np.isfinite(x).all() for x in jax.tree.leaves(state.params)):
+                raise self._broken("a parameter is no number", step)
             self.checkpoints.save(step, state, validated)
         return replicated.replace(metrics=parallel.replicate(empty, self.over))
 

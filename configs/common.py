@@ -53,6 +53,11 @@ def get_config() -> ConfigDict:
     config.features.hop_size_s = 0.0232
     # The paper names no floor under the logarithm; amplitudes of full scale are about 1e2.
     config.features.log_floor = 1e-5
+    # "hann" or "hamming"; "slaney" (bands of equal area) or "none" (of equal height).
+    config.features.window = "hann"
+    config.features.mel_norm = "slaney"
+    # In samples; the FFT has the next fast length from the window or this on.
+    config.features.min_fft_length = 0
 
     # Any of "left", "right", "average"; each is trained on and fused at the test.
     config.channels = ("average",)
@@ -94,9 +99,9 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 2e-4
     # "cosine" to zero, "one_cycle" (up for 30 % of the steps, then down) or "constant".
     config.optimizer.schedule = "cosine"
-    # Linear from zero; the first steps from random weights of a VGG need it.
+    # Linear, from one step's share; the first steps from random weights of a VGG need it.
     config.optimizer.warmup_epochs = 1.0
-    # On matrices and kernels only, not on biases and BatchNorm.
+    # On matrices and kernels only, not on biases and BatchNorm; "adam" has none.
     config.optimizer.weight_decay = 1e-2
     config.optimizer.momentum = 0.9
     # Global norm of the gradient; 0: no clipping.

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import tiny_set
 
-from ascjax import main
+from ascjax import builders, main
 from ascjax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +173,38 @@ def test_recordings_too_short_for_the_fragments(tiny, tmp_path, cache):
     done = run(tiny, tmp_path / "run", cache, "--config.fragments.count=600")
     fails(done, r"fragments\.count is 600: expected 1 to 87")
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_the_validated_protocol_tests_the_best_epoch(tiny, cache, tmp_path):
+    flags = ("--config.protocol=validated", "--config.train.num_epochs=5", "--config.seed=3",
+             "--config.optimizer.learning_rate=0.02")  # fmt: skip
+    done = run(tiny, tmp_path / "run", cache, *flags)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "run" / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    best = max(
+        lines, key=lambda x: (x["validation/accuracy"], -x["validation/loss"], -x["step"])
+    )  # fmt: skip
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["step"] == best["step"]
+
+
+def test_numbers_out_of_range(tiny, cache, tmp_path):
+    for key, value in {
+        "log_every_steps": 0, "num_devices": -1, "model.head_width": 0, "seed": -1,
+        "data.duration_s": -1.0, "model.dropout": 2.0, "train.num_epochs": 0,
+    }.items():  # fmt: skip
+        config = tiny_set.config(tmp_path, tiny)
+        config.update_from_flattened_dict({key: value})
+        with pytest.raises(UserError, match=rf"config\.{key}: expected .* to .*, got {value}"):
+            builders.check(config)
+
+
+def test_a_config_file_that_cannot_be_loaded(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def get_config(:")
+    assert "mine.py: cannot be loaded: SyntaxError" in parsed(f"--config={path}")
+    path.write_text("x = 1")
+    assert "must define get_config()" in parsed(f"--config={path}")
 
 
 def test_a_class_absent_from_training(tiny, tmp_path, cache):

@@ -33,6 +33,11 @@ class Info:
     num_samples: int
     num_columns: int
 
+    @property
+    def duration_s(self) -> float:
+        """Seconds, to the hundredth."""
+        return round(self.num_samples / self.sample_rate_hz, 2)
+
 
 def probe(path: str | os.PathLike[str]) -> Info:
     """Reads the header of an audio file, never its samples.

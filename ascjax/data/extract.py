@@ -44,10 +44,11 @@ _job: Job
 
 
 def start_worker(job: Job) -> None:
-    """Sets this process up: the parent handles Ctrl-C, JAX stays on one CPU thread."""
+    """Sets this process up: the parent handles signals, JAX stays on one CPU thread."""
     global _job
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     jax.config.update("jax_platforms", "cpu")
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     _job = job
@@ -74,11 +75,18 @@ def extract(files: Sequence[tuple[int, Path]]) -> list[Result]:
                 results.append(Result(row, reason=str(error)))
                 continue
             # Not through a memory map: a full disk is an error here and a killed process there.
-            os.pwrite(descriptor, values, offset + row * row_bytes)
+            _write(descriptor, values, offset + row * row_bytes)
             results.append(Result(row, crc32=zlib.crc32(values)))
     finally:
         os.close(descriptor)
     return results
+
+
+def _write(descriptor: int, values: bytes, offset: int) -> None:
+    """Writes all of ``values``: one call may write less, on a disk that is nearly full."""
+    written = 0
+    while written < len(values):
+        written += os.pwrite(descriptor, values[written:], offset + written)
 
 
 def log_mels(path: Path, job: Job) -> np.ndarray:

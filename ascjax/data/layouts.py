@@ -112,8 +112,8 @@ def _tut_part(path: Path, meta: dict[str, Recording], meta_path: Path) -> set[st
 
 # --- A folder for each scene -------------------------------------------------------------------
 
-# ESC-10 and ESC-50: fold, source recording, take, and in ESC-50 the class.
-_ESC_NAME = re.compile(r"(\d)-(\w+)-[A-Z](-\d+)?\.\w+")
+# The fold; as ESC-10 and ESC-50 have it, then the source recording, take, and in ESC-50 the class.
+_FOLD_NAME = re.compile(r"(\d)-((\w+)-[A-Z](-\d+)?\.\w+)?")
 
 
 def read_folders(root: Path, fold: int) -> Listing:
@@ -136,12 +136,15 @@ def read_folders(root: Path, fold: int) -> Listing:
             "found none"
         )
     notes = [f"folders without audio files are left out: {', '.join(silent)}"] if silent else []
-    matches = [_ESC_NAME.fullmatch(recording.path.name) for recording in recordings]
+    matches = [_FOLD_NAME.match(recording.path.name) for recording in recordings]
     numbers = [int(match[1]) for match in matches if match]
-    if len(numbers) < len(recordings):
+    if len(numbers) < len(recordings) or len(set(numbers)) == 1:
+        odd = [r.name for r, match in zip(recordings, matches, strict=True) if not match]
+        if numbers and odd:
+            notes.append(f"{len(odd)} names begin with no fold, e.g. {odd[0]}")
         return _dealt(root, recordings, fold, notes)
     recordings = [
-        Recording(r.name, r.path, r.scene, location=match[2])
+        Recording(r.name, r.path, r.scene, location=match[3] or "")
         for r, match in zip(recordings, matches, strict=True)
         if match
     ]

@@ -11,8 +11,6 @@ channels, the length, and each file's name, size and time of change. It holds
 A row is marked done only after all its values are in the file, so a reader never sees half of one.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -20,7 +18,7 @@ import os
 import shutil
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -29,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ascjax import locks
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
 from ascjax.data import extract
@@ -83,20 +82,19 @@ def scan(
                 raise
             bad[recording.name] = str(error)
     if not infos:
-        raise UserError(f"none of the {len(recordings)} recordings can be read: {error_of(bad)}")
+        first = next(iter(bad.values()))
+        raise UserError(f"none of the {len(recordings)} recordings can be read: {first}")
     return infos, bad
 
 
-def error_of(bad: dict[str, str]) -> str:
-    """Returns the first reason of ``bad``."""
-    return next(iter(bad.values()))
-
-
 def common_rate_and_duration(infos: dict[int, wave.Info]) -> tuple[int, float]:
-    """Returns the sample rate in Hz and the duration in s that most recordings have."""
+    """Returns the sample rate in Hz, and the duration in s, that most recordings have.
+
+    Of durations that are equally common it is the longest.
+    """
     rate = Counter(info.sample_rate_hz for info in infos.values()).most_common(1)[0][0]
-    durations = Counter(round(info.num_samples / info.sample_rate_hz, 2) for info in infos.values())
-    return rate, durations.most_common(1)[0][0]
+    durations = Counter(info.duration_s for info in infos.values())
+    return rate, max(durations, key=lambda duration: (durations[duration], duration))
 
 
 def prepare(
@@ -156,18 +154,16 @@ def prepare(
         min_duration_share=min_duration_share,
     )
     try:
-        with _locked(path):
+        with locks.exclusive(path, "extracting features"):
             rows, bad = _open_or_create(path, settings, shape)
-            bad.update(known_bad or {})
             todo = _still_to_do(recordings, rows, bad, path, on_bad_file)
+            todo = [row for row in todo if recordings[row].name not in (known_bad or {})]
             if todo:
                 _extract(job, recordings, todo, rows, bad, on_bad_file, num_workers, stop)
-            state = np.array(rows["state"])
+            usable = rows["state"] == DONE
+        bad.update(known_bad or {})
+        usable &= [recording.name not in bad for recording in recordings]
         log_mel = np.load(path / "log_mel.npy", mmap_mode="r")
-    except BlockingIOError as error:
-        raise UserError(
-            f"{path}: another process is extracting into this store; wait for it to end"
-        ) from error
     except OSError as error:
         raise UserError(
             f"{store_dir}: cannot keep the feature store there ({error.strerror}); choose another "
@@ -178,23 +174,19 @@ def prepare(
             f"{path}: the feature store is damaged ({error}); remove that folder, and the same "
             "command makes it anew"
         ) from error
-    return FeatureStore(path, front_end, tuple(channels), log_mel, state == DONE, bad)
+    return FeatureStore(path, front_end, tuple(channels), log_mel, usable, bad)
 
 
 def _fingerprint(settings: dict, recordings: Sequence[Recording]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for recording in recordings:
-        stat = recording.path.stat()
-        digest.update(f"{recording.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        try:
+            stat = recording.path.stat()
+            file = f"{stat.st_size}\0{stat.st_mtime_ns}"
+        except OSError:  # a link to nowhere; reading it says so
+            file = "-"
+        digest.update(f"{recording.name}\0{file}\n".encode())
     return digest.hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
 
 
 def _open_or_create(
@@ -211,14 +203,22 @@ def _open_or_create(
                 "free; choose another folder with --config.data.store_dir=DIR"
             )
         np.lib.format.open_memmap(path / "log_mel.npy", "w+", np.float32, shape).flush()
+        _reserve(path / "log_mel.npy")
         (path / "settings.json").write_text(json.dumps(settings, indent=1))
         (path / "bad.json").write_text("{}")
         # The row table comes last: where it is, everything else is.
         partial = path / "rows.npy.partial"
         np.lib.format.open_memmap(partial, "w+", _ROW, shape[:1]).flush()
+        _reserve(partial)
         partial.rename(rows_path)
     rows = np.load(rows_path, mmap_mode="r+")
     return rows, json.loads((path / "bad.json").read_text())
+
+
+def _reserve(path: Path) -> None:
+    """Takes the disk space of a sparse file now: later, a full disk would kill who writes to it."""
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _still_to_do(
@@ -230,9 +230,10 @@ def _still_to_do(
 ) -> list[int]:
     """Returns the rows to extract; of an unfinished store, done rows must have their CRC."""
     if on_bad_file == "stop":
-        rows["state"][rows["state"] == BAD] = MISSING
         bad.clear()
-    rows["state"][[r.name in bad for r in recordings]] = BAD
+        (path / "bad.json").write_text("{}")
+    unexplained = [recording.name not in bad for recording in recordings]
+    rows["state"][(rows["state"] == BAD) & unexplained] = MISSING
     if not np.any(rows["state"] == MISSING):
         return []
     log_mel = np.load(path / "log_mel.npy", mmap_mode="r")
@@ -275,6 +276,8 @@ def _extract(
                     _record(result, recordings, rows, bad, on_bad_file, job.path.parent)
                     bar.update()
     except BrokenProcessPool as error:
+        if stop is not None:
+            stop.check("while extracting features")
         raise UserError(
             f"a worker that extracts features died ({bar.n} of {len(rows)} recordings are done); "
             "start the same command again, with --config.data.num_workers=1 if memory is short"

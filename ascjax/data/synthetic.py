@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ascjax.data import sounds
 from ascjax.errors import UserError
+from ascjax.signals import StopRequest
 
 SAMPLE_RATE_HZ = sounds.SAMPLE_RATE_HZ
 CITIES = ("alba", "borg", "cove", "dale")  # of no country, so that nobody takes it for real data
@@ -117,7 +118,12 @@ class _Take:
 
 
 def make(
-    root: str | Path, *, num_recordings: int = 240, duration_s: float = 10.0, seed: int = 0
+    root: str | Path,
+    *,
+    num_recordings: int = 240,
+    duration_s: float = 10.0,
+    seed: int = 0,
+    stop: StopRequest | None = None,
 ) -> Path:
     """Synthesises a set in the TUT layout, 48 kHz, 24 bit, binaural.
 
@@ -130,12 +136,14 @@ def make(
         the locations of each scene is the test part of fold 1.
       duration_s: of each recording, at least 0.5.
       seed: of everything random.
+      stop: asked after each recording.
 
     Returns:
       ``root``.
 
     Raises:
       UserError: on nonsense arguments, or where ``root`` holds something else.
+      Stopped: ``stop`` was requested; nothing is kept.
     """
     root = Path(root)
     if num_recordings < 20:
@@ -161,7 +169,7 @@ def make(
         root.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
         try:
-            _write(partial, _plan(num_recordings), duration_s, seed)
+            _write(partial, _plan(num_recordings), duration_s, seed, stop)
             (partial / "synthetic.json").write_text(json.dumps(parameters, indent=1) + "\n")
             partial.chmod(0o755)
             partial.rename(root)
@@ -220,7 +228,9 @@ def _plan(num_recordings: int) -> list[_Take]:
     return sorted(takes, key=lambda take: (take.scene, take.segment))
 
 
-def _write(root: Path, takes: list[_Take], duration_s: float, seed: int) -> None:
+def _write(
+    root: Path, takes: list[_Take], duration_s: float, seed: int, stop: StopRequest | None
+) -> None:
     """Writes tables and audio; threads suffice, as FFTs and random numbers let others run."""
     (root / "audio").mkdir()
     setup = root / "evaluation_setup"
@@ -241,7 +251,8 @@ def _write(root: Path, takes: list[_Take], duration_s: float, seed: int) -> None
         try:
             jobs = pool.map(record, takes)
             for _ in tqdm(jobs, "synthesise", total=len(takes), unit="recording", leave=False):
-                pass
+                if stop is not None:
+                    stop.check("while synthesising recordings")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -14,9 +14,10 @@ import pytest
 import soundfile
 import tiny_set
 
+from ascjax import locks
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd, log_mel_librosa
-from ascjax.data import recordings, store
+from ascjax.data import extract, recordings, store
 from ascjax.errors import UserError
 from ascjax.signals import Stopped, StopRequest
 
@@ -121,7 +122,7 @@ import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).
 if __name__ == "__main__":
     from pathlib import Path
     from ascjax.audio.logmel import FrontEnd
-    from ascjax.data import recordings, store
+    from ascjax.data import extract, recordings, store
     store.prepare(recordings.load({str(tiny)!r}).recordings, channels=("left", "average"),
         front_end=FrontEnd(sample_rate_hz=16000, num_mels=40), duration_s=2.0,
         store_dir=Path({str(tmp_path)!r}), num_workers=2)
@@ -182,8 +183,30 @@ def test_short_recordings_are_repeated_and_very_short_ones_refused(tiny, tmp_pat
 
 def test_another_process_on_the_same_store_is_told_to_wait(tiny, tmp_path):
     made = prepare(tiny, tmp_path)
-    with store._locked(made.path), pytest.raises(UserError, match="another process"):
+    with (
+        locks.exclusive(made.path, "extracting"),
+        pytest.raises(UserError, match=f"{made.path}: another process is extracting"),
+    ):
         prepare(tiny, tmp_path)
+
+
+def test_a_row_is_written_whole_however_little_one_call_writes(tmp_path, monkeypatch):
+    write = os.pwrite
+    monkeypatch.setattr(extract.os, "pwrite", lambda f, data, at: write(f, data[:3], at))
+    with (tmp_path / "file").open("wb") as file:
+        extract._write(file.fileno(), b"0123456789", 2)
+    assert (tmp_path / "file").read_bytes() == b"\0\x000123456789"
+
+
+def test_what_the_scan_found_bad_is_left_out_and_tried_again_next_time(tiny, tmp_path):
+    name = listed(tiny)[2].name
+    skipped = prepare(tiny, tmp_path, on_bad_file="skip", known_bad={name: "unreadable"})
+    assert skipped.bad == {name: "unreadable"}
+    assert np.flatnonzero(~skipped.usable).tolist() == [2]
+    again = prepare(tiny, tmp_path, on_bad_file="skip")
+    assert again.path == skipped.path
+    assert again.usable.all()
+    assert again.bad == {}
 
 
 def test_a_store_that_cannot_be_written_or_does_not_fit_is_said(tiny, tmp_path, monkeypatch):
