@@ -109,9 +109,11 @@ def max_pool(
         edges = [(0, 0, 0)] * x.ndim
         edges[axis] = (padding, padding, 0)
         x = jax.lax.pad(x, jnp.array(-jnp.inf, x.dtype), edges)
-        last = (x.shape[axis] - window) // stride * stride
+        count = max((x.shape[axis] - window) // stride + 1, 0)
         slices = [
-            jax.lax.slice_in_dim(x, start, start + last + 1, stride, axis)
+            jax.lax.slice_in_dim(x, start, start + stride * (count - 1) + 1, stride, axis)
+            if count
+            else jax.lax.slice_in_dim(x, 0, 0, axis=axis)
             for start in range(window)
         ]
         x = functools.reduce(_first_max, slices)
