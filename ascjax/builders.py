@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax import fusion, models, optim, parallel, train, weights
+from ascjax import fusion, models, optim, parallel, run_folder, train, weights
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
@@ -23,8 +23,6 @@ from ascjax.signals import StopRequest
 LAYOUTS = ("auto", *recordings.LAYOUTS, "synthetic")
 PROTOCOLS = ("paper", "validated")
 ON_BAD_FILE = ("stop", "skip")
-
-
 # Lowest and highest value of numbers.
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 2),
@@ -63,10 +61,10 @@ def check(config: ConfigDict) -> None:
     Raises:
       UserError: a name is no choice (the message lists the choices) or a number out of range.
     """
+    leaves = run_folder.flatten(config.to_dict())
     for key, (low, high) in RANGES.items():
-        value = _leaf(config, key)
-        if not low <= value <= high:
-            raise UserError(f"config.{key}: expected {low:g} to {high:g}, got {value}")
+        if not low <= leaves[key] <= high:
+            raise UserError(f"config.{key}: expected {low:g} to {high:g}, got {leaves[key]}")
     for key, choices in {
         "protocol": PROTOCOLS,
         "data.layout": LAYOUTS,
@@ -77,8 +75,8 @@ def check(config: ConfigDict) -> None:
         "fusion.channels": fusion.METHODS,
         "init.input_channel": weights.INPUT_CHANNEL,
     }.items():
-        choose(f"config.{key}", str(_leaf(config, key)), dict.fromkeys(choices))
-    channels = tuple(config.channels)
+        choose(f"config.{key}", leaves[key], dict.fromkeys(choices))
+    channels = leaves["channels"]
     for channel in channels:
         choose("config.channels", str(channel), dict.fromkeys(wave.CHANNELS))
     if not channels or len(set(channels)) < len(channels):
@@ -86,12 +84,6 @@ def check(config: ConfigDict) -> None:
             f"config.channels: expected one or more of {', '.join(wave.CHANNELS)}, each once, got "
             f"{channels}"
         )
-
-
-def _leaf(config: Any, key: str) -> Any:
-    for name in key.split("."):
-        config = config[name]
-    return config
 
 
 @dataclass(frozen=True)
@@ -179,7 +171,7 @@ def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
 def _check_parts(data: Data) -> None:
     """Every scene must have a readable recording to learn from, and the test part one at all."""
     count = data.train.count
-    if count < 1 or data.train.num_frames < 1:
+    if data.train.num_frames < 1:
         raise UserError(
             f"config.fragments.count is {count}: expected 1 to {data.store.log_mel.shape[3]}, the "
             f"frames of a recording of {data.duration_s:g} s"

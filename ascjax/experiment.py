@@ -1,7 +1,6 @@
 """The main job: from recordings to a run folder with results and a report."""
 
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,7 +114,7 @@ def _describe(
         "channels": list(data.store.channels),
         "fragments": data.train.count,
         "duration_s": data.duration_s,
-        "front_end": asdict(data.store.front_end),
+        "front_end": data.store.front_end.to_dict(),
         "normalisation": {"mean": recipe.mean.tolist(), "deviation": recipe.deviation.tolist()},
         "model": {**config.model.to_dict(), "parameters": sum(p.size for p in params)},
         "fusion": config.fusion.to_dict(),

@@ -21,8 +21,9 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -133,7 +134,7 @@ def prepare(
     """
     settings = {
         "format": _FORMAT,
-        "front_end": asdict(front_end),
+        "front_end": front_end.to_dict(),
         "channels": list(channels),
         "duration_s": duration_s,
         "min_duration_share": min_duration_share,
@@ -161,19 +162,14 @@ def prepare(
             if todo:
                 _extract(job, recordings, todo, rows, bad, on_bad_file, num_workers, stop)
             usable = rows["state"] == DONE
-        bad.update(known_bad or {})
-        usable &= [recording.name not in bad for recording in recordings]
-        log_mel = np.load(path / "log_mel.npy", mmap_mode="r")
+        log_mel = _read(path, "log_mel.npy")
     except OSError as error:
         raise UserError(
             f"{store_dir}: cannot keep the feature store there ({error.strerror}); choose another "
             "folder with --config.data.store_dir=DIR"
         ) from error
-    except ValueError as error:
-        raise UserError(
-            f"{path}: the feature store is damaged ({error}); remove that folder, and the same "
-            "command makes it anew"
-        ) from error
+    bad.update(known_bad or {})
+    usable &= [recording.name not in bad for recording in recordings]
     return FeatureStore(path, front_end, tuple(channels), log_mel, usable, bad)
 
 
@@ -211,8 +207,20 @@ def _open_or_create(
         np.lib.format.open_memmap(partial, "w+", _ROW, shape[:1]).flush()
         _reserve(partial)
         partial.rename(rows_path)
-    rows = np.load(rows_path, mmap_mode="r+")
-    return rows, json.loads((path / "bad.json").read_text())
+    return _read(path, "rows.npy", "r+"), _read(path, "bad.json")
+
+
+def _read(path: Path, name: str, mode: Literal["r", "r+"] = "r") -> Any:
+    """Returns a file of the store: arrays memory-mapped, JSON as it is."""
+    try:
+        if name.endswith(".npy"):
+            return np.load(path / name, mmap_mode=mode)
+        return json.loads((path / name).read_text())
+    except ValueError as error:
+        raise UserError(
+            f"{path}: the feature store is damaged ({name}: {error}); remove that folder, and the "
+            "same command makes it anew"
+        ) from error
 
 
 def _reserve(path: Path) -> None:
@@ -236,7 +244,7 @@ def _still_to_do(
     rows["state"][(rows["state"] == BAD) & unexplained] = MISSING
     if not np.any(rows["state"] == MISSING):
         return []
-    log_mel = np.load(path / "log_mel.npy", mmap_mode="r")
+    log_mel = _read(path, "log_mel.npy")
     for row in np.flatnonzero(rows["state"] == DONE):
         if zlib.crc32(log_mel[row].tobytes()) != rows["crc32"][row]:
             rows["state"][row] = MISSING
@@ -256,13 +264,13 @@ def _extract(
     workers = min(num_workers or os.cpu_count() or 1, len(todo))
     chunk = max(1, min(16, len(todo) // (4 * workers)))
     chunks = [todo[i : i + chunk] for i in range(0, len(todo), chunk)]
+    pending: set[Future] = set()
     bar = tqdm(total=len(rows), initial=len(rows) - len(todo), unit="rec", desc="log-mel")
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), extract.start_worker, (job,)
     )
     try:
         with bar:
-            pending: set[Future] = set()
             while chunks or pending:
                 if stop is not None:
                     stop.check(f"while extracting features ({bar.n} of {len(rows)} recordings)")
@@ -284,6 +292,11 @@ def _extract(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+        # What workers still finished is done, whatever ended the job.
+        for future in pending:
+            if not future.cancelled() and future.exception() is None:
+                for result in (r for r in future.result() if r.reason is None):
+                    rows[result.row] = (DONE, result.crc32)
         rows.flush()
 
 

@@ -98,7 +98,8 @@ def test_stopped_in_the_middle_it_goes_on_without_redoing_what_is_done(tiny, tmp
     (path,) = (tmp_path / "part").iterdir()
     before = np.load(path / "rows.npy")
     done = before["state"] == store.DONE
-    assert 0 < done.sum() < 12
+    # The chunk that was told of and the ones that workers were at: more than one, not all.
+    assert 1 < done.sum() < 12
     # Rows that count as done must not be written again: their files are made unreadable.
     originals = {}
     for row in np.flatnonzero(done):
