@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ascjax.models.convolution import convolve
+
 # torchvision's initialisers. He et al. 2015 for VGG and ResNet ("fan_out", ReLU) ...
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 # ... and torch's default for AlexNet and every fresh dense layer: U(±1/√fan_in).
@@ -32,7 +34,14 @@ def conv(channels: int, window: int, stride: int = 1, padding: int = 0, **kwargs
 
     XLA's ``SAME`` pads more after than before where the stride doesn't divide the size.
     """
-    return nn.Conv(channels, (window, window), (stride, stride), [(padding, padding)] * 2, **kwargs)
+    return nn.Conv(
+        channels,
+        (window, window),
+        (stride, stride),
+        [(padding, padding)] * 2,
+        conv_general_dilated=convolve,
+        **kwargs,
+    )
 
 
 def dense(features: int, fan_in: int, **kwargs: Any) -> nn.Dense:
