@@ -32,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.min_duration_share": (0, 1),
     "data.num_workers": (0, 1024),
     "fragments.count": (1, 10**6),
+    "fragments.overlap": (0, 0.99),
     "model.head_width": (1, 10**6),
     "model.dropout": (0, 0.99),
     "init.trunk_learning_rate_factor": (0, 1e6),
@@ -43,6 +44,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "optimizer.weight_decay": (0, 1e6),
     "optimizer.momentum": (0, 0.9999),
     "optimizer.clip_norm": (0, 1e9),
+    "augment.max_shift": (0, 1),
     "augment.mixup_alpha": (0, 1e3),
     "augment.num_mel_masks": (0, 100),
     "augment.max_mel_mask": (0, 10**4),
@@ -76,6 +78,11 @@ def check(config: ConfigDict) -> None:
         "init.input_channel": weights.INPUT_CHANNEL,
     }.items():
         choose(f"config.{key}", leaves[key], dict.fromkeys(choices))
+    if leaves["fragments.attention"] and leaves["fragments.count"] < 2:
+        raise UserError(
+            "config.fragments.attention: expected two fragments or more to choose among, got "
+            "config.fragments.count=1; pass a larger one"
+        )
     channels = leaves["channels"]
     for channel in channels:
         choose("config.channels", str(channel), dict.fromkeys(wave.CHANNELS))
@@ -139,11 +146,14 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
             dataset, fraction=settings.validation_fraction, seed=config.seed
         )
 
+    # With attention the network itself cuts what it is given.
+    cutting = (1, 0.0) if config.fragments.attention else _cutting(config)
+
     def part(indices: Sequence[int]) -> Fragments:
         rows = np.array([i for i in indices if features.usable[i]], np.int64)
         names = [dataset.recordings[i].scene for i in rows]
         labels = np.array([dataset.scenes.index(name) for name in names], np.int32)
-        return Fragments(features.log_mel, rows, labels, config.fragments.count)
+        return Fragments(features.log_mel, rows, labels, *cutting)
 
     data = Data(
         dataset, features, duration_s, part(fitting),
@@ -151,6 +161,10 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     )  # fmt: skip
     _check_parts(data)
     return data
+
+
+def _cutting(config: ConfigDict) -> tuple[int, float]:
+    return config.fragments.count, config.fragments.overlap
 
 
 def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
@@ -210,7 +224,6 @@ def build_networks(
       UserError: an unknown name, an input too small for the trunk, or weights that don't fit.
     """
     settings, init = config.model, config.init
-    models.check_input(settings.trunk, *input_shape)
     pretrained = init.weights != "random"
     planes = weights.planes(init.input_channel)
     options = {
@@ -218,6 +231,7 @@ def build_networks(
         "num_scenes": num_scenes,
         "freeze": init.freeze,
         "planes": planes if pretrained else 1,
+        "attend_over": _cutting(config) if config.fragments.attention else (1, 0.0),
     }
     evaluation = models.build(**options)
     key = jax.random.key(config.seed)
@@ -270,7 +284,6 @@ def build_recipe(
         trunk_learning_rate_factor=config.init.trunk_learning_rate_factor,
         **settings,
     )
-    spec_augment = config.augment.to_dict()
     return train.Recipe(
         model=networks.training,
         optimizer=optimizer,
@@ -280,6 +293,5 @@ def build_recipe(
         key=jax.random.key(config.seed + 1),
         num_scenes=num_scenes,
         label_smoothing=config.train.label_smoothing,
-        mixup_alpha=spec_augment.pop("mixup_alpha"),
-        spec_augment=spec_augment,
+        augmentation=config.augment.to_dict(),
     )
