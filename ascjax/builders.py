@@ -120,6 +120,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     front_end = FrontEnd(
         sample_rate_hz=settings.sample_rate_hz or rate, **config.features.to_dict()
     )
+    _check_fragments(config, front_end, duration_s)
     features = store.prepare(
         dataset.recordings,
         front_end=front_end,
@@ -168,14 +169,20 @@ def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
     return recordings.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
 
 
+def _check_fragments(config: ConfigDict, front_end: FrontEnd, duration_s: float) -> None:
+    """A fragment must leave the trunk a feature map: said before the long work of extraction."""
+    count = config.fragments.count
+    num_frames = front_end.num_frames(round(duration_s * front_end.sample_rate_hz))
+    if num_frames < count:
+        raise UserError(
+            f"config.fragments.count is {count}: expected 1 to {num_frames}, the frames of a "
+            f"recording of {duration_s:g} s"
+        )
+    models.check_input(config.model.trunk, front_end.num_mels, num_frames // count)
+
+
 def _check_parts(data: Data) -> None:
     """Every scene must have a readable recording to learn from, and the test part one at all."""
-    count = data.train.count
-    if data.train.num_frames < 1:
-        raise UserError(
-            f"config.fragments.count is {count}: expected 1 to {data.store.log_mel.shape[3]}, the "
-            f"frames of a recording of {data.duration_s:g} s"
-        )
     untaught = sorted(set(range(len(data.dataset.scenes))) - set(data.train.labels.tolist()))
     if untaught:
         names = ", ".join(data.dataset.scenes[i] for i in untaught)
@@ -201,6 +208,18 @@ class Networks:
     variables: Any
 
 
+def find_weights(config: ConfigDict) -> Path | None:
+    """Returns the file of converted weights that training starts from, or None for random ones.
+
+    Raises:
+      UserError: there is no such file; the message says how to make it.
+    """
+    init = config.init
+    if init.weights == "random":
+        return None
+    return weights.resolve(init.weights, config.model.trunk, Path(init.weights_dir))
+
+
 def build_networks(
     config: ConfigDict, *, num_scenes: int, input_shape: tuple[int, int]
 ) -> Networks:
@@ -211,21 +230,20 @@ def build_networks(
     """
     settings, init = config.model, config.init
     models.check_input(settings.trunk, *input_shape)
-    pretrained = init.weights != "random"
+    path = find_weights(config)
     planes = weights.planes(init.input_channel)
     options = {
         **settings.to_dict(),
         "num_scenes": num_scenes,
         "freeze": init.freeze,
-        "planes": planes if pretrained else 1,
+        "planes": planes if path else 1,
     }
     evaluation = models.build(**options)
     key = jax.random.key(config.seed)
     variables = jax.jit(evaluation.init, static_argnames="train")(
         key, jnp.zeros((1, *input_shape, 1)), train=False
     )
-    if pretrained:
-        path = weights.resolve(init.weights, settings.trunk, Path(init.weights_dir))
+    if path:
         variables = weights.init_from(
             variables, path, trunk=settings.trunk, input_channel=init.input_channel
         )
