@@ -181,6 +181,17 @@ def test_what_cannot_be_trained_is_said_before_features_are_extracted(tiny, tmp_
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+def test_the_dcase_baseline_learns(tiny, cache, tmp_path):
+    flags = ("--config.model.trunk=baseline", "--config.fragments.count=1",
+             "--config.train.batch_size=3", "--config.train.num_epochs=50")  # fmt: skip
+    done = run(tiny, tmp_path / "run", cache, *flags, config="configs/baseline.py")
+    assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["front_end"]["window"] == "hamming"
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["accuracy"]["correct"] > 10  # of 15, with 3 scenes
+
+
 def test_the_validated_protocol_tests_the_best_epoch(tiny, cache, tmp_path):
     flags = ("--config.protocol=validated", "--config.train.num_epochs=5", "--config.seed=3",
              "--config.optimizer.learning_rate=0.02")  # fmt: skip
