@@ -18,6 +18,7 @@ from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
 from ascjax.data.batches import Fragments
 from ascjax.errors import UserError, choose
+from ascjax.fragments import layout
 from ascjax.signals import StopRequest
 
 LAYOUTS = ("auto", *recordings.LAYOUTS, "synthetic")
@@ -127,6 +128,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     front_end = FrontEnd(
         sample_rate_hz=settings.sample_rate_hz or rate, **config.features.to_dict()
     )
+    _check_fragments(config, front_end, duration_s)
     features = store.prepare(
         dataset.recordings,
         front_end=front_end,
@@ -182,14 +184,21 @@ def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
     return recordings.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
 
 
+def _check_fragments(config: ConfigDict, front_end: FrontEnd, duration_s: float) -> None:
+    """A fragment must leave the trunk a feature map: said before the long work of extraction."""
+    count = config.fragments.count
+    num_frames = front_end.num_frames(round(duration_s * front_end.sample_rate_hz))
+    if num_frames < count:
+        raise UserError(
+            f"config.fragments.count is {count}: expected 1 to {num_frames}, the frames of a "
+            f"recording of {duration_s:g} s"
+        )
+    width, _ = layout(num_frames, count, config.fragments.overlap)
+    models.check_input(config.model.trunk, front_end.num_mels, width)
+
+
 def _check_parts(data: Data) -> None:
     """Every scene must have a readable recording to learn from, and the test part one at all."""
-    count = data.train.count
-    if data.train.num_frames < 1:
-        raise UserError(
-            f"config.fragments.count is {count}: expected 1 to {data.store.log_mel.shape[3]}, the "
-            f"frames of a recording of {data.duration_s:g} s"
-        )
     untaught = sorted(set(range(len(data.dataset.scenes))) - set(data.train.labels.tolist()))
     if untaught:
         names = ", ".join(data.dataset.scenes[i] for i in untaught)
@@ -215,6 +224,18 @@ class Networks:
     variables: Any
 
 
+def find_weights(config: ConfigDict) -> Path | None:
+    """Returns the file of converted weights that training starts from, or None for random ones.
+
+    Raises:
+      UserError: there is no such file; the message says how to make it.
+    """
+    init = config.init
+    if init.weights == "random":
+        return None
+    return weights.resolve(init.weights, config.model.trunk, Path(init.weights_dir))
+
+
 def build_networks(
     config: ConfigDict, *, num_scenes: int, input_shape: tuple[int, int]
 ) -> Networks:
@@ -224,13 +245,13 @@ def build_networks(
       UserError: an unknown name, an input too small for the trunk, or weights that don't fit.
     """
     settings, init = config.model, config.init
-    pretrained = init.weights != "random"
+    path = find_weights(config)
     planes = weights.planes(init.input_channel)
     options = {
         **settings.to_dict(),
         "num_scenes": num_scenes,
         "freeze": init.freeze,
-        "planes": planes if pretrained else 1,
+        "planes": planes if path else 1,
         "attend_over": _cutting(config) if config.fragments.attention else (1, 0.0),
     }
     evaluation = models.build(**options)
@@ -238,8 +259,7 @@ def build_networks(
     variables = jax.jit(evaluation.init, static_argnames="train")(
         key, jnp.zeros((1, *input_shape, 1)), train=False
     )
-    if pretrained:
-        path = weights.resolve(init.weights, settings.trunk, Path(init.weights_dir))
+    if path:
         variables = weights.init_from(
             variables, path, trunk=settings.trunk, input_channel=init.input_channel
         )
