@@ -11,6 +11,13 @@ SYNTHETIC_NOTE = (
 )
 
 
+EVIDENCE_NOTE = (
+    "A fragment votes for its likeliest scene, its channels fused. The ORACLE is no system: it\n"
+    "knows the true scene and picks a fragment that votes for it. Effective fragments: exp of the\n"
+    "entropy of the fragments' shares in the predicted scene's score; 1 if one bears it alone."
+)
+
+
 def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
     """The result table as aligned plain text.
 
@@ -41,6 +48,38 @@ def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
         scenes.append((label(scene), *_cells(results["by_scene"][scene]), worst))
     note = [SYNTHETIC_NOTE] if synthetic else []
     return "\n\n".join([*note, head, _aligned(whole), _aligned(scenes)])
+
+
+def evidence_table(evidence: Mapping[str, Any], scenes: Sequence[str]) -> str:
+    """What `evidence.summarise` returned as aligned plain text; ``scenes`` are the run's names."""
+    count = len(evidence["by_position"])
+    whole: list[tuple[str, ...]] = [("", "accuracy", "95 % interval", "correct", "of")]
+    whole.append(("all fused", *_cells(evidence["fused"])))
+    for position, part in enumerate(evidence["by_position"], start=1):
+        whole.append((f"  fragment {position} alone", *_cells(part)))
+    mean = np.mean([part["accuracy"] for part in evidence["by_position"]])
+    whole.append(("mean over fragments", percent(float(mean)), "", "", ""))
+    whole.append(("ORACLE: any fragment right", *_cells(evidence["oracle"])))
+    whole.append(("oracle, were all guesses", percent(evidence["oracle_of_guesses"]), "", "", ""))
+    rests = [("predicted", "recordings", "fragments that agree", "effective fragments")]
+    for kind in ("right", "wrong"):
+        part = evidence[kind]
+        effective = part["effective_fragments"]
+        rests.append((
+            kind, f"{part['recordings']:,}", percent(part["agreement"]),
+            "–" if effective is None else f"{effective:.2f} of {count}",
+        ))  # fmt: skip
+    votes = [("votes by fragment", "all", *map(str, range(1, count + 1)))]
+    for pair in evidence["pairs"]:
+        true, predicted = label(scenes[pair["true"]]), label(scenes[pair["predicted"]])
+        recordings = counted(pair["recordings"], "recording")
+        votes.append((f"{true} taken for {predicted} ({recordings})", *[""] * (count + 1)))
+        shares = np.array(pair["votes"])
+        for name, column in zip((true, predicted, "other scenes"), shares.T, strict=True):
+            cells = [f"{100 * share:.0f} %" for share in (column.mean(), *column)]
+            votes.append((f"  for {name}", *cells))
+    confused = _aligned(votes, count + 1) if evidence["pairs"] else "No recording is mistaken."
+    return "\n\n".join([EVIDENCE_NOTE, _aligned(whole), _aligned(rests), confused])
 
 
 def label(name: str) -> str:
@@ -83,13 +122,13 @@ def _cells(part: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return percent(part["accuracy"]), bounds, f"{part['correct']:,}", f"{part['total']:,}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Names to the left, the four columns of numbers to the right, words after them to the left."""
+def _aligned(rows: Sequence[Sequence[str]], numbers: int = 4) -> str:
+    """Names to the left, the columns of numbers to the right, words after them to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
-            cell.rjust(width) if 1 <= index <= 4 else cell.ljust(width)
+            cell.rjust(width) if 1 <= index <= numbers else cell.ljust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
