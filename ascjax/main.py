@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -17,6 +17,8 @@ from ml_collections import config_flags
 from ascjax import run_folder
 from ascjax.errors import UserError, nearest
 from ascjax.signals import Stopped
+
+Options = TypeVar("Options")
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, e.g. configs/quickstart.py; --config.KEY=VALUE overrides a leaf."
@@ -100,7 +102,7 @@ def main(argv: Sequence[str]) -> None:
     print(f"report: {page}")
 
 
-def run_command(main: Callable[[Sequence[str]], None]) -> None:
+def run_command(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Options]) -> None:
     """Runs a command line: exit code 2 and one or two lines for a user's mistake, no traceback."""
     logging.set_verbosity(logging.WARNING)
     try:
@@ -119,4 +121,4 @@ def _say(line: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, parse)

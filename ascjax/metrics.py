@@ -134,8 +134,7 @@ def summarise(
       ValueError: shapes or lengths that don't match, labels that are no index, or posteriors that
         are not finite, not ≥ 0 or don't sum to 1.
     """
-    check_posteriors(posteriors)
-    _check_names(posteriors, labels, scenes, channels, cities)
+    check(posteriors, labels, scenes=scenes, channels=channels, cities=cities)
     scores = fuse(posteriors, fragments=fragment_fusion, channels=channel_fusion)
     channel_scores = [
         fuse(posteriors[:, [index]], fragments=fragment_fusion) for index in range(len(channels))
@@ -182,13 +181,16 @@ def _rate(correct: np.ndarray) -> dict[str, Any]:
     return {key: whole[key] for key in ("correct", "total", "accuracy")}
 
 
-def _check_names(
+def check(
     posteriors: np.ndarray,
     labels: np.ndarray,
+    *,
     scenes: Collection[str],
     channels: Collection[str],
-    cities: Collection[str] | None,
+    cities: Collection[str] | None = None,
 ) -> None:
+    """Raises ValueError unless these are posteriors with labels and names that fit them."""
+    check_posteriors(posteriors)
     recordings, channel_count, _, scene_count = posteriors.shape
     lengths = {"labels": (labels.shape, (recordings,))}
     lengths["scenes"] = ((len(scenes),), (scene_count,))

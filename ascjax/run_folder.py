@@ -19,16 +19,23 @@ from typing import Any
 
 import numpy as np
 
+from ascjax import metrics
 from ascjax.errors import UserError
 
 RUN_AGAIN = "start the run's command again to finish it"
+TEST_AGAIN = "remove results.json beside it and start the run's command again to test anew"
 # Keys that change where and how fast a run is computed, not what: they may differ when it goes on.
 FREE = ("data.num_workers", "data.store_dir", "init.weights_dir", "num_devices", "log_every_steps")
 # What of run.json must still hold when a run goes on.
 SAME = ("scenes", "channels", "front_end", "duration_s", "recordings", "left_out")
+RESULT_KEYS = (
+    "format", "recordings", "fragments", "scenes", "channels", "fusion", "chance", "accuracy",
+    "macro_accuracy", "log_loss", "log_loss_floor", "confusion", "by_scene", "by_channel",
+    "single_fragment", "fragments_fused",
+)  # fmt: skip
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file so that it is whole or not there.
 
     Raises:
@@ -36,15 +43,40 @@ def write_text(path: Path, text: str) -> None:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 as ``write_bytes`` does."""
+    write_bytes(path, text.encode())
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON as ``write_text`` does."""
+    """Writes JSON as ``write_bytes`` does."""
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def check_new(path: Path, flag: str) -> None:
+    """Checks, before the work for it, that a file can be written and replaces nothing.
+
+    Args:
+      path: the file.
+      flag: what the user named it with.
+
+    Raises:
+      UserError: it is there already or can't be made.
+    """
+    if path.exists():
+        raise UserError(f"{flag}={path}: is there already; choose another name or remove it")
+    try:
+        partial = path.with_name(path.name + ".partial")
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise UserError(f"{flag}={path}: cannot be written ({error.strerror})") from None
 
 
 def read_json(path: Path, *, required: Sequence[str] = ()) -> dict[str, Any]:
@@ -119,8 +151,54 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
         zlib.error,
     ) as e:
         raise UserError(
-            f"{path}: expected the arrays {', '.join(names)}, got {e}; {RUN_AGAIN}"
+            f"{path}: expected the arrays {', '.join(names)}, got {e}; {TEST_AGAIN}"
         ) from None
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Returns results.json of a finished run.
+
+    Raises:
+      UserError: it is missing, damaged or of another format.
+    """
+    path = folder / "results.json"
+    results = read_json(path, required=RESULT_KEYS)
+    if results["format"] != metrics.FORMAT:
+        raise UserError(
+            f"{path}: expected format {metrics.FORMAT}, got {results['format']!r}; evaluate the "
+            "run anew with this version of ascjax"
+        )
+    return results
+
+
+def read_posteriors(folder: Path, results: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns ``posteriors``, ``label`` and ``recording`` of posteriors.npz.
+
+    Args:
+      folder: of a finished run.
+      results: its ``read_results``.
+
+    Raises:
+      UserError: the file is missing, damaged or doesn't fit the results.
+    """
+    path = folder / "posteriors.npz"
+    arrays = read_arrays(path, "posteriors", "label", "recording")
+    expected = (results["recordings"], len(results["channels"]), results["fragments"])
+    if arrays["posteriors"].shape != (*expected, len(results["scenes"])):
+        raise UserError(
+            f"{path}: expected posteriors as in results.json, {expected} × "
+            f"{len(results['scenes'])} scenes, got {arrays['posteriors'].shape}; {TEST_AGAIN}"
+        )
+    try:
+        metrics.check(
+            arrays["posteriors"],
+            arrays["label"],
+            scenes=results["scenes"],
+            channels=results["channels"],
+        )
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; {TEST_AGAIN}") from None
+    return arrays
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
