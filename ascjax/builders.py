@@ -211,26 +211,36 @@ def build_networks(
     """
     settings, init = config.model, config.init
     models.check_input(settings.trunk, *input_shape)
-    pretrained = init.weights != "random"
-    planes = weights.planes(init.input_channel)
-    options = {
-        **settings.to_dict(),
-        "num_scenes": num_scenes,
-        "freeze": init.freeze,
-        "planes": planes if pretrained else 1,
-    }
-    evaluation = models.build(**options)
+    evaluation = build_network(config, num_scenes=num_scenes)
     key = jax.random.key(config.seed)
     variables = jax.jit(evaluation.init, static_argnames="train")(
         key, jnp.zeros((1, *input_shape, 1)), train=False
     )
-    if pretrained:
+    if init.weights != "random":
         path = weights.resolve(init.weights, settings.trunk, Path(init.weights_dir))
         variables = weights.init_from(
             variables, path, trunk=settings.trunk, input_channel=init.input_channel
         )
-    training = models.build(**options, axis_name=parallel.AXIS)
+    training = build_network(config, num_scenes=num_scenes, axis_name=parallel.AXIS)
     return Networks(training, evaluation, variables)
+
+
+def build_network(
+    config: ConfigDict, *, num_scenes: int, axis_name: str | None = None
+) -> nn.Module:
+    """Builds the network alone, as ``build_networks`` does; the file of its weights isn't needed.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    planes = weights.planes(config.init.input_channel)
+    return models.build(
+        **config.model.to_dict(),
+        num_scenes=num_scenes,
+        freeze=config.init.freeze,
+        planes=1 if config.init.weights == "random" else planes,
+        axis_name=axis_name,
+    )
 
 
 def build_plan(config: ConfigDict, fragments: Fragments) -> train.Plan:
