@@ -10,6 +10,8 @@ SYNTHETIC_NOTE = (
     "They are not results about real scenes."
 )
 
+_ACCURACY = ("accuracy", "95 % interval", "correct", "of")
+
 
 def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
     """The result table as aligned plain text.
@@ -26,7 +28,7 @@ def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
         f"{counted(results['fragments'], 'fragment')}; "
         f"fused by {by['fragments']} over fragments, {by['channels']} over channels"
     )
-    whole: list[tuple[str, ...]] = [("", "accuracy", "95 % interval", "correct", "of")]
+    whole: list[tuple[str, ...]] = [("", *_ACCURACY)]
     whole.append(("all fused", *_cells(results["accuracy"])))
     for channel, part in results["by_channel"].items():
         whole.append((f"  {label(channel)} alone", *_cells(part)))
@@ -35,12 +37,19 @@ def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
     whole.append(("always the commonest scene", percent(commonest_share(results)), "", "", ""))
     whole.append(("guessing", percent(results["chance"]), "", "", ""))
     whole.append(("log loss / nats", f"{results['log_loss']:.3f}", "", "", ""))
-    scenes = [("scene", "accuracy", "95 % interval", "correct", "of", "most often taken for")]
+    scenes = [("scene", *_ACCURACY, "most often taken for")]
     for scene, taken_for in worst_confusions(results).items():
         worst = f"{label(taken_for[0])} ({taken_for[1]:,})" if taken_for else ""
         scenes.append((label(scene), *_cells(results["by_scene"][scene]), worst))
     note = [SYNTHETIC_NOTE] if synthetic else []
     return "\n\n".join([*note, head, _aligned(whole), _aligned(scenes)])
+
+
+def accuracies(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The fused accuracies of several results by name, a line each, as aligned plain text."""
+    rows = [("", *_ACCURACY)]
+    rows += [(name, *_cells(each["accuracy"])) for name, each in results.items()]
+    return _aligned(rows)
 
 
 def label(name: str) -> str:
