@@ -148,14 +148,11 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
             dataset, fraction=settings.validation_fraction, seed=config.seed
         )
 
-    # With attention the network itself cuts what it is given.
-    cutting = (1, 0.0) if config.fragments.attention else _cutting(config)
-
     def part(indices: Sequence[int]) -> Fragments:
         rows = np.array([i for i in indices if features.usable[i]], np.int64)
         names = [dataset.recordings[i].scene for i in rows]
         labels = np.array([dataset.scenes.index(name) for name in names], np.int32)
-        return Fragments(features.log_mel, rows, labels, *cutting)
+        return Fragments(features.log_mel, rows, labels, *cutting(config))
 
     data = Data(
         dataset, features, duration_s, part(fitting),
@@ -165,8 +162,13 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     return data
 
 
-def _cutting(config: ConfigDict) -> tuple[int, float]:
-    return config.fragments.count, config.fragments.overlap
+def cutting(config: ConfigDict) -> tuple[int, float]:
+    """Returns how many fragments an example's log-mel is cut into, and their overlap.
+
+    With attention the network itself cuts what it is given, which is the whole log-mel.
+    """
+    by = config.fragments
+    return (1, 0.0) if by.attention else (by.count, by.overlap)
 
 
 def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
@@ -246,15 +248,7 @@ def build_networks(
     """
     settings, init = config.model, config.init
     path = find_weights(config)
-    planes = weights.planes(init.input_channel)
-    options = {
-        **settings.to_dict(),
-        "num_scenes": num_scenes,
-        "freeze": init.freeze,
-        "planes": planes if path else 1,
-        "attend_over": _cutting(config) if config.fragments.attention else (1, 0.0),
-    }
-    evaluation = models.build(**options)
+    evaluation = build_network(config, num_scenes=num_scenes)
     key = jax.random.key(config.seed)
     variables = jax.jit(evaluation.init, static_argnames="train")(
         key, jnp.zeros((1, *input_shape, 1)), train=False
@@ -263,8 +257,28 @@ def build_networks(
         variables = weights.init_from(
             variables, path, trunk=settings.trunk, input_channel=init.input_channel
         )
-    training = models.build(**options, axis_name=parallel.AXIS)
+    training = build_network(config, num_scenes=num_scenes, axis_name=parallel.AXIS)
     return Networks(training, evaluation, variables)
+
+
+def build_network(
+    config: ConfigDict, *, num_scenes: int, axis_name: str | None = None
+) -> nn.Module:
+    """Builds the network alone, as ``build_networks`` does; the file of its weights isn't needed.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    planes = weights.planes(config.init.input_channel)
+    by = config.fragments
+    return models.build(
+        **config.model.to_dict(),
+        num_scenes=num_scenes,
+        attend_over=(by.count, by.overlap) if by.attention else (1, 0.0),
+        freeze=config.init.freeze,
+        planes=1 if config.init.weights == "random" else planes,
+        axis_name=axis_name,
+    )
 
 
 def build_plan(config: ConfigDict, fragments: Fragments) -> train.Plan:

@@ -16,7 +16,7 @@ from ascjax import builders, fusion, locks, metrics, parallel, report, run_folde
 from ascjax.checkpoint import Checkpoints
 from ascjax.data import store
 from ascjax.data.batches import Fragments
-from ascjax.evaluate import Evaluator, score
+from ascjax.evaluator import Evaluator, score
 from ascjax.journal import Journal
 from ascjax.signals import StopRequest
 

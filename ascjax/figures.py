@@ -6,13 +6,13 @@ spectrogram is Figure 3, confusion Figure 4, fragments the analysis of section 4
 import argparse
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import flags
 
 from ascjax import run_folder
-from ascjax.errors import UserError, choose, nearest
+from ascjax.arguments import Parser, folder
+from ascjax.errors import UserError, choose
 from ascjax.main import run_command
 
 if TYPE_CHECKING:
@@ -31,37 +31,19 @@ MAX_SCENES_IN_A_COLUMN = 12
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parses the command line.
-
-    Raises:
-      UserError: an unknown figure or flag, or one that is missing.
-    """
-    flags.FLAGS.mark_as_parsed()  # absl's own flags, which keep their defaults
+    """Parses the command line; raises UserError on a mistake in it."""
     figure = argv[1] if len(argv) > 1 else ""
     if figure not in ("-h", "--help"):
         choose("figure", figure, FIGURES)
-    options, unknown = _parser().parse_known_args(argv[1:])
-    if unknown:
-        known = [f"--{name}" for name in vars(options)]
-        close = nearest(unknown[0].partition("=")[0], known)
-        raise UserError(f"{figure} takes no {unknown[0]!r}{close}; {figure} --help lists its flags")
-    return options
+    return _parser().parse(argv)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; {self.prog} --help says more")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m ascjax.figures", description=__doc__, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def _parser() -> Parser:
+    parser = Parser(prog="python -m ascjax.figures", description=__doc__)
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True)
 
-    def add(name: str, about: str) -> argparse.ArgumentParser:
-        figure = figures.add_parser(name, help=about, description=about, allow_abbrev=False)
+    def add(name: str, about: str) -> Parser:
+        figure = figures.add_parser(name, help=about, description=about)
         figure.add_argument("--out", type=Path, metavar="FILE", help=(
             f".png ({DPI} dpi), .svg or .pdf; default: {DEFAULT_OUT[name]}, in the folder of the "
             "run if one is given, else in this"
@@ -77,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "--channel", default="average", help="left, right or average (the default)"
     )
     spectrogram.add_argument(
-        "--run", type=Path, metavar="DIR", help="take this run's front end, not the paper's"
+        "--run", type=folder, metavar="DIR", help="take this run's front end, not the paper's"
     )
     confusion = add("confusion", "Confusion matrix of a finished run.")
     confusion.add_argument(
@@ -88,14 +70,14 @@ def _parser() -> argparse.ArgumentParser:
         "What the fragments of a run's recordings vote for, and an oracle that picks the best.",
     )  # fmt: skip
     for figure in (confusion, fragments):
-        figure.add_argument("--run", type=Path, metavar="DIR", required=True, help="a finished run")
+        figure.add_argument(
+            "--run", type=folder, metavar="DIR", required=True, help="a finished run"
+        )
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     """Draws one figure and prints where it is."""
-    if options.run and not options.run.is_dir():
-        raise UserError(f"--run={options.run}: expected a run's folder, there is none; check it")
     out = options.out or (options.run or Path()) / DEFAULT_OUT[options.figure]
     _check_out(out)
     # matplotlib takes a second to import, JAX more; mistakes above are answered before.

@@ -10,6 +10,8 @@ SYNTHETIC_NOTE = (
     "They are not results about real scenes."
 )
 
+_ACCURACY = ("accuracy", "95 % interval", "correct", "of")
+
 
 EVIDENCE_NOTE = (
     "A fragment votes for its likeliest scene, its channels fused. The ORACLE is no system: it\n"
@@ -33,7 +35,7 @@ def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
         f"{counted(results['fragments'], 'fragment')}; "
         f"fused by {by['fragments']} over fragments, {by['channels']} over channels"
     )
-    whole: list[tuple[str, ...]] = [("", "accuracy", "95 % interval", "correct", "of")]
+    whole: list[tuple[str, ...]] = [("", *_ACCURACY)]
     whole.append(("all fused", *_cells(results["accuracy"])))
     for channel, part in results["by_channel"].items():
         whole.append((f"  {label(channel)} alone", *_cells(part)))
@@ -42,7 +44,7 @@ def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
     whole.append(("always the commonest scene", percent(commonest_share(results)), "", "", ""))
     whole.append(("guessing", percent(results["chance"]), "", "", ""))
     whole.append(("log loss / nats", f"{results['log_loss']:.3f}", "", "", ""))
-    scenes = [("scene", "accuracy", "95 % interval", "correct", "of", "most often taken for")]
+    scenes = [("scene", *_ACCURACY, "most often taken for")]
     for scene, taken_for in worst_confusions(results).items():
         worst = f"{label(taken_for[0])} ({taken_for[1]:,})" if taken_for else ""
         scenes.append((label(scene), *_cells(results["by_scene"][scene]), worst))
@@ -53,7 +55,7 @@ def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
 def evidence_table(evidence: Mapping[str, Any], scenes: Sequence[str]) -> str:
     """What `evidence.summarise` returned as aligned plain text; ``scenes`` are the run's names."""
     count = len(evidence["by_position"])
-    whole: list[tuple[str, ...]] = [("", "accuracy", "95 % interval", "correct", "of")]
+    whole: list[tuple[str, ...]] = [("", *_ACCURACY)]
     whole.append(("all fused", *_cells(evidence["fused"])))
     for position, part in enumerate(evidence["by_position"], start=1):
         whole.append((f"  fragment {position} alone", *_cells(part)))
@@ -80,6 +82,13 @@ def evidence_table(evidence: Mapping[str, Any], scenes: Sequence[str]) -> str:
             votes.append((f"  for {name}", *cells))
     confused = _aligned(votes, count + 1) if evidence["pairs"] else "No recording is mistaken."
     return "\n\n".join([EVIDENCE_NOTE, _aligned(whole), _aligned(rests), confused])
+
+
+def accuracies(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The fused accuracies of several results by name, a line each, as aligned plain text."""
+    rows = [("", *_ACCURACY)]
+    rows += [(name, *_cells(each["accuracy"])) for name, each in results.items()]
+    return _aligned(rows)
 
 
 def label(name: str) -> str:
