@@ -42,6 +42,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
     run_folder.check(workdir, config.to_dict())
     if (workdir / "results.json").exists():
         return report.write(workdir)
+    # Missing weights are named now and not after features were extracted.
+    builders.find_weights(config)
     with locks.exclusive(workdir, "training"), StopRequest() as stop:
         data = builders.load_data(config, stop)
         num_scenes = len(data.dataset.scenes)
