@@ -106,14 +106,35 @@ class Data:
     test: Fragments
 
 
-def load_data(config: ConfigDict, stop: StopRequest) -> Data:
-    """Finds the recordings, extracts what the feature store lacks, and makes the parts.
+@dataclass(frozen=True)
+class Survey:
+    """What the lists of a set and the headers of its files say.
+
+    Attributes:
+      dataset: its recordings and how they are split.
+      bad: reason by name of recordings without a readable header.
+      sample_rate_hz: as configured, or the rate that most have.
+      duration_s: as configured, or the duration that most have.
+    """
+
+    dataset: recordings.Dataset
+    bad: dict[str, str]
+    sample_rate_hz: int
+    duration_s: float
+
+    def front_end(self, features: ConfigDict) -> FrontEnd:
+        """Returns the front end that a config's ``features`` describe."""
+        return FrontEnd(sample_rate_hz=self.sample_rate_hz, **features.to_dict())
+
+
+def survey(config: ConfigDict, stop: StopRequest) -> Survey:
+    """Finds the recordings and reads their headers, and says what is notable about them.
 
     Raises:
-      UserError: anything about the data that the user can mend.
+      UserError: there is no such set, or a mistake in it.
     """
     settings = config.data
-    dataset = _load_dataset(config, stop)
+    dataset = load_dataset(config, stop)
     for note in dataset.notes:
         tqdm.write(note)
     infos, bad = store.scan(dataset.recordings, on_bad_file=settings.on_bad_file)
@@ -125,13 +146,22 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
         tqdm.write(f"{short} recordings shorter than {duration_s:g} s are repeated to fill them")
     if long:
         tqdm.write(f"of {long} recordings longer than {duration_s:g} s the rest is left out")
-    front_end = FrontEnd(
-        sample_rate_hz=settings.sample_rate_hz or rate, **config.features.to_dict()
-    )
-    _check_fragments(config, front_end, duration_s)
+    return Survey(dataset, bad, settings.sample_rate_hz or rate, duration_s)
+
+
+def load_data(config: ConfigDict, stop: StopRequest) -> Data:
+    """Finds the recordings, extracts what the feature store lacks, and makes the parts.
+
+    Raises:
+      UserError: anything about the data that the user can mend.
+    """
+    settings = config.data
+    found = survey(config, stop)
+    dataset, duration_s = found.dataset, found.duration_s
+    check_fragments(config, found.front_end(config.features), duration_s)
     features = store.prepare(
         dataset.recordings,
-        front_end=front_end,
+        front_end=found.front_end(config.features),
         channels=tuple(config.channels),
         duration_s=duration_s,
         store_dir=Path(settings.store_dir),
@@ -139,7 +169,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
         on_bad_file=settings.on_bad_file,
         min_duration_share=settings.min_duration_share,
         stop=stop,
-        known_bad=bad,
+        known_bad=found.bad,
     )
     fitting: Sequence[int] = dataset.train
     held_out: Sequence[int] | None = None
@@ -171,7 +201,12 @@ def cutting(config: ConfigDict) -> tuple[int, float]:
     return (1, 0.0) if by.attention else (by.count, by.overlap)
 
 
-def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
+def load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
+    """Lists the recordings of the set that ``config.data`` names; synthesises the embedded one.
+
+    Raises:
+      UserError: there is no such set, or a mistake in it.
+    """
     settings = config.data
     layout = settings.layout
     if not settings.root:
@@ -186,8 +221,12 @@ def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
     return recordings.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
 
 
-def _check_fragments(config: ConfigDict, front_end: FrontEnd, duration_s: float) -> None:
-    """A fragment must leave the trunk a feature map: said before the long work of extraction."""
+def check_fragments(config: ConfigDict, front_end: FrontEnd, duration_s: float) -> None:
+    """Checks that a fragment leaves the trunk a feature map, before the long work of extraction.
+
+    Raises:
+      UserError: it doesn't; the message says what is needed.
+    """
     count = config.fragments.count
     num_frames = front_end.num_frames(round(duration_s * front_end.sample_rate_hz))
     if num_frames < count:

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ascjax import metrics, run_folder, table
+from ascjax import command, metrics, run_folder, table
 from ascjax.arguments import Parser, folder
 from ascjax.errors import UserError, choose
-from ascjax.fusion import METHODS
-from ascjax.main import run_command
+from ascjax.fusion import METHODS, fuse
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -36,7 +35,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> None:
     """Prints the result table of what was asked, and its accuracy beside the run's own."""
-    own = run_folder.read_results(options.run)
     if options.out:
         run_folder.check_new(options.out, "--out")
     asked = evaluate(
@@ -47,13 +45,16 @@ def main(options: argparse.Namespace) -> None:
         test_fragments=options.test_fragments,
         data_root=options.data_root,
     )
+    own, against = asked["own"], asked["mcnemar"]
     synthetic = run_folder.read_json(options.run / "run.json").get("synthetic", False)
     print(table.table(asked, synthetic=synthetic))
     print("\n" + table.accuracies({_settings(asked): asked, f"the run: {_settings(own)}": own}))
+    print(
+        f"alone right on {table.counted(against['only_a'], 'recording')}, the run alone on "
+        f"{against['only_b']:,}; McNemar's test: p = {against['p']:.2g}"
+    )
     if options.out:
-        kept = ("fusion", "fragments", "channels", "accuracy")
-        about = {"run": str(options.run), "own": {key: own[key] for key in kept}}
-        run_folder.write_json(options.out, asked | about)
+        run_folder.write_json(options.out, {"run": str(options.run), **asked})
         print(f"\nresults: {options.out}")
 
 
@@ -83,7 +84,8 @@ def evaluate(
       data_root: where that is now.
 
     Returns:
-      As ``metrics.summarise``, with the ``part`` and ``step`` of the run.
+      As ``metrics.summarise``, with the ``part`` and ``step`` of the run, ``own``: the run's own
+      ``fusion``, ``fragments``, ``channels`` and ``accuracy``, and ``mcnemar`` against these.
 
     Raises:
       UserError: the run isn't finished, is damaged or of another format; a name is none of its
@@ -92,11 +94,11 @@ def evaluate(
     own = run_folder.read_results(run_dir)
     run_folder.need(own, "part", "step", path=run_dir / "results.json")
     by = {
-        "--fusion": fusion or own["fusion"]["fragments"],
-        "--channel_fusion": channel_fusion or own["fusion"]["channels"],
+        "fragments": fusion or own["fusion"]["fragments"],
+        "channels": channel_fusion or own["fusion"]["channels"],
     }
-    for flag, method in by.items():
-        choose(flag, method, METHODS)
+    choose("--fusion", by["fragments"], METHODS)
+    choose("--channel_fusion", by["channels"], METHODS)
     wanted = own["channels"] if channels is None else channels
     indices = {name: index for index, name in enumerate(own["channels"])}
     rows = sorted({choose("--channels", name, indices) for name in wanted})
@@ -105,16 +107,26 @@ def evaluate(
     posteriors = stored["posteriors"]
     if test_fragments is not None:
         posteriors = run_model(run_dir, stored, fragments=test_fragments, data_root=data_root)
+    asked = posteriors[:, rows]
+    right, own_right = (
+        fuse(values, **settings).argmax(-1) == stored["label"]
+        for values, settings in ((asked, by), (stored["posteriors"], own["fusion"]))
+    )
     results = metrics.summarise(
-        posteriors[:, rows],
+        asked,
         stored["label"],
         scenes=own["scenes"],
         channels=[own["channels"][row] for row in rows],
         cities=cities if any(cities) else None,
-        fragment_fusion=by["--fusion"],
-        channel_fusion=by["--channel_fusion"],
+        fragment_fusion=by["fragments"],
+        channel_fusion=by["channels"],
     )
-    return {"part": own["part"], "step": own["step"], **results}
+    return {
+        **results,
+        **{key: own[key] for key in ("part", "step")},
+        "own": {key: own[key] for key in ("fusion", "fragments", "channels", "accuracy")},
+        "mcnemar": metrics.mcnemar(right, own_right),
+    }
 
 
 def run_model(
@@ -168,4 +180,4 @@ def run_model(
 
 
 if __name__ == "__main__":
-    run_command(main, parse)
+    command.run(main, parse)

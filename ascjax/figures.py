@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ascjax import run_folder
+from ascjax import command, run_folder
 from ascjax.arguments import Parser, folder
 from ascjax.errors import UserError, choose
-from ascjax.main import run_command
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -177,4 +176,4 @@ FIGURES = {"spectrogram": _spectrogram, "confusion": _confusion, "fragments": _f
 
 
 if __name__ == "__main__":
-    run_command(main, parse)
+    command.run(main, parse)

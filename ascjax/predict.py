@@ -16,13 +16,12 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ascjax import run_folder
+from ascjax import command, run_folder
 from ascjax.arguments import Parser, folder
 from ascjax.audio.wave import SUFFIXES, BadRecording
 from ascjax.data.layouts import is_audio
 from ascjax.errors import UserError, choose
 from ascjax.fusion import fuse
-from ascjax.main import run_command
 from ascjax.table import counted, label, percent
 
 
@@ -155,4 +154,4 @@ def _delimited(rows: Iterable[Sequence], delimiter: str) -> str:
 
 
 if __name__ == "__main__":
-    run_command(main, parse)
+    command.run(main, parse)

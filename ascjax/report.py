@@ -8,15 +8,13 @@ import base64
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from ascjax import plots
+from ascjax import page, plots
 from ascjax.errors import UserError
 from ascjax.fusion import METHODS, fuse
 from ascjax.run_folder import (
@@ -30,18 +28,7 @@ from ascjax.run_folder import (
     read_results,
     write_text,
 )
-from ascjax.table import (
-    SYNTHETIC_NOTE,
-    commonest_share,
-    counted,
-    interval,
-    label,
-    percent,
-    table,
-    worst_confusions,
-)
-
-__all__ = ["table", "write"]
+from ascjax.table import SYNTHETIC_NOTE, commonest_share, duration, worst_confusions
 
 
 def write(run_dir: str | os.PathLike[str]) -> Path:
@@ -62,7 +49,7 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
     run = read_json(folder / "run.json")
     results = read_results(folder)
     history = read_history(folder / "metrics.jsonl")
-    page = _template().render(
+    text = page.template("report.html.j2").render(
         name=folder.resolve().name,
         run=run,
         results=results,
@@ -71,7 +58,7 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
         commonest=commonest_share(results),
         worst=worst_confusions(results),
         history=history,
-        training_time=_duration(sum((entry.get("seconds", 0) for entry in history), start=0.0)),
+        training_time=duration(sum((entry.get("seconds", 0) for entry in history), start=0.0)),
         curves=_curves(history, results) if history else None,
         confusion=_confusion(results),
         examples=_examples(folder, run, results),
@@ -79,7 +66,7 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
         command=_command(config),
     )
     path = folder / "report.html"
-    write_text(path, page)
+    write_text(path, text)
     return path
 
 
@@ -159,16 +146,6 @@ def _image(figure: Figure, description: str) -> dict[str, Any]:
     }
 
 
-def _duration(seconds: float) -> str:
-    """Returns ``50 s``, ``5 min 3 s`` or ``2 h 5 min``; nothing for 0."""
-    minutes, hours = divmod(round(seconds), 60), divmod(round(seconds / 60), 60)
-    if hours[0]:
-        return f"{hours[0]} h {hours[1]} min"
-    if minutes[0]:
-        return f"{minutes[0]} min {minutes[1]} s"
-    return f"{seconds:.0f} s" if seconds else ""
-
-
 def _in_words(method: str) -> str:
     """The first line of a fusion method's docstring, to stand within a sentence."""
     words = (METHODS[method].__doc__ or method).strip().rstrip(".")
@@ -179,17 +156,3 @@ def _command(config: Mapping[str, Any]) -> str:
     """The command that trains with exactly these settings, every one of them spelt out."""
     flags = [shlex.quote(f"--config.{key}={value}") for key, value in flatten(config).items()]
     return " \\\n  ".join(["python -m ascjax.main --config=configs/common.py", *flags])
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    # No-break spaces: a line never ends between a number and its unit.
-    environment.filters["percent"] = lambda rate: percent(rate).replace(" ", "\u00a0")
-    environment.filters["interval"] = lambda bounds: interval(bounds).replace(" ", "\u00a0")
-    environment.filters["count"] = "{:,}".format
-    environment.filters["label"] = label
-    environment.globals["counted"] = counted
-    source = resources.files("ascjax").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source)

@@ -23,7 +23,7 @@ from ascjax import metrics
 from ascjax.errors import UserError
 
 RUN_AGAIN = "start the run's command again to finish it"
-TEST_AGAIN = "remove results.json beside it and start the run's command again to test anew"
+TEST_AGAIN = "remove results.json there and start the run's command again to test anew"
 # Keys that change where and how fast a run is computed, not what: they may differ when it goes on.
 FREE = ("data.num_workers", "data.store_dir", "init.weights_dir", "num_devices", "log_every_steps")
 # What of run.json must still hold when a run goes on.
@@ -79,8 +79,8 @@ def check_new(path: Path, flag: str) -> None:
         raise UserError(f"{flag}={path}: cannot be written ({error.strerror})") from None
 
 
-def read_json(path: Path, *, required: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns the JSON object in ``path``.
+def read_json(path: Path, *, required: Sequence[str] = (), mend: str = RUN_AGAIN) -> dict[str, Any]:
+    """Returns the JSON object in ``path``; ``mend`` is what to do where it is damaged.
 
     Raises:
       UserError: the file is missing, is no JSON object or lacks a ``required`` key.
@@ -90,9 +90,9 @@ def read_json(path: Path, *, required: Sequence[str] = ()) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: expected this file of a finished run; {RUN_AGAIN}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: expected JSON, got {error}; {RUN_AGAIN}") from None
+        raise UserError(f"{path}: expected JSON, got {error}; {mend}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {RUN_AGAIN}")
+        raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {mend}")
     need(content, *required, path=path)
     return content
 
@@ -162,7 +162,7 @@ def read_results(folder: Path) -> dict[str, Any]:
       UserError: it is missing, damaged or of another format.
     """
     path = folder / "results.json"
-    results = read_json(path, required=RESULT_KEYS)
+    results = read_json(path, required=RESULT_KEYS, mend=TEST_AGAIN)
     if results["format"] != metrics.FORMAT:
         raise UserError(
             f"{path}: expected format {metrics.FORMAT}, got {results['format']!r}; evaluate the "
@@ -212,11 +212,15 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Checks that ``workdir`` is this config's run folder, or can become one.
+def is_new(workdir: Path, marker: str) -> bool:
+    """Makes sure that ``workdir`` is there; returns whether it is empty, not yet what it will be.
+
+    Args:
+      workdir: of a run or of a sweep.
+      marker: the file that it then has.
 
     Raises:
-      UserError: it can't be written, isn't a run folder, or belongs to another config.
+      UserError: it can't be written, or holds other things.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -226,28 +230,45 @@ def check(workdir: Path, config: Mapping[str, Any]) -> None:
         raise UserError(
             f"--workdir={workdir}: cannot write there ({error.strerror}); choose another folder"
         ) from error
+    if (workdir / marker).exists():
+        return False
+    names = sorted(p.name for p in workdir.iterdir())
+    others = [name for name in names if name[0] != "." and not name.endswith(".partial")]
+    if others:
+        raise UserError(
+            f"--workdir={workdir}: expected an empty or new folder or one with {marker}, found "
+            f"{', '.join(others[:3])}; choose another folder"
+        )
+    return True
+
+
+def check(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Checks that ``workdir`` is this config's run folder, or can become one.
+
+    Raises:
+      UserError: it can't be written, isn't a run folder, or belongs to another config.
+    """
     path = workdir / "config.json"
-    if not path.exists():
-        names = sorted(p.name for p in workdir.iterdir())
-        others = [name for name in names if name[0] != "." and not name.endswith(".partial")]
-        if others:
-            raise UserError(
-                f"--workdir={workdir}: expected an empty or new folder or a run, found "
-                f"{', '.join(others[:3])}; choose another folder"
-            )
+    if is_new(workdir, path.name):
         return
-    ours, theirs = flatten(config), flatten(read_json(path))
+    differing = differences(read_json(path, mend="remove the folder to train anew"), config)
+    if differing:
+        raise UserError(
+            f"--workdir={workdir}: holds a run of another config: {differing}; choose another "
+            "--workdir or remove that folder"
+        )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Says which leaves differ, the ``FREE`` ones left aside; nothing if none does."""
+    theirs, ours = flatten(before), flatten(now)
     differing = [
         f"{key} ({theirs.get(key)!r} there, {ours.get(key)!r} now)"
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key) and key not in FREE
     ]
-    if differing:
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise UserError(
-            f"--workdir={workdir}: holds a run of another config: {', '.join(differing[:3])}"
-            f"{more}; choose another --workdir or remove that folder"
-        )
+    more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+    return ", ".join(differing[:3]) + more
 
 
 def begin(workdir: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:

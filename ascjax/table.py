@@ -49,7 +49,19 @@ def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
         worst = f"{label(taken_for[0])} ({taken_for[1]:,})" if taken_for else ""
         scenes.append((label(scene), *_cells(results["by_scene"][scene]), worst))
     note = [SYNTHETIC_NOTE] if synthetic else []
-    return "\n\n".join([*note, head, _aligned(whole), _aligned(scenes)])
+    return "\n\n".join([*note, head, aligned(whole), aligned(scenes)])
+
+
+def folds_table(summary: Mapping[str, Any]) -> str:
+    """The table of a set's folds as aligned plain text, from what `metrics.over_folds` returned."""
+    rows: list[tuple[str, ...]] = [("", *_ACCURACY)]
+    for fold, part in summary["by_fold"].items():
+        rows.append((f"fold {fold}", *_cells(part)))
+    rows.append(("all folds pooled", *_cells(summary["accuracy"])))
+    rows.append(("mean of folds", percent(summary["mean"]), "", "", ""))
+    rows.append(("their deviation", percent(summary["deviation"]), "", "", ""))
+    rows.append(("log loss / nats", f"{summary['log_loss']:.3f}", "", "", ""))
+    return aligned(rows)
 
 
 def evidence_table(evidence: Mapping[str, Any], scenes: Sequence[str]) -> str:
@@ -80,15 +92,17 @@ def evidence_table(evidence: Mapping[str, Any], scenes: Sequence[str]) -> str:
         for name, column in zip((true, predicted, "other scenes"), shares.T, strict=True):
             cells = [f"{100 * share:.0f} %" for share in (column.mean(), *column)]
             votes.append((f"  for {name}", *cells))
-    confused = _aligned(votes, count + 1) if evidence["pairs"] else "No recording is mistaken."
-    return "\n\n".join([EVIDENCE_NOTE, _aligned(whole), _aligned(rests), confused])
+    confused = (
+        aligned(votes, num_numbers=count + 1) if evidence["pairs"] else "No recording is mistaken."
+    )
+    return "\n\n".join([EVIDENCE_NOTE, aligned(whole), aligned(rests), confused])
 
 
 def accuracies(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The fused accuracies of several results by name, a line each, as aligned plain text."""
     rows = [("", *_ACCURACY)]
     rows += [(name, *_cells(each["accuracy"])) for name, each in results.items()]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def label(name: str) -> str:
@@ -111,6 +125,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Returns ``50 s``, ``5 min 3 s`` or ``2 h 5 min``; nothing for 0."""
+    minutes, hours = divmod(round(seconds), 60), divmod(round(seconds / 60), 60)
+    if hours[0]:
+        return f"{hours[0]} h {hours[1]} min"
+    if minutes[0]:
+        return f"{minutes[0]} min {minutes[1]} s"
+    return f"{seconds:.0f} s" if seconds else ""
+
+
 def worst_confusions(results: Mapping[str, Any]) -> dict[str, tuple[str, int] | None]:
     """Each scene's most frequent wrong prediction and its count; None where none was wrong."""
     wrong = np.array(results["confusion"])
@@ -131,13 +155,18 @@ def _cells(part: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return percent(part["accuracy"]), bounds, f"{part['correct']:,}", f"{part['total']:,}"
 
 
-def _aligned(rows: Sequence[Sequence[str]], numbers: int = 4) -> str:
-    """Names to the left, the columns of numbers to the right, words after them to the left."""
+def aligned(rows: Sequence[Sequence[str]], *, num_numbers: int = 4) -> str:
+    """Returns rows as plain text: names to the left, then so many numbers to the right, then words.
+
+    Args:
+      rows: of equally many cells.
+      num_numbers: columns after the first that are aligned to the right.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
-            cell.rjust(width) if 1 <= index <= numbers else cell.ljust(width)
+            cell.rjust(width) if 1 <= index <= num_numbers else cell.ljust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,12 @@ def arrays(run):
 
 def test_as_the_run_was_it_gives_the_run_s_own_results(run, finished_run):
     for folder in (run, finished_run[0]):
-        assert evaluate.evaluate(folder) == json.loads((folder / "results.json").read_text())
+        results = evaluate.evaluate(folder)
+        assert results.pop("own")["accuracy"] == results["accuracy"]
+        assert results.pop("mcnemar") == {"only_a": 0, "only_b": 0, "p": 1.0}
+        own = json.loads((folder / "results.json").read_text())
+        own.pop("seconds", None)  # what it took
+        assert results == own
 
 
 def test_other_fusions_and_fewer_channels(run):
@@ -43,6 +49,10 @@ def test_other_fusions_and_fewer_channels(run):
     own = json.loads((run / "results.json").read_text())
     assert results["by_channel"]["left"] != own["by_channel"]["left"]
     assert results["log_loss"] != own["log_loss"]
+    own_right = fusion.fuse(whole["posteriors"]).argmax(-1) == whole["label"]
+    right = scores.argmax(-1) == whole["label"]
+    assert results["mcnemar"]["only_a"] == (right & ~own_right).sum()
+    assert results["mcnemar"]["only_b"] == (own_right & ~right).sum() > 0
 
 
 def test_it_prints_the_table_and_the_run_s_own_accuracy(run, capsys):
@@ -53,9 +63,12 @@ def test_it_prints_the_table_and_the_run_s_own_accuracy(run, capsys):
     )
     assert any(line.startswith("  right alone ") for line in said)
     own = json.loads((run / "results.json").read_text())["accuracy"]
-    assert said[-2].startswith("max over 6 fragments, mean over right ")
-    assert said[-1].startswith("the run: mean over 6 fragments, mean over left, right, average ")
-    assert said[-1].split()[-2:] == [str(own["correct"]), "60"]
+    assert said[-3].startswith("max over 6 fragments, mean over right ")
+    assert said[-2].startswith("the run: mean over 6 fragments, mean over left, right, average ")
+    assert said[-2].split()[-2:] == [str(own["correct"]), "60"]
+    assert re.fullmatch(
+        r"alone right on \d+ recordings?, the run alone on \d+; McNemar's test: p = .*", said[-1]
+    )
 
 
 def test_results_are_written_once_as_json(run, tmp_path, capsys):
@@ -63,9 +76,7 @@ def test_results_are_written_once_as_json(run, tmp_path, capsys):
     command(run, "--fusion=vote", f"--out={out}")
     assert f"results: {out}" in capsys.readouterr().out
     written = json.loads(out.read_text())
-    own = json.loads((run / "results.json").read_text())
     assert written.pop("run") == str(run)
-    assert written.pop("own")["accuracy"] == own["accuracy"]
     assert written == json.loads(json.dumps(evaluate.evaluate(run, fusion="vote")))
     with pytest.raises(UserError, match=r"--out=.*vote\.json: is there already"):
         command(run, f"--out={out}")
