@@ -32,7 +32,8 @@ def listing(entries: Mapping[str, Entry], found: Survey) -> str:
         whole_s = 0.0
         if any(share_left for _, share_left in states):
             trunk = entry.config.model.trunk
-            network, input_shape = _network(entry.config, found)
+            num_scenes, input_shape = len(found.dataset.scenes), found.input_shape(entry.config)
+            network = models.build(num_scenes=num_scenes, **entry.config.model.to_dict())
             if trunk not in paces:
                 paces[trunk] = _timed_pace(network, input_shape)
                 sources[trunk] = "as one evaluation step took now, on one device"
@@ -67,14 +68,6 @@ def _state(run: Run) -> tuple[str, float]:
         return "to do", 1.0
     done, of = history[-1]["epoch"], run.config.train.num_epochs
     return f"to go on after epoch {done} of {of}", max(1 - done / of, 0.01)
-
-
-def _network(config: ConfigDict, found: Survey) -> tuple[Any, tuple[int, int]]:
-    """Returns a run's network and the shape [mel, frame] of its fragments."""
-    front_end = found.front_end(config.features)
-    num_frames = front_end.num_frames(round(found.duration_s * front_end.sample_rate_hz))
-    network = models.build(num_scenes=len(found.dataset.scenes), **config.model.to_dict())
-    return network, (front_end.num_mels, num_frames // config.fragments.count)
 
 
 def _evaluations(config: ConfigDict, found: Survey) -> float:

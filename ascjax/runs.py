@@ -119,7 +119,7 @@ class Outcome:
       summary: of its folds, as `metrics.over_folds`.
       recordings: names of those tested.
       right: whether each was recognised.
-      seconds: spent on ``train`` and ``test``, where written down.
+      seconds: spent on ``train`` and on ``test``.
     """
 
     about: dict[str, Any]
@@ -146,8 +146,7 @@ def read(runs: Sequence[Run]) -> Outcome:
         recordings=recordings,
         right=right,
         seconds={
-            what: sum(each.get("seconds", {}).get(what, 0.0) for each in results)
-            for what in ("train", "test")
+            what: sum(each["seconds"][what] for each in results) for what in ("train", "test")
         },
     )
 
