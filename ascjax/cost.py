@@ -12,14 +12,24 @@ from flax import linen as nn
 def flops(fn: Callable[..., Any], *args: Any) -> float:
     """Returns the floating-point operations of ``fn(*args)``: an addition is one, a product one.
 
-    Counted before XLA optimises, so it is the same on every platform; nothing is compiled or run.
+    Counted before XLA optimises, so that it is the same whatever runs it; nothing is run.
 
     Args:
       fn: a function that JAX can trace.
       args: its arguments; ``jax.ShapeDtypeStruct`` will do for arrays.
     """
-    analysis: Any = jax.jit(fn).lower(*args).cost_analysis()
+    # XLA counts without compiling on the CPU alone.
+    with jax.default_device(_cpu()):
+        lowered = jax.jit(fn).lower(*args)
+        analysis: Any = lowered.cost_analysis() or lowered.compile().cost_analysis()
     return float(analysis["flops"])
+
+
+def _cpu() -> jax.Device | None:
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names others only
+        return None
 
 
 def of_fragment(model: nn.Module, input_shape: tuple[int, int]) -> float:

@@ -67,6 +67,7 @@ def make(
         builders.check(config)
     with StopRequest() as stop:
         found = builders.survey(next(iter(configs.values())), stop)
+        stop.check("before the first run")
     entries = {}
     for name, config in configs.items():
         impossible, lacking = _obstacles(config, found)

@@ -296,13 +296,11 @@ def test_folds_are_pooled(run, trained):
 
 
 def test_it_trains_for_real(run):
-    workdir = run({"1": TABLES["1"]}, more={"train.num_epochs": 1})
-    lines = records(workdir)
-    assert {line["state"] for line in lines.values()} == {"finished"}
-    assert all(int(line["recordings"]) == 15 for line in lines.values())
-    assert all(float(line["flops_per_recording"]) > 1e7 for line in lines.values())
-    assert all(float(line["train_s"]) > 0 and float(line["test_s"]) > 0 for line in lines.values())
-    assert int(lines["1", "mlp"]["parameters"]) > int(lines["1", "gap"]["parameters"])
+    workdir = run({"1": Table("One", {"gap": GAP})}, more={"train.num_epochs": 1})
+    line = records(workdir)["1", "gap"]
+    assert (line["state"], line["recordings"]) == ("finished", "15")
+    assert float(line["flops_per_recording"]) > 1e7
+    assert float(line["train_s"]) > float(line["test_s"]) > 0
 
 
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
