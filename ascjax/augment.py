@@ -1,8 +1,38 @@
-"""Augmentation of a training batch inside the compiled step: SpecAugment and mixup (pure)."""
+"""Augmentation of a training batch in the compiled step: shift, SpecAugment, mixup (pure)."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
+
+
+def augment(
+    key: Key[Array, ""],
+    log_mel: Float[Array, "batch mel frame 1"],
+    targets: Float[Array, "batch scene"],
+    *,
+    max_shift: float,
+    mixup_alpha: float,
+    **masks: Any,
+) -> tuple[Float[Array, "batch mel frame 1"], Float[Array, "batch scene"]]:
+    """Returns the batch after all that ``config.augment`` asks for; each part is off at 0.
+
+    Args:
+      key: new for every batch.
+      log_mel: normalised.
+      targets: distributions over scenes.
+      max_shift: see ``shift``.
+      mixup_alpha: see ``mixup``.
+      **masks: see ``spec_augment``.
+    """
+    shift_key, mask_key, mixup_key = jax.random.split(key, 3)
+    if max_shift > 0:
+        log_mel = shift(shift_key, log_mel, max_share=max_shift)
+    log_mel = spec_augment(mask_key, log_mel, **masks)
+    if mixup_alpha > 0:
+        log_mel, targets = mixup(mixup_key, log_mel, targets, alpha=mixup_alpha)
+    return log_mel, targets
 
 
 def _mask(
@@ -38,6 +68,20 @@ def spec_augment(
         mask = _mask(jax.random.fold_in(key, 2 * i + 1), batch, frames, max_frame_mask)
         log_mel = log_mel * mask[:, None, :, None]
     return log_mel
+
+
+def shift(
+    key: Key[Array, ""], log_mel: Float[Array, "batch mel frame 1"], *, max_share: float
+) -> Float[Array, "batch mel frame 1"]:
+    """Moves each example in time, what leaves at one end coming in at the other.
+
+    By a uniform number of frames up to ``max_share`` (0..1) of them, forward or back.
+    """
+    frames = log_mel.shape[2]
+    limit = round(max_share * frames)
+    steps = jax.random.randint(key, (len(log_mel), 1), -limit, limit + 1)
+    source = (jnp.arange(frames)[None, :] - steps) % frames
+    return jnp.take_along_axis(log_mel, source[:, None, :, None], axis=2)
 
 
 def mixup(

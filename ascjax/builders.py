@@ -18,6 +18,7 @@ from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
 from ascjax.data.batches import Fragments
 from ascjax.errors import UserError, choose
+from ascjax.fragments import layout
 from ascjax.signals import StopRequest
 
 LAYOUTS = ("auto", *recordings.LAYOUTS, "synthetic")
@@ -32,6 +33,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.min_duration_share": (0, 1),
     "data.num_workers": (0, 1024),
     "fragments.count": (1, 10**6),
+    "fragments.overlap": (0, 0.99),
     "model.head_width": (1, 10**6),
     "model.dropout": (0, 0.99),
     "init.trunk_learning_rate_factor": (0, 1e6),
@@ -43,6 +45,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "optimizer.weight_decay": (0, 1e6),
     "optimizer.momentum": (0, 0.9999),
     "optimizer.clip_norm": (0, 1e9),
+    "augment.max_shift": (0, 1),
     "augment.mixup_alpha": (0, 1e3),
     "augment.num_mel_masks": (0, 100),
     "augment.max_mel_mask": (0, 10**4),
@@ -76,6 +79,11 @@ def check(config: ConfigDict) -> None:
         "init.input_channel": weights.INPUT_CHANNEL,
     }.items():
         choose(f"config.{key}", leaves[key], dict.fromkeys(choices))
+    if leaves["fragments.attention"] and leaves["fragments.count"] < 2:
+        raise UserError(
+            "config.fragments.attention: expected two fragments or more to choose among, got "
+            "config.fragments.count=1; pass a larger one"
+        )
     channels = leaves["channels"]
     for channel in channels:
         choose("config.channels", str(channel), dict.fromkeys(wave.CHANNELS))
@@ -119,10 +127,10 @@ class Survey:
         return FrontEnd(sample_rate_hz=self.sample_rate_hz, **features.to_dict())
 
     def input_shape(self, config: ConfigDict) -> tuple[int, int]:
-        """Returns the shape [mel, frame] of a config's fragments.
+        """Returns the shape [mel, frame] of the examples that a config's network is given.
 
         Raises:
-          UserError: they leave its trunk no feature map; the message says what is needed.
+          UserError: a fragment leaves its trunk no feature map; the message says what is needed.
         """
         front_end, count = self.front_end(config.features), config.fragments.count
         num_frames = front_end.num_frames(round(self.duration_s * self.sample_rate_hz))
@@ -131,8 +139,9 @@ class Survey:
                 f"config.fragments.count is {count}: expected 1 to {num_frames}, the frames of a "
                 f"recording of {self.duration_s:g} s"
             )
-        models.check_input(config.model.trunk, front_end.num_mels, num_frames // count)
-        return front_end.num_mels, num_frames // count
+        width, _ = layout(num_frames, count, config.fragments.overlap)
+        models.check_input(config.model.trunk, front_end.num_mels, width)
+        return front_end.num_mels, layout(num_frames, *cutting(config))[0]
 
 
 def survey(config: ConfigDict, stop: StopRequest) -> Survey:
@@ -190,7 +199,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
         rows = np.array([i for i in indices if features.usable[i]], np.int64)
         names = [dataset.recordings[i].scene for i in rows]
         labels = np.array([dataset.scenes.index(name) for name in names], np.int32)
-        return Fragments(features.log_mel, rows, labels, config.fragments.count)
+        return Fragments(features.log_mel, rows, labels, *cutting(config))
 
     data = Data(
         dataset, features, duration_s, part(fitting),
@@ -198,6 +207,15 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     )  # fmt: skip
     _check_parts(data)
     return data
+
+
+def cutting(config: ConfigDict) -> tuple[int, float]:
+    """Returns how many fragments an example's log-mel is cut into, and their overlap.
+
+    With attention the network itself cuts what it is given, which is the whole log-mel.
+    """
+    by = config.fragments
+    return (1, 0.0) if by.attention else (by.count, by.overlap)
 
 
 def load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
@@ -268,16 +286,8 @@ def build_networks(
       UserError: an unknown name, an input too small for the trunk, or weights that don't fit.
     """
     settings, init = config.model, config.init
-    models.check_input(settings.trunk, *input_shape)
     path = find_weights(config)
-    planes = weights.planes(init.input_channel)
-    options = {
-        **settings.to_dict(),
-        "num_scenes": num_scenes,
-        "freeze": init.freeze,
-        "planes": planes if path else 1,
-    }
-    evaluation = models.build(**options)
+    evaluation = build_network(config, num_scenes=num_scenes)
     key = jax.random.key(config.seed)
     variables = jax.jit(evaluation.init, static_argnames="train")(
         key, jnp.zeros((1, *input_shape, 1)), train=False
@@ -286,8 +296,28 @@ def build_networks(
         variables = weights.init_from(
             variables, path, trunk=settings.trunk, input_channel=init.input_channel
         )
-    training = models.build(**options, axis_name=parallel.AXIS)
+    training = build_network(config, num_scenes=num_scenes, axis_name=parallel.AXIS)
     return Networks(training, evaluation, variables)
+
+
+def build_network(
+    config: ConfigDict, *, num_scenes: int, axis_name: str | None = None
+) -> nn.Module:
+    """Builds the network alone, as ``build_networks`` does; the file of its weights isn't needed.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    planes = weights.planes(config.init.input_channel)
+    by = config.fragments
+    return models.build(
+        **config.model.to_dict(),
+        num_scenes=num_scenes,
+        attend_over=(by.count, by.overlap) if by.attention else (1, 0.0),
+        freeze=config.init.freeze,
+        planes=1 if config.init.weights == "random" else planes,
+        axis_name=axis_name,
+    )
 
 
 def build_plan(config: ConfigDict, fragments: Fragments) -> train.Plan:
@@ -327,7 +357,6 @@ def build_recipe(
         trunk_learning_rate_factor=config.init.trunk_learning_rate_factor,
         **settings,
     )
-    spec_augment = config.augment.to_dict()
     return train.Recipe(
         model=networks.training,
         optimizer=optimizer,
@@ -337,6 +366,5 @@ def build_recipe(
         key=jax.random.key(config.seed + 1),
         num_scenes=num_scenes,
         label_smoothing=config.train.label_smoothing,
-        mixup_alpha=spec_augment.pop("mixup_alpha"),
-        spec_augment=spec_augment,
+        augmentation=config.augment.to_dict(),
     )

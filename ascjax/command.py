@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -24,8 +24,10 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string("workdir", None, "Where runs are kept.")
 FOLDS = flags.DEFINE_enum("folds", None, ["all"], "Train on every fold of the set.")
 
+Options = TypeVar("Options")
 
-def run(main: Callable[[Sequence[str]], None], parse: Callable[[Sequence[str]], list[str]]) -> None:
+
+def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Options]) -> None:
     """Runs a command line: exit code 2 and one or two lines for a user's mistake, no traceback."""
     logging.set_verbosity(logging.WARNING)
     try:

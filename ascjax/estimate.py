@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ascjax import cost, models, run_folder
+from ascjax import builders, cost, run_folder
 from ascjax.builders import Survey
 from ascjax.plan import Entry
 from ascjax.runs import Run
@@ -17,7 +17,7 @@ from ascjax.table import aligned, duration
 
 # Training on a fragment beside an evaluation: gradients of inputs and of kernels are two more.
 TRAINING_FACTOR = 3
-TIMED_FRAGMENTS = 8
+TIMED_EXAMPLES = 8
 
 
 def listing(entries: Mapping[str, Entry], found: Survey) -> str:
@@ -33,11 +33,11 @@ def listing(entries: Mapping[str, Entry], found: Survey) -> str:
         if any(share_left for _, share_left in states):
             trunk = entry.config.model.trunk
             num_scenes, input_shape = len(found.dataset.scenes), found.input_shape(entry.config)
-            network = models.build(num_scenes=num_scenes, **entry.config.model.to_dict())
+            network = builders.build_network(entry.config, num_scenes=num_scenes)
             if trunk not in paces:
                 paces[trunk] = _timed_pace(network, input_shape)
                 sources[trunk] = "as one evaluation step took now, on one device"
-            flops = _evaluations(entry.config, found) * cost.of_fragment(network, input_shape)
+            flops = _evaluations(entry.config, found) * cost.of_example(network, input_shape)
             whole_s = flops / paces[trunk]
         for run, (state, share_left) in zip(entry.runs, states, strict=True):
             lacking = f"; lacks weights: {entry.lacking}" if entry.lacking and share_left else ""
@@ -71,11 +71,11 @@ def _state(run: Run) -> tuple[str, float]:
 
 
 def _evaluations(config: ConfigDict, found: Survey) -> float:
-    """Returns as how many evaluations of one fragment a whole run counts."""
+    """Returns as how many evaluations of one example a whole run counts."""
     held_out = config.data.validation_fraction if config.protocol == "validated" else 0.0
     epoch = len(found.dataset.train) * (TRAINING_FACTOR * (1 - held_out) + held_out)
     recordings = config.train.num_epochs * epoch + len(found.dataset.test)
-    return recordings * len(config.channels) * config.fragments.count
+    return recordings * len(config.channels) * builders.cutting(config)[0]
 
 
 def _paces(entry: Entry) -> list[float]:
@@ -94,7 +94,7 @@ def _paces(entry: Entry) -> list[float]:
 
 def _timed_pace(network: Any, input_shape: tuple[int, int]) -> float:
     """Returns the operations per second of an evaluation step, compiled and timed now."""
-    step, *shapes = cost.evaluation(network, TIMED_FRAGMENTS, input_shape)
+    step, *shapes = cost.evaluation(network, TIMED_EXAMPLES, input_shape)
     compiled = jax.jit(step).lower(*shapes).compile()
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     times = []
@@ -102,4 +102,4 @@ def _timed_pace(network: Any, input_shape: tuple[int, int]) -> float:
         started = time.perf_counter()
         jax.block_until_ready(compiled(*zeros))
         times.append(time.perf_counter() - started)
-    return TIMED_FRAGMENTS * cost.of_fragment(network, input_shape) / min(times)
+    return TIMED_EXAMPLES * cost.of_example(network, input_shape) / min(times)

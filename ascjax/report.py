@@ -5,15 +5,12 @@ those of results.json; only the scores of the recordings shown as examples are f
 """
 
 import base64
-import io
 import os
 import shlex
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -94,16 +91,16 @@ def _examples(
         return []
     shown = read_arrays(path, "recording", "log_mel")
     whole = read_posteriors(folder, results)
-    need(run.get("front_end", {}), "hop_size_s", path=folder / "run.json")
+    front_end = run.get("front_end", {})
+    need(front_end, "hop_size_s", "sample_rate_hz", path=folder / "run.json")
     if np.any(shown["recording"] >= results["recordings"]):
         raise UserError(f"{path}: expected recordings of posteriors.npz, got others; {TEST_AGAIN}")
     return [
         _example(
-            log_mel,
+            plots.LogMel(log_mel, front_end["hop_size_s"], front_end["sample_rate_hz"]),
             whole["posteriors"][index],
             name=str(whole["recording"][index]),
             true_scene=int(whole["label"][index]),
-            hop_size_s=float(run["front_end"]["hop_size_s"]),
             results=results,
         )
         for index, log_mel in zip(shown["recording"], shown["log_mel"], strict=True)
@@ -111,12 +108,11 @@ def _examples(
 
 
 def _example(
-    log_mel: np.ndarray,
+    log_mel: plots.LogMel,
     posteriors: np.ndarray,
     *,
     name: str,
     true_scene: int,
-    hop_size_s: float,
     results: Mapping[str, Any],
 ) -> dict[str, Any]:
     channels, scenes, by = results["channels"], results["scenes"], results["fusion"]
@@ -128,7 +124,6 @@ def _example(
         scores,
         scenes=scenes,
         true_scene=true_scene,
-        hop_size_s=hop_size_s,
     )
     return {
         "name": name,
@@ -143,14 +138,7 @@ def _example(
 
 def _image(figure: Figure, description: str) -> dict[str, Any]:
     """A figure as an image that lives in the page: ``src``, ``alt``, ``width`` in CSS pixels."""
-    file = io.BytesIO()
-    with warnings.catch_warnings(), matplotlib.rc_context():
-        # Text stays text: small files, and the reader's fonts supply what matplotlib's lacks. The
-        # salt makes the same figure the same bytes.
-        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "ascjax"})
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    data = base64.b64encode(file.getvalue()).decode("ascii")
+    data = base64.b64encode(plots.encode(figure, "svg", dpi=100)).decode("ascii")
     return {
         "src": f"data:image/svg+xml;base64,{data}",
         "alt": description,

@@ -59,6 +59,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
+def check_new(path: Path, flag: str) -> None:
+    """Checks, before the work for it, that a file can be written and replaces nothing.
+
+    Args:
+      path: the file.
+      flag: what the user named it with.
+
+    Raises:
+      UserError: it is there already or can't be made.
+    """
+    if path.exists():
+        raise UserError(f"{flag}={path}: is there already; choose another name or remove it")
+    try:
+        partial = path.with_name(path.name + ".partial")
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise UserError(f"{flag}={path}: cannot be written ({error.strerror})") from None
+
+
 def read_json(path: Path, *, required: Sequence[str] = (), mend: str = RUN_AGAIN) -> dict[str, Any]:
     """Returns the JSON object in ``path``; ``mend`` is what to do where it is damaged.
 

@@ -54,8 +54,7 @@ class Recipe:
       key: of dropout and augmentation.
       num_scenes: K.
       label_smoothing: share of the target given to all scenes equally, 0..1.
-      mixup_alpha: 0 for none.
-      spec_augment: keyword arguments of ``augment.spec_augment``.
+      augmentation: keyword arguments of ``augment.augment``.
     """
 
     model: nn.Module
@@ -66,8 +65,7 @@ class Recipe:
     key: Key[Array, ""]
     num_scenes: int
     label_smoothing: float
-    mixup_alpha: float
-    spec_augment: dict[str, int]
+    augmentation: dict[str, Any]
 
 
 def normalise(
@@ -99,13 +97,11 @@ def train_step(
       The next state, equal on every device, and the mean loss of the whole batch.
     """
     key = parallel.device_key(jax.random.fold_in(recipe.key, state.step))
-    dropout_key, spec_key, mixup_key = jax.random.split(key, 3)
+    dropout_key, augment_key = jax.random.split(key)
     log_mel = normalise(batch["log_mel"], recipe.mean, recipe.deviation)
     targets = jax.nn.one_hot(batch["label"], recipe.num_scenes)
     targets = optax.smooth_labels(targets, recipe.label_smoothing)
-    log_mel = augment.spec_augment(spec_key, log_mel, **recipe.spec_augment)
-    if recipe.mixup_alpha > 0:
-        log_mel, targets = augment.mixup(mixup_key, log_mel, targets, alpha=recipe.mixup_alpha)
+    log_mel, targets = augment.augment(augment_key, log_mel, targets, **recipe.augmentation)
 
     def loss_of(params: Any) -> tuple[jax.Array, Any]:
         logits, updates = recipe.model.apply(

@@ -64,6 +64,11 @@ def get_config() -> ConfigDict:
     config.fragments = ConfigDict()
     # N_s, the number of equal pieces a log-mel is cut into.
     config.fragments.count = 1
+    # Share of a fragment that lies in the next one as well; the paper's don't overlap.
+    config.fragments.overlap = 0.0
+    # Fragments are fused by weights learned with the network, which sees all of them at once and
+    # gives one posterior a channel; config.train.batch_size then counts recordings' channels.
+    config.fragments.attention = False
 
     config.model = ConfigDict()
     config.model.trunk = "vgg16"
@@ -109,6 +114,8 @@ def get_config() -> ConfigDict:
 
     # Off, as the paper has none.
     config.augment = ConfigDict()
+    # Share of the frames by which an example is moved in time at most, round and round; 0: off.
+    config.augment.max_shift = 0.0
     # Mixup's Beta(alpha, alpha); 0: off.
     config.augment.mixup_alpha = 0.0
     # SpecAugment: how many bands are masked, each up to so many mels or frames wide; 0: off.

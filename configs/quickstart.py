@@ -18,7 +18,6 @@ def get_config() -> ConfigDict:
     config.data.layout = "synthetic"
     config.data.root = "data/synthetic"
     config.model.trunk = "vgg_tiny"
-    config.init.weights = "random"
     config.train.batch_size = 32
     config.train.num_epochs = 8
     config.optimizer.learning_rate = 1e-3

@@ -1,7 +1,7 @@
 """VGG-16 from ImageNet, left + right + average, N_s = 6, gap (Table 3, second row).
 
 Run: python -m ascjax.main --config=configs/vgg_channels.py --config.data.root=DIR
-       [--config.init.weights=random]
+       --config.init.weights=imagenet
 The paper, TUT Urban Acoustic Scenes 2018, fold 1: 75.5 %.
 The weights are made by `python -m convert vgg16 --out weights/`.
 """

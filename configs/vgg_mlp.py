@@ -1,7 +1,7 @@
 """The paper's best: VGG-16 from ImageNet, left + right + average, N_s = 6, mlp (Table 3, last row).
 
 Run: python -m ascjax.main --config=configs/vgg_mlp.py --config.data.root=DIR
-       [--config.init.weights=random]
+       --config.init.weights=imagenet
 The paper, TUT Urban Acoustic Scenes 2018, fold 1: 77.8 % (75.5 % with the head gap). A 95 %
 interval at n = 2,518 is about ±1.6 points. The weights are made by
 `python -m convert vgg16 --out weights/`.

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ascjax import augment
+from configs import common
 
 
 def test_spec_augment_masks_whole_bands_and_frames_and_nothing_else():
@@ -37,3 +38,22 @@ def test_mixup_mixes_inputs_and_targets_by_the_same_shares():
     np.testing.assert_allclose(mixed[:, :, 0, 0], mixed_targets, rtol=1e-6)
     np.testing.assert_allclose(mixed_targets.sum(axis=1), 1.0, rtol=1e-6)
     assert np.sum(np.asarray(mixed_targets) > 0) > 16
+
+
+def test_shift_moves_each_example_round_and_round_by_its_own_number_of_frames():
+    frames = 20
+    log_mel = jnp.broadcast_to(jnp.arange(float(frames))[None, None, :, None], (64, 3, frames, 1))
+    moved = np.asarray(augment.shift(jax.random.key(3), log_mel, max_share=0.25))[..., 0]
+    first = moved[:, 0, 0]
+    np.testing.assert_array_equal(
+        moved, (first[:, None, None] + np.arange(frames)) % frames * 1.0 + np.zeros((1, 3, 1))
+    )
+    assert set((-first) % frames) == {*range(6), *range(15, 20)}
+
+
+def test_augmentation_with_everything_off_is_the_identity():
+    log_mel, targets = jnp.ones((2, 4, 5, 1)), jnp.eye(2)
+    settings = common.get_config().augment.to_dict()
+    out = augment.augment(jax.random.key(0), log_mel, targets, **settings)
+    np.testing.assert_array_equal(out[0], log_mel)
+    np.testing.assert_array_equal(out[1], targets)

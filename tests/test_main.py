@@ -78,6 +78,18 @@ def test_it_trains_evaluates_prints_and_reports(finished):
     assert len(about["normalisation"]["mean"]) == 40
 
 
+def test_it_learns_to_fuse_overlapping_fragments(tiny, cache, tmp_path):
+    flags = ("--config.fragments.attention=True", "--config.fragments.overlap=0.5")
+    done = run(tiny, tmp_path / "run", cache, *flags, "--config.augment.max_shift=0.2")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "run" / "posteriors.npz") as saved:
+        assert saved["posteriors"].shape == (15, 1, 1, 3)
+        np.testing.assert_allclose(saved["posteriors"].sum(-1), 1, atol=1e-5)
+    refused = run(tiny, tmp_path / "one", cache, *flags, "--config.fragments.count=1")
+    assert refused.returncode == 2
+    assert "config.fragments.count=1; pass a larger one" in refused.stderr
+
+
 def test_a_finished_run_is_reported_again_at_once(finished, tiny, cache):
     workdir, done = finished
     before = (workdir / "checkpoints").stat().st_mtime_ns

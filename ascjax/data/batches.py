@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from ascjax.errors import UserError
+from ascjax.fragments import layout
 
 Batch = dict[str, np.ndarray]
 
@@ -26,13 +27,15 @@ class Fragments:
       log_mel: float32 [row, channel, mel, frame], memory-mapped.
       rows: the recordings' rows in ``log_mel``.
       labels: the scene's index for each of ``rows``.
-      count: N_s; fragments have floor(frames / N_s) frames and the rest is dropped (section 2).
+      count: N_s.
+      overlap: share of a fragment that lies in the next one as well; see ``fragments.layout``.
     """
 
     log_mel: np.ndarray
     rows: np.ndarray
     labels: np.ndarray
     count: int
+    overlap: float = 0.0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -42,7 +45,11 @@ class Fragments:
     @property
     def num_frames(self) -> int:
         """Frames of a fragment."""
-        return self.log_mel.shape[3] // self.count
+        return self._layout[0]
+
+    @property
+    def _layout(self) -> tuple[int, list[int]]:
+        return layout(self.log_mel.shape[3], self.count, self.overlap)
 
     def __len__(self) -> int:
         return int(np.prod(self.shape))
@@ -59,10 +66,10 @@ class Fragments:
         """
         mask = examples >= 0
         recording, channel, fragment = np.unravel_index(np.maximum(examples, 0), self.shape)
-        width = self.num_frames
+        width, starts = self._layout
         out = np.zeros((len(examples), self.log_mel.shape[2], width, 1), np.float32)
         for i in np.flatnonzero(mask):
-            start = fragment[i] * width
+            start = starts[fragment[i]]
             row = self.rows[recording[i]]
             out[i, :, :, 0] = self.log_mel[row, channel[i], :, start : start + width]
         return {

@@ -77,10 +77,13 @@ def _kernel_gradient(
     def add(total: Array, example: tuple[Array, Array]) -> tuple[Array, None]:
         plane, slope = example
         plane = jnp.pad(plane, (*padding, (0, 0)))
-        patches = [plane[row : row + height, column :][:, :width] for row, column in shifts]
+        patches = [plane[row : row + height, column : column + width] for row, column in shifts]
         columns = jnp.concatenate(patches, -1).reshape(height * width, -1)
-        return total + slope.reshape(height * width, channels_out).T @ columns, None
+        rows = slope.reshape(height * width, channels_out).T
+        return total + jnp.matmul(rows, columns, preferred_element_type=total.dtype), None
 
-    total = jnp.zeros((channels_out, len(shifts) * x.shape[-1]), x.dtype)
+    # Sums over a feature map are too long for bfloat16.
+    dtype = jnp.promote_types(jnp.float32, x.dtype)
+    total = jnp.zeros((channels_out, len(shifts) * x.shape[-1]), dtype)
     total, _ = lax.scan(add, total, (x, gradient))
-    return total.T.reshape(*window, x.shape[-1], channels_out)
+    return total.T.reshape(*window, x.shape[-1], channels_out).astype(x.dtype)

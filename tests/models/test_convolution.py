@@ -1,0 +1,72 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from ascjax.models.convolution import MIN_POSITIONS, convolve
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def gradients(convolution, x, kernel, padding, stride=1):
+    """Output, and gradients of x and the kernel for a cotangent of its own."""
+
+    def of(x, kernel):
+        return convolution(x, kernel, (stride, stride), padding, dimension_numbers=LAYOUT)
+
+    out, pull_back = jax.vjp(of, x, kernel)
+    cotangent = jax.random.normal(jax.random.key(9), out.shape, out.dtype)
+    return out, *pull_back(cotangent)
+
+
+def arrays(shape, window, channels_out, dtype=jnp.float32):
+    keys = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(keys[0], shape, dtype)
+    return x, jax.random.normal(keys[1], (*window, shape[-1], channels_out), dtype)
+
+
+@pytest.mark.parametrize(
+    ("window", "padding"),
+    [
+        ((3, 3), [(1, 1), (1, 1)]),
+        ((1, 1), [(0, 0), (0, 0)]),
+        ((5, 3), [(2, 2), (0, 0)]),
+        ((2, 4), [(0, 1), (3, 0)]),
+    ],
+)
+def test_gradients_are_xlas(window, padding):
+    x, kernel = arrays((3, 25, 22, 16), window, 24)
+    function = jax.jit(lambda *a: gradients(convolve, *a, padding))
+    ours = function(x, kernel)
+    plain = gradients(lax.conv_general_dilated, x, kernel, padding)
+    assert plain[0].shape[1] * plain[0].shape[2] >= MIN_POSITIONS
+    assert "scan" in str(jax.make_jaxpr(function)(x, kernel))
+    for got, expected in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(got, expected, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride"), [((2, 12, 12, 16), 1), ((2, 60, 60, 16), 2), ((2, 30, 30, 1), 1)]
+)
+def test_small_maps_strides_and_single_planes_are_left_to_xla(shape, stride):
+    x, kernel = arrays(shape, (3, 3), 8)
+    padding = [(1, 1), (1, 1)]
+    jaxpr = jax.make_jaxpr(lambda *a: gradients(convolve, *a, padding, stride))(x, kernel)
+    assert "scan" not in str(jaxpr)
+
+
+def test_bfloat16_sums_are_taken_in_float32():
+    x, kernel = arrays((2, 64, 64, 16), (3, 3), 16, jnp.bfloat16)
+    padding = [(1, 1), (1, 1)]
+    got = gradients(convolve, x, kernel, padding)[2]
+    assert got.dtype == jnp.bfloat16
+    wide = [a.astype(jnp.float32) for a in (x, kernel)]
+    out = lax.conv_general_dilated(*wide, (1, 1), padding, dimension_numbers=LAYOUT)
+    cotangent = jax.random.normal(jax.random.key(9), out.shape, jnp.bfloat16).astype(jnp.float32)
+    expected = jax.vjp(
+        lambda k: lax.conv_general_dilated(wide[0], k, (1, 1), padding, dimension_numbers=LAYOUT),
+        wide[1],
+    )[1](cotangent)[0]
+    # The rounding of one bfloat16 number, not of thousands of sums.
+    np.testing.assert_allclose(got.astype(jnp.float32), expected, rtol=2**-7, atol=0.02)
