@@ -87,24 +87,23 @@ def read(
     return np.ascontiguousarray(wave.T), rate
 
 
-CHANNELS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "left": lambda wave: wave[0],
-    "right": lambda wave: wave[min(1, len(wave) - 1)],
-    "average": lambda wave: wave.mean(axis=0),
+# The share of each of so many columns in a channel.
+CHANNELS: Mapping[str, Callable[[int], np.ndarray]] = {
+    "left": lambda columns: np.eye(columns)[0],
+    "right": lambda columns: np.eye(columns)[min(1, columns - 1)],
+    "average": lambda columns: np.full(columns, 1 / columns),
 }
 
 
-def to_channels(
-    wave: Float[np.ndarray, "column sample"], names: Sequence[str]
-) -> Float[np.ndarray, "channel sample"]:
-    """Makes the named views of a recording.
+def shares(names: Sequence[str], num_columns: int) -> Float[np.ndarray, "channel column"]:
+    """Returns the share of each column of a recording in each of the named channels.
 
-    A mono recording gives the same plane for every name. Of more than two columns, ``left`` is the
+    Of a mono recording, every channel is its one column. Of more than two columns, ``left`` is the
     first, ``right`` the second and ``average`` the mean over all of them.
 
     Args:
-      wave: the file's columns.
       names: channels in the order wanted, of ``left``, ``right`` and ``average``.
+      num_columns: of the recording.
 
     Raises:
       UserError: no name, or one that is no channel.
@@ -113,7 +112,14 @@ def to_channels(
         raise UserError(
             f"config.channels: expected at least one of {', '.join(CHANNELS)}, got none"
         )
-    return np.stack([choose("config.channels", name, CHANNELS)(wave) for name in names])
+    return np.stack([choose("config.channels", name, CHANNELS)(num_columns) for name in names])
+
+
+def to_channels(
+    wave: Float[np.ndarray, "column sample"], names: Sequence[str]
+) -> Float[np.ndarray, "channel sample"]:
+    """Makes the named views of a recording, float32: ``shares`` · ``wave``."""
+    return (shares(names, len(wave)) @ wave).astype(np.float32)
 
 
 def _open(path: str | os.PathLike[str]) -> soundfile.SoundFile:

@@ -50,7 +50,7 @@ def start_worker(job: Job) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     jax.config.update("jax_platforms", "cpu")
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["NPROC"] = "1"  # what XLA takes the number of its threads from
     _job = job
 
 
@@ -97,8 +97,8 @@ def log_mels(path: Path, job: Job) -> np.ndarray:
     """
     samples, rate = wave.read(path, job.front_end.sample_rate_hz)
     samples = _fit(samples, rate, path, job)
-    channels = wave.to_channels(samples, job.channels)
-    return np.asarray(logmel.log_mel(channels, job.front_end), np.float32)
+    shares = wave.shares(job.channels, len(samples))
+    return np.asarray(logmel.log_mel(samples, job.front_end, shares), np.float32)
 
 
 def _fit(samples: np.ndarray, rate: int, path: Path, job: Job) -> np.ndarray:

@@ -46,10 +46,42 @@ def test_window_and_mel_bank_of_the_dcase_baseline():
 
 @pytest.mark.parametrize("rate", [48_000, 44_100])
 def test_agrees_with_librosa_on_binaural_clips(shared, rate):
+    names = ("left", "right", "average")
     for path in sorted((shared / "data" / "binaural").glob("*.wav")):
         samples, _ = wave.read(path, rate)
-        channels = wave.to_channels(samples, ("left", "right", "average"))
-        assert distance(channels, FrontEnd(rate)) < TOLERANCE, path
+        fast = logmel.log_mel(samples, FrontEnd(rate), wave.shares(names, 2))
+        reference = logmel.log_mel_librosa(wave.to_channels(samples, names), FrontEnd(rate))
+        assert np.abs(np.asarray(fast) - reference).max() < TOLERANCE, path
+
+
+def quiet_and_loud():
+    """Waveforms in which rounding errors of loud bands show in quiet ones, or would."""
+    time_s = np.arange(24_000) / 48_000
+    spectrum = np.fft.rfft(noise(24_000))
+    spectrum[len(spectrum) // 3 :] = 0
+    return {
+        "a steady tone of full scale": np.sin(2 * np.pi * 1_000 * time_s),
+        "noise cut off at 8 kHz": np.fft.irfft(spectrum),
+        "a burst in digital silence": np.where(abs(time_s - 0.25) < 0.01, noise(24_000), 0),
+        "the last 9 bits of 24, near the floor": np.round(512 * noise(24_000)) * 2.0**-23,
+    }
+
+
+@pytest.mark.parametrize("name", quiet_and_loud())
+def test_agrees_with_librosa_on_quiet_and_loud(name):
+    assert distance(quiet_and_loud()[name].astype(np.float32), FrontEnd(48_000)) < TOLERANCE
+
+
+@pytest.mark.parametrize("num_columns", [1, 2, 3])
+def test_channels_are_mixed_from_the_columns_as_the_waveform_is(num_columns):
+    names = ("average", "right", "left")
+    front_end = FrontEnd(48_000, 32)
+    columns = np.stack([noise(9_600, seed) for seed in range(num_columns)])
+    mixed = logmel.log_mel(columns, front_end, wave.shares(names, num_columns))
+    assert mixed.shape == (3, 32, front_end.num_frames(9_600))
+    reference = logmel.log_mel_librosa(wave.to_channels(columns, names), front_end)
+    np.testing.assert_allclose(mixed, reference, atol=TOLERANCE)
+    np.testing.assert_array_equal(mixed[2], logmel.log_mel(columns, front_end)[0])
 
 
 @pytest.mark.parametrize("rate", [48_000, 44_100])

@@ -228,6 +228,12 @@ def test_channels_of_more_columns():
     )
 
 
+def test_shares_of_columns():
+    names = ("average", "left", "right")
+    np.testing.assert_array_equal(wave.shares(names, 2), [[0.5, 0.5], [1, 0], [0, 1]])
+    np.testing.assert_array_equal(wave.shares(names, 1), [[1], [1], [1]])
+
+
 def test_unknown_channel_is_named():
     with pytest.raises(UserError, match=r"config\.channels: .*'lefft'; did you mean 'left'"):
         wave.to_channels(tones(), ("lefft",))
