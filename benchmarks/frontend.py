@@ -1,0 +1,125 @@
+"""The front end: log-mels of 10 s × 3 channels, ours by XLA beside librosa and reading the file.
+
+Run: python -m benchmarks.frontend [--quick] [--repeats=50] [--out=FILE.json]
+
+librosa stands in float64, the reference that ours must equal within 1e-4, and in float32, as it
+treats a float32 waveform by itself (its transform is in float64 all the same). Then the largest
+differences from the reference, in natural-log units, on loud, quiet and silent material.
+A worker of the feature store has one thread: for its pace run with NPROC=1 OMP_NUM_THREADS=1.
+At least: 4 × librosa on two cores. The aim: reading takes longer than the front end.
+"""
+
+import argparse
+import math
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import librosa
+import numpy as np
+
+from ascjax import command
+from ascjax.audio import logmel, wave
+from ascjax.audio.logmel import FrontEnd
+from benchmarks import measure
+
+CHANNELS = ("left", "right", "average")
+FRONT_END = FrontEnd(sample_rate_hz=48_000)
+
+
+def ours(columns: np.ndarray) -> np.ndarray:
+    """Returns the log-mels of a file's three channels, as the feature store holds them."""
+    shares = wave.shares(CHANNELS, len(columns))
+    return np.asarray(logmel.log_mel(columns, FRONT_END, shares))
+
+
+def librosa_float64(columns: np.ndarray) -> np.ndarray:
+    """Returns the reference."""
+    return logmel.log_mel_librosa(wave.to_channels(columns, CHANNELS), FRONT_END)
+
+
+def librosa_float32(columns: np.ndarray) -> np.ndarray:
+    """Returns librosa's own, in the precision of the waveform."""
+    mel = librosa.feature.melspectrogram(
+        y=wave.to_channels(columns, CHANNELS), sr=FRONT_END.sample_rate_hz,
+        n_fft=FRONT_END.fft_length, hop_length=FRONT_END.hop_length,
+        win_length=FRONT_END.window_length, pad_mode="constant", power=1.0,
+        n_mels=FRONT_END.num_mels,
+    )  # fmt: skip
+    return np.log(np.maximum(mel, FRONT_END.log_floor))
+
+
+SIDES = {"ours": ours, "librosa float64": librosa_float64, "librosa float32": librosa_float32}
+
+
+def speed(path: Path, repeats: int) -> list[measure.Row]:
+    """Times each side, and reading the file, in turn."""
+    columns, _ = wave.read(path)
+    sides = {name: partial(make, columns) for name, make in SIDES.items()}
+    seconds = measure.interleaved({**sides, "reading the file": lambda: wave.read(path)}, repeats)
+    # 2.5 N log2 N for an FFT of N real numbers, a product and an addition for each mel weight.
+    length = FRONT_END.fft_length
+    bank = librosa.filters.mel(sr=FRONT_END.sample_rate_hz, n_fft=length)
+    flop_a_frame = 2.5 * length * math.log2(length) + 2 * np.count_nonzero(bank)
+    flop = len(CHANNELS) * FRONT_END.num_frames(columns.shape[1]) * flop_a_frame
+    return [
+        {
+            "side": name,
+            "ms": measure.spread(1e3 * values),
+            "times as long as ours": measure.spread(values / seconds["ours"]),
+            "GFLOP/s": flop / measure.median(values) / 1e9 if name in SIDES else "",
+        }
+        for name, values in seconds.items()
+    ]
+
+
+def materials(path: Path, seconds: float) -> dict[str, np.ndarray]:
+    """Returns waveforms [sample] on which a transform's rounding shows, or doesn't."""
+    rng = np.random.default_rng(0)
+    count = round(seconds * FRONT_END.sample_rate_hz)
+    time_s = np.arange(count) / FRONT_END.sample_rate_hz
+    noise = rng.normal(size=count)
+    spectrum = np.fft.rfft(noise)
+    spectrum[len(spectrum) // 3 :] = 0
+    burst = np.where(np.abs(time_s - seconds / 2) < 0.05, noise, 0)
+    made = {
+        "steady tone, full scale": np.sin(2 * np.pi * 1000 * time_s),
+        "noise cut off at 8 kHz": 0.2 * np.fft.irfft(spectrum, count),
+        "burst in digital silence": 0.2 * burst,
+        "the last 9 bits of 24": np.round(150 * noise) * 2.0**-23,
+        "digital silence": 0 * noise,
+    }
+    clip = {"the file": wave.read(path)[0][0, :count]}
+    return clip | {name: samples.astype(np.float32) for name, samples in made.items()}
+
+
+def differences(path: Path, seconds: float) -> list[measure.Row]:
+    """Returns how far each side is from the reference."""
+    rows: list[measure.Row] = []
+    for name, samples in materials(path, seconds).items():
+        made = {side: make(samples[None]) for side, make in SIDES.items()}
+        away = {
+            side: float(np.abs(values - made["librosa float64"]).max())
+            for side, values in made.items()
+        }
+        rows.append({"material": name, **away})
+    return rows
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    return measure.parser("frontend", __doc__, repeats=50).parse(argv)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measures, prints and writes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = measure.clips(Path(scratch))[0]
+        rows = speed(path, 10 if options.quick else options.repeats)
+        away = differences(path, 2.0 if options.quick else 10.0)
+    measure.report("frontend", options, {"speed": rows, "difference from librosa float64": away})
+
+
+if __name__ == "__main__":
+    command.run(main, parse)
