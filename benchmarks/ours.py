@@ -1,0 +1,131 @@
+"""Our side: network, recipe and training step as the main job builds them by default."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from ascjax import builders, cost, parallel, train
+from ascjax.data.batches import Fragments
+from configs import common
+
+NUM_MELS, NUM_SCENES = 128, 10
+# What the log-mels here are drawn from, and normalised by.
+MEAN, DEVIATION = -5.0, 2.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained, and on batches of what.
+
+    Attributes:
+      trunk: one of ``models.TRUNKS``.
+      head: ``gap`` or ``mlp``.
+      frames: of a fragment.
+      batch: fragments a step, over all devices.
+      dtype: ``float32`` or ``bfloat16``.
+    """
+
+    trunk: str
+    head: str
+    frames: int
+    batch: int
+    dtype: str = "float32"
+
+
+class Built(NamedTuple):
+    """What a case comes to.
+
+    Attributes:
+      recipe: of its training step.
+      network: for evaluation.
+      variables: of both networks, at the start.
+    """
+
+    recipe: train.Recipe
+    network: nn.Module
+    variables: Any
+
+
+def build(case: Case) -> Built:
+    """Builds a case; AdamW, clipping and weight decay are the defaults of the main job."""
+    config = common.get_config()
+    config.model.update(trunk=case.trunk, head=case.head, compute_dtype=case.dtype)
+    config.train.update(batch_size=case.batch, num_epochs=1000)
+    networks = builders.build_networks(
+        config, num_scenes=NUM_SCENES, input_shape=(NUM_MELS, case.frames)
+    )
+    plan = builders.build_plan(config, fragments(case.batch, 1, case.frames))
+    mean, deviation = np.full((2, NUM_MELS), [[MEAN], [DEVIATION]], np.float32)
+    recipe = builders.build_recipe(
+        config, networks, plan, num_scenes=NUM_SCENES, mean=mean, deviation=deviation
+    )
+    return Built(recipe, networks.evaluation, networks.variables)
+
+
+def fragments(recordings: int, channels: int, frames: int, count: int = 1) -> Fragments:
+    """Returns random log-mels [recording, channel, mel, frame] with labels, cut into ``count``."""
+    rng = np.random.default_rng(0)
+    log_mel = rng.normal(MEAN, DEVIATION, (recordings, channels, NUM_MELS, frames))
+    rows = np.arange(recordings)
+    labels = (rows % NUM_SCENES).astype(np.int32)
+    return Fragments(log_mel.astype(np.float32), rows, labels, count)
+
+
+def batch(case: Case) -> dict[str, np.ndarray]:
+    """Returns a batch of random log-mels and labels."""
+    taken = fragments(case.batch, 1, case.frames).take(np.arange(case.batch))
+    return {name: taken[name] for name in ("log_mel", "label")}
+
+
+class Training:
+    """A training under way, by one compiled step."""
+
+    def __init__(self, built: Built, over: list[jax.Device]):
+        self._over = over
+        recipe = built.recipe
+        self._step = parallel.spread(partial(train.train_step, recipe=recipe), over, donate=True)
+        self._state = parallel.replicate(train.initial_state(recipe, built.variables), over)
+
+    def place(self, inputs: dict[str, np.ndarray]) -> Any:
+        """Returns a batch as it lies on the devices."""
+        put = jax.pmap(lambda x: x, axis_name=parallel.AXIS, devices=self._over)
+        return put(self.shard(inputs))
+
+    def shard(self, inputs: dict[str, np.ndarray]) -> Any:
+        """Returns a batch that is still on the host, a share for each device."""
+        return parallel.shard(inputs, len(self._over))
+
+    def step(self, inputs: Any) -> jax.Array:
+        """Takes a step and returns its loss, before either is computed."""
+        self._state, loss = self._step(self._state, inputs)
+        return loss
+
+    def wait(self) -> None:
+        """Returns when all steps are done."""
+        jax.block_until_ready(self._state)
+
+    def step_and_wait(self, inputs: Any) -> float:
+        """Takes a step and returns its loss."""
+        loss = self.step(inputs)
+        self.wait()
+        return float(parallel.first(loss))
+
+    def parameters(self) -> np.ndarray:
+        """Returns all parameters as one vector."""
+        leaves = jax.tree.leaves(parallel.first(self._state.params))
+        return np.concatenate([leaf.ravel() for leaf in leaves])
+
+
+def flops_of_step(built: Built, inputs: dict[str, np.ndarray]) -> float:
+    """Returns the floating-point operations of a training step on one device."""
+    step = jax.vmap(partial(train.train_step, recipe=built.recipe), axis_name=parallel.AXIS)
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((1, *jnp.shape(x)), jnp.result_type(x)),
+        (train.initial_state(built.recipe, built.variables), inputs),
+    )
+    return cost.flops(step, *shapes)

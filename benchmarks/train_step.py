@@ -1,0 +1,106 @@
+"""The training step: ours beside PyTorch's, trunk × head × length of a fragment.
+
+Run: python -m benchmarks.train_step [--quick] [--trunks=vgg16,...] [--heads=gap,mlp]
+       [--frames=71,431] [--batch=12] [--dtype=bfloat16] [--weight_gradients] [--out=FILE.json]
+
+Both sides do the same work from the same weights on the same batch, which lies where it is used:
+normalisation, cross entropy, clipping, AdamW; ``loss differs by`` says how far apart the losses of
+the first step are. PyTorch's is the fastest of eager, channels_last and torch.compile, with as many
+threads; its bf16 autocast is stated beside. ``share of peak`` is of the fastest product of matrices
+in the same run. --weight_gradients compares only the gradients of VGG-16's kernels with XLA's own.
+CPU, float32: at least 0.9 × PyTorch, the aim is 1.1. GPU, bfloat16: 1.2 × PyTorch and, for VGG-16,
+45 % of the peak.
+"""
+
+import argparse
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax.numpy as jnp
+
+from ascjax import command, parallel
+from benchmarks import measure, ours, torch_side, weight_gradients
+
+
+def compare(case: ours.Case, repeats: int, variants: Sequence[str], peak: float) -> measure.Row:
+    """Times one case on both sides."""
+    built, inputs = ours.build(case), ours.batch(case)
+    network = torch_side.network(case.trunk, case.head, built.variables)
+    low = case.dtype == "bfloat16"
+    training = ours.Training(built, parallel.devices())
+    sides: dict[str, Callable[[], float]] = {
+        "ours": partial(training.step_and_wait, training.place(inputs))
+    }
+    for name in variants:
+        sides[name] = torch_side.train_step(copy.deepcopy(network), inputs, name, bfloat16=low)
+    if not low:
+        sides["autocast"] = torch_side.train_step(
+            copy.deepcopy(network), inputs, "channels_last", bfloat16=True
+        )
+    losses = [sides["ours"](), sides["eager"]()]
+    seconds = measure.interleaved(sides, repeats, warmup=1)
+    best = min(variants, key=lambda name: measure.median(seconds[name]))
+    flop = ours.flops_of_step(built, inputs)
+    pace = flop / measure.median(seconds["ours"])
+    row: measure.Row = {
+        "trunk": case.trunk,
+        "head": case.head,
+        "frames": case.frames,
+        "batch": case.batch,
+        "dtype": case.dtype,
+        "ours s": measure.spread(seconds["ours"]),
+        "PyTorch s": measure.spread(seconds[best]),
+        "its best": best,
+        "ours is faster by": measure.spread(seconds[best] / seconds["ours"]),
+    }
+    if not low:
+        row["its bf16 autocast s"] = measure.spread(seconds["autocast"])
+    return {
+        **row,
+        "GFLOP": flop / 1e9,
+        "GFLOP/s": pace / 1e9,
+        "share of peak": pace / peak,
+        "loss differs by": abs(losses[0] - losses[1]),
+    }
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = measure.parser("train_step", __doc__, repeats=9)
+    add = parser.add_argument
+    add("--trunks", type=measure.words, default=["alexnet", "vgg16", "resnet50"])
+    add("--heads", type=measure.words, default=["gap", "mlp"])
+    add("--frames", type=measure.numbers, default=[71, 431], help="of a fragment")
+    add("--batch", type=int, default=12)
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of both sides")
+    add("--no_compile", action="store_true", help="leave torch.compile out")
+    add("--weight_gradients", action="store_true", help="only these, of VGG-16")
+    options = parser.parse(argv)
+    if options.quick:
+        options.trunks, options.heads, options.frames = ["alexnet", "vgg16"], ["gap"], [71]
+        options.batch, options.repeats, options.no_compile = 4, 3, True
+    return options
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measures, prints and writes."""
+    if options.weight_gradients:
+        rows = weight_gradients.compare(options.batch, options.frames[0], options.repeats)
+        measure.report("train_step", options, {"gradients of kernels": rows})
+        return
+    variants, note = torch_side.variants(not options.no_compile)
+    peak = measure.matmul_peak(jnp.dtype(options.dtype))
+    cases = [
+        ours.Case(trunk, head, frames, options.batch, options.dtype)
+        for frames in options.frames
+        for trunk in options.trunks
+        for head in options.heads
+    ]
+    rows = [compare(case, options.repeats, variants, peak) for case in cases]
+    title = f"one step; {note}matmul peak {peak / 1e9:.0f} GFLOP/s"
+    measure.report("train_step", options, {title: rows})
+
+
+if __name__ == "__main__":
+    command.run(main, parse)
