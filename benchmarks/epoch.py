@@ -1,0 +1,112 @@
+"""A whole epoch through the input pipeline, beside as many steps on one resident batch.
+
+Run: python -m benchmarks.epoch [--quick] [--trunk=vgg16] [--steps=30] [--batch=32] [--out=FILE]
+
+The epoch is what the trainer does between checkpoints: batches of shuffled fragments (3 channels,
+N_s = 6) cut out of a memory-mapped store, steps, losses fetched at the end. ``share of the steps
+alone`` is the time of the resident steps over the epoch's: at least 0.95, the aim is 0.98.
+``pipeline alone`` draws the same batches and takes no step.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ascjax import command, parallel
+from ascjax.data import batches
+from ascjax.data.batches import Batch, Fragments
+from benchmarks import measure, ours
+
+CHANNELS, COUNT, FRAMES = 3, 6, 431
+
+
+def stored(case: ours.Case, steps: int, folder: Path) -> Fragments:
+    """Returns the examples of one epoch of so many steps, from a file on disk."""
+    recordings = -(-steps * case.batch // (CHANNELS * COUNT))
+    made = ours.fragments(recordings, CHANNELS, FRAMES, COUNT)
+    np.save(folder / "log_mel.npy", made.log_mel)
+    return replace(made, log_mel=np.load(folder / "log_mel.npy", mmap_mode="r"))
+
+
+def train_on(training: ours.Training, stream: Iterator[Batch]) -> None:
+    """Trains on every batch of a stream, as the trainer does."""
+    losses = []
+    for batch in stream:
+        losses.append(training.step(training.shard({k: batch[k] for k in ("log_mel", "label")})))
+    training.wait()
+    assert np.isfinite([parallel.first(loss) for loss in losses]).all()
+
+
+def take_steps(training: ours.Training, resident: Any, steps: int) -> None:
+    """Takes so many steps on one batch."""
+    for _ in range(steps):
+        training.step(resident)
+    training.wait()
+
+
+def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.Row:
+    """Times an epoch, the steps alone and the pipeline alone."""
+    built = ours.build(case)
+    part = stored(case, steps, folder)
+    draw = partial(
+        batches.training, part, batch_size=case.batch, seed=0, first_step=0, last_step=steps
+    )
+    training = ours.Training(built, parallel.devices())
+    resident = training.place(ours.batch(case))
+    seconds = measure.interleaved(
+        {
+            "epoch": lambda: train_on(training, draw()),
+            "steps": lambda: take_steps(training, resident, steps),
+            "pipeline": lambda: list(map(len, draw())),
+        },
+        repeats,
+        warmup=1,
+    )
+    pace = steps * ours.flops_of_step(built, ours.batch(case)) / measure.median(seconds["epoch"])
+    peak = measure.matmul_peak(jnp.dtype(case.dtype))
+    return {
+        "trunk": case.trunk,
+        "batch": case.batch,
+        "steps": steps,
+        "epoch s": measure.spread(seconds["epoch"]),
+        "steps alone s": measure.spread(seconds["steps"]),
+        "pipeline alone s": measure.spread(seconds["pipeline"]),
+        "share of the steps alone": measure.spread(seconds["steps"] / seconds["epoch"]),
+        "GFLOP/s": pace / 1e9,
+        "share of peak": pace / peak,
+    }
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = measure.parser("epoch", __doc__, repeats=3)
+    add = parser.add_argument
+    add("--trunk", default="vgg16")
+    add("--head", choices=("gap", "mlp"), default="mlp")
+    add("--steps", type=int, default=30)
+    add("--batch", type=int, default=32)
+    add("--dtype", choices=("float32", "bfloat16"), default="float32")
+    options = parser.parse(argv)
+    if options.quick:
+        options.trunk, options.steps, options.batch = "vgg_tiny", 10, 16
+    return options
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measures, prints and writes."""
+    frames = FRAMES // COUNT
+    case = ours.Case(options.trunk, options.head, frames, options.batch, options.dtype)
+    with tempfile.TemporaryDirectory() as scratch:
+        row = compare(case, options.steps, options.repeats, Path(scratch))
+    measure.report("epoch", options, {"one epoch": [row]})
+
+
+if __name__ == "__main__":
+    command.run(main, parse)
