@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-slow lint format clean
+.PHONY: run test test-slow bench lint format clean
 
 run: $(VENV)/run.done
 	$(BIN)/python -m ascjax.main --config=configs/quickstart.py
@@ -16,6 +16,9 @@ test: $(VENV)/test.done
 
 test-slow: $(VENV)/test.done
 	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/test.done
+	$(BIN)/python -m benchmarks.all
 
 lint: $(VENV)/test.done $(VENV)/lint.done
 	$(BIN)/ruff check .

@@ -1,28 +1,30 @@
 """The feature store at full size: time and memory by number of recordings, beside merely reading.
 
-Run: python -m benchmarks.extract --root=DIR [--counts=500,2000,8640] [--out=FILE.json]
+Run: python -m benchmarks.extract [--quick] [--root=DIR] [--counts=500,2000,8640] [--out=FILE.json]
 
-DIR is a set in any layout. Each store is made anew in a temporary folder under --scratch. Reported:
-seconds per recording of extraction; of reading the same files and of reading and the front end
-in one process, no store, over the workers; and the most anonymous memory (PSS would count the page
-cache that a memory map shares with the system) that the parent and its workers held together.
+DIR is a set in any layout; without it a few clips stand in for as many recordings as are asked for.
+Each store is made anew in a temporary folder under --scratch. Reported: ms a recording of
+extraction; of reading the same files, and of reading and the front end, in one process without a
+store; ``share of their pace``, what the workers keep of the latter times their number (at least
+0.8); and the most anonymous memory that the parent and its workers held together (PSS would count
+the page cache that a memory map shares with the system). Time is to be linear and memory flat.
 """
 
 import argparse
-import json
-import shutil
+import os
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import psutil
 
-from ascjax.audio import logmel, wave
+from ascjax import command
+from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
-from ascjax.data import recordings, store
+from ascjax.data import extract, recordings, store
+from benchmarks import measure
 
 CHANNELS = ("left", "right", "average")
 
@@ -54,77 +56,84 @@ class PeakMemory:
             self.megabytes = max(self.megabytes, total / 1e6)
 
 
-def seconds_per_recording(
-    part: Sequence[recordings.Recording], front_end: FrontEnd | None
-) -> float:
-    """Median time in one process to read a recording, and to make its log-mels if asked."""
+def stand_in(count: int, folder: Path) -> Path:
+    """Returns a set of so many recordings, which are links to a few clips."""
+    clips = measure.clips(folder)
+    root = folder / "set"
+    for index in range(count):
+        link = root / f"scene{index % 2}" / f"{index:05}.wav"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(clips[index % len(clips)].resolve())
+    return root
+
+
+def ms_each(part: Sequence[recordings.Recording], job: extract.Job | None) -> float:
+    """Returns the median time to read a recording, or to make its log-mels if there is a job."""
     times = []
     for recording in part:
         start = time.perf_counter()
-        samples, _ = wave.read(recording.path)
-        if front_end is not None:
-            np.asarray(logmel.log_mel(wave.to_channels(samples, CHANNELS), front_end))
+        if job is None:
+            wave.read(recording.path)
+        else:
+            extract.log_mels(recording.path, job)
         times.append(time.perf_counter() - start)
-    return float(np.median(times[len(times) // 4 :]))  # the first ones compile and fill caches
+    return 1e3 * measure.median(times[len(times) // 4 :])  # the first ones compile, fill caches
 
 
-def measure(root: Path, counts: Sequence[int], workers: int, scratch: Path) -> list[dict]:
-    """Returns one row for each count, printed as it comes."""
-    dataset = recordings.load(root)
-    infos, _ = store.scan(dataset.recordings[:100], on_bad_file="stop")
+def measure_store(part: Sequence[recordings.Recording], workers: int, scratch: Path) -> measure.Row:
+    """Makes the store of some recordings, and reads some of them without one."""
+    infos, _ = store.scan(part[:100], on_bad_file="stop")
     rate, duration_s = store.common_rate_and_duration(infos)
     front_end = FrontEnd(sample_rate_hz=rate)
-    rows = []
-    print("recordings  extract s  ms each  read ms  read+log-mel ms  of their pace  memory MB")
-    for count in counts:
-        part = dataset.recordings[:count]
-        sample = part[:: max(1, len(part) // 100)]
-        read, read_and_front_end = (
-            seconds_per_recording(sample, front) for front in (None, front_end)
-        )
-        folder = Path(tempfile.mkdtemp(dir=scratch))
-        try:
-            with PeakMemory() as peak:
-                start = time.perf_counter()
-                store.prepare(
-                    part, front_end=front_end, channels=CHANNELS, duration_s=duration_s,
-                    store_dir=folder, num_workers=workers,
-                )  # fmt: skip
-                seconds = time.perf_counter() - start
-        finally:
-            shutil.rmtree(folder)
-        row = {
-            "recordings": len(part),
-            "workers": workers,
-            "extract_s": seconds,
-            "read_s_each": read,
-            "read_and_log_mel_s_each": read_and_front_end,
-            "share_of_pace": read_and_front_end * len(part) / workers / seconds,
-            "anonymous_mb": peak.megabytes,
-        }
-        rows.append(row)
-        print(
-            f"{len(part):10,}  {seconds:9.1f}  {1e3 * seconds / len(part):7.1f}  {1e3 * read:7.1f}"
-            f"  {1e3 * read_and_front_end:15.1f}  {row['share_of_pace']:13.2f}"
-            f"  {peak.megabytes:9.0f}"
-        )
-    return rows
+    job = extract.Job(Path(os.devnull), front_end, CHANNELS, round(duration_s * rate), 0.5)
+    sample = part[:: max(1, len(part) // 100)]
+    read, read_and_front_end = ms_each(sample, None), ms_each(sample, job)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, PeakMemory() as peak:
+        start = time.perf_counter()
+        store.prepare(
+            part, front_end=front_end, channels=CHANNELS, duration_s=duration_s,
+            store_dir=Path(folder), num_workers=workers,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+    return {
+        "recordings": len(part),
+        "workers": workers,
+        "extraction s": seconds,
+        "ms each": 1e3 * seconds / len(part),
+        "reading ms": read,
+        "reading + log-mel ms": read_and_front_end,
+        "share of their pace": read_and_front_end * len(part) / workers / (1e3 * seconds),
+        "memory MB": peak.megabytes,
+    }
 
 
-def main() -> None:
-    """Parses flags, measures and writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--counts", default="500,2000,8640")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--scratch", type=Path, default=None, help="where stores are made")
-    parser.add_argument("--out", type=Path, default=None)
-    options = parser.parse_args()
-    counts = [int(count) for count in options.counts.split(",")]
-    rows = measure(options.root, counts, options.workers, options.scratch)
-    if options.out:
-        options.out.write_text(json.dumps(rows, indent=1))
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = measure.parser("extract", __doc__)
+    add = parser.add_argument
+    add("--root", type=Path, metavar="DIR", help="a data set")
+    add("--counts", type=measure.numbers, default=[500, 2000, 8640])
+    add("--workers", type=int, default=os.cpu_count())
+    add("--scratch", type=Path, metavar="DIR", help="where stores are made")
+    options = parser.parse(argv)
+    if options.quick:
+        options.counts = [40, 80]
+    return options
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measures, prints and writes."""
+    # As the workers of the store have it; read when JAX starts.
+    os.environ["NPROC"] = "1"
+    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+        root = options.root or stand_in(max(options.counts), Path(folder))
+        found = recordings.load(root).recordings
+        rows = [
+            measure_store(found[:count], options.workers, options.scratch)
+            for count in options.counts
+        ]
+    measure.report("extract", options, {"the feature store": rows})
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, parse)

@@ -1,0 +1,138 @@
+import json
+import os
+import subprocess
+from functools import partial
+
+import numpy as np
+import pytest
+import tiny_set
+
+from ascjax.errors import UserError
+from benchmarks import (
+    all,
+    convert,
+    epoch,
+    extract,
+    frontend,
+    inference,
+    measure,
+    scaling,
+    train_step,
+)
+
+
+@pytest.fixture(autouse=True)
+def clip(tmp_path, monkeypatch):
+    """One short recording in place of the real ones; no program's environment stays behind."""
+    for name in ("NPROC", "XLA_FLAGS"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    path = tiny_set.write_wave(tmp_path / "clip.wav", rate_hz=48_000, seconds=0.5)
+    monkeypatch.setattr(measure, "clips", lambda scratch: [path])
+    return path
+
+
+def run(program, tmp_path, *flags):
+    """Runs a program in this process; returns the rows of its tables."""
+    out = tmp_path / "out.json"
+    program.main(program.parse(["benchmark", f"--out={out}", *flags]))
+    found = json.loads(out.read_text())
+    assert found["machine"]["gpu"] == "none: unmeasured"
+    return list(found["tables"].values())
+
+
+def test_sides_take_turns_in_a_new_order_each_round():
+    calls = []
+    sides = {name: partial(calls.append, name) for name in "ab"}
+    seconds = measure.interleaved(sides, 3, warmup=1)
+    assert "".join(calls) == "ba" + "ab" + "ba" + "ab"
+    assert {name: values.shape for name, values in seconds.items()} == {"a": (3,), "b": (3,)}
+    assert min(values.min() for values in seconds.values()) > 0
+
+
+def test_numbers_are_given_as_median_and_quartiles():
+    middle = measure.spread([4, 1, 2, 3, 100])
+    assert middle == {"median": 3, "low": 2, "high": 4}
+    rows = [{"side": "a", "s": middle}, {"side": "bb", "more": 0.12345}]
+    assert measure.table(rows).splitlines()[1:] == ["a     3 [2–4]", "bb             0.123"]
+
+
+def test_frontend(tmp_path):
+    speed, away = run(frontend, tmp_path, "--quick")
+    assert [row["side"] for row in speed][:2] == ["ours", "librosa float64"]
+    assert max(row["ours"] for row in away) < 1e-4
+
+
+def test_extract(tmp_path):
+    (rows,) = run(extract, tmp_path, "--counts=4,8", "--workers=1")
+    assert [row["recordings"] for row in rows] == [4, 8]
+    assert min(row["extraction s"] for row in rows) > 0
+
+
+def test_train_step(tmp_path):
+    flags = ["--trunks=alexnet", "--heads=mlp", "--frames=63", "--batch=8", "--repeats=1"]
+    ((row,),) = run(train_step, tmp_path, *flags, "--no_compile")
+    assert row["loss differs by"] < 1e-4
+    assert 0 < row["share of peak"] < 1.5
+
+
+def test_gradients_of_kernels(tmp_path):
+    flags = ["--weight_gradients", "--frames=32", "--batch=1", "--repeats=1"]
+    (rows,) = run(train_step, tmp_path, *flags)
+    assert [row["planes"] for row in rows][:3] == ["1 → 64", "64 → 64", "64 → 128"]
+    assert max(row["relative difference"] for row in rows) < 1e-4
+
+
+def test_inference(tmp_path, clip):
+    tiny_set.write_wave(clip, rate_hz=48_000, seconds=10)
+    flags = ["--trunk=alexnet", "--recordings=1", "--batch=18", "--repeats=1", "--no_compile"]
+    for rows in run(inference, tmp_path, *flags):
+        assert [row["side"] for row in rows] == ["ours", "eager", "channels_last", "bf16 autocast"]
+        assert max(row["scores differ by"] for row in rows[:3]) < 1e-5
+
+
+def test_epoch(tmp_path):
+    flags = ["--trunk=vgg_tiny", "--steps=2", "--batch=8", "--repeats=1"]
+    ((row,),) = run(epoch, tmp_path, *flags)
+    assert row["steps"] == 2
+
+
+def test_scaling(tmp_path, monkeypatch):
+    monkeypatch.setattr(scaling, "COUNTS", (1, 2))
+    flags = ["--trunk=vgg_tiny", "--batch=4", "--repeats=1", "--model_trunks=vgg_tiny"]
+    rows, model = run(scaling, tmp_path, *flags)
+    assert [row["devices"] for row in rows] == [1, 2]
+    assert rows[1]["differs from one device by"] < 0.05
+    assert [row["accelerators"] for row in model] == [8, 64, 512]
+    kept = [row["share of the pace kept"] for row in model]
+    assert kept == sorted(kept, reverse=True)
+
+
+def test_the_model_of_exchange_is_a_ring():
+    options = scaling.parse(["benchmark", "--model_trunks=vgg_tiny", "--latency_us=0"])
+    within, beyond, _ = scaling.exchange(options)
+    megabytes = within["gradients MB"]
+    assert within["exchange ms"] == pytest.approx(2 * 7 / 8 * megabytes / 450)
+    assert beyond["exchange ms"] == pytest.approx(2 * 63 / 64 * megabytes / 50)
+
+
+@pytest.mark.slow
+def test_convert(tmp_path):
+    rows, others = run(convert, tmp_path, "--architectures=resnet18", "--repeats=1")
+    assert rows[0]["proven MB"] > rows[0]["file MB"] > 40
+    assert [row["package"] for row in others] == ["eqxvision", "flaxmodels"]
+
+
+def test_all_runs_each_program_and_names_those_that_fail(tmp_path, monkeypatch):
+    commands = []
+
+    def run(command):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, returncode=len(commands) == 2)
+
+    monkeypatch.setattr(all.subprocess, "run", run)
+    with pytest.raises(UserError, match="^extract failed"):
+        all.main(all.parse(["all", "--quick", f"--out={tmp_path}"]))
+    assert [command[2] for command in commands] == [f"benchmarks.{name}" for name in all.PROGRAMS]
+    assert np.all(["--quick" in command for command in commands])
+    with pytest.raises(UserError, match="did you mean 'convert'"):
+        all.main(all.parse(["all", "--only=konvert"]))
