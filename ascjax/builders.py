@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax import fusion, models, optim, parallel, run_folder, train, weights
+from ascjax import fusion, models, optim, parallel, resident, run_folder, train, weights
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
@@ -71,6 +71,7 @@ def check(config: ConfigDict) -> None:
         "protocol": PROTOCOLS,
         "data.layout": LAYOUTS,
         "data.on_bad_file": ON_BAD_FILE,
+        "data.resident": resident.SHARES,
         "model.trunk": models.TRUNKS,
         "model.head": models.HEADS,
         "fusion.fragments": fusion.METHODS,
@@ -256,6 +257,7 @@ def build_plan(config: ConfigDict, fragments: Fragments) -> train.Plan:
         seed=config.seed,
         log_every_steps=config.log_every_steps,
         checkpoint_every_epochs=config.checkpoint.every_epochs,
+        resident=config.data.resident,
     )
 
 

@@ -40,6 +40,10 @@ def get_config() -> ConfigDict:
     # Where extracted features are kept, and by how many processes they are made (0: one a core).
     config.data.store_dir = "store"
     config.data.num_workers = 0
+    # "on" keeps the training part's log-mels in float32 on each device, and takes log_every_steps
+    # at once, after which a request to stop is heard; "auto" does so on accelerators, where they
+    # fit in a quarter of the free memory; "off" reads batches from the store.
+    config.data.resident = "auto"
 
     config.synthetic = ConfigDict()
     config.synthetic.num_recordings = 240
