@@ -18,6 +18,7 @@ from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
 from ascjax.data.batches import Fragments
 from ascjax.errors import UserError, choose
+from ascjax.fragments import layout
 from ascjax.signals import StopRequest
 
 LAYOUTS = ("auto", *recordings.LAYOUTS, "synthetic")
@@ -106,14 +107,35 @@ class Data:
     test: Fragments
 
 
-def load_data(config: ConfigDict, stop: StopRequest) -> Data:
-    """Finds the recordings, extracts what the feature store lacks, and makes the parts.
+@dataclass(frozen=True)
+class Survey:
+    """What the lists of a set and the headers of its files say.
+
+    Attributes:
+      dataset: its recordings and how they are split.
+      bad: reason by name of recordings without a readable header.
+      sample_rate_hz: as configured, or the rate that most have.
+      duration_s: as configured, or the duration that most have.
+    """
+
+    dataset: recordings.Dataset
+    bad: dict[str, str]
+    sample_rate_hz: int
+    duration_s: float
+
+    def front_end(self, features: ConfigDict) -> FrontEnd:
+        """Returns the front end that a config's ``features`` describe."""
+        return FrontEnd(sample_rate_hz=self.sample_rate_hz, **features.to_dict())
+
+
+def survey(config: ConfigDict, stop: StopRequest) -> Survey:
+    """Finds the recordings and reads their headers, and says what is notable about them.
 
     Raises:
-      UserError: anything about the data that the user can mend.
+      UserError: there is no such set, or a mistake in it.
     """
     settings = config.data
-    dataset = _load_dataset(config, stop)
+    dataset = load_dataset(config, stop)
     for note in dataset.notes:
         tqdm.write(note)
     infos, bad = store.scan(dataset.recordings, on_bad_file=settings.on_bad_file)
@@ -125,12 +147,22 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
         tqdm.write(f"{short} recordings shorter than {duration_s:g} s are repeated to fill them")
     if long:
         tqdm.write(f"of {long} recordings longer than {duration_s:g} s the rest is left out")
-    front_end = FrontEnd(
-        sample_rate_hz=settings.sample_rate_hz or rate, **config.features.to_dict()
-    )
+    return Survey(dataset, bad, settings.sample_rate_hz or rate, duration_s)
+
+
+def load_data(config: ConfigDict, stop: StopRequest) -> Data:
+    """Finds the recordings, extracts what the feature store lacks, and makes the parts.
+
+    Raises:
+      UserError: anything about the data that the user can mend.
+    """
+    settings = config.data
+    found = survey(config, stop)
+    dataset, duration_s = found.dataset, found.duration_s
+    check_fragments(config, found.front_end(config.features), duration_s)
     features = store.prepare(
         dataset.recordings,
-        front_end=front_end,
+        front_end=found.front_end(config.features),
         channels=tuple(config.channels),
         duration_s=duration_s,
         store_dir=Path(settings.store_dir),
@@ -138,7 +170,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
         on_bad_file=settings.on_bad_file,
         min_duration_share=settings.min_duration_share,
         stop=stop,
-        known_bad=bad,
+        known_bad=found.bad,
     )
     fitting: Sequence[int] = dataset.train
     held_out: Sequence[int] | None = None
@@ -147,14 +179,11 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
             dataset, fraction=settings.validation_fraction, seed=config.seed
         )
 
-    # With attention the network itself cuts what it is given.
-    cutting = (1, 0.0) if config.fragments.attention else _cutting(config)
-
     def part(indices: Sequence[int]) -> Fragments:
         rows = np.array([i for i in indices if features.usable[i]], np.int64)
         names = [dataset.recordings[i].scene for i in rows]
         labels = np.array([dataset.scenes.index(name) for name in names], np.int32)
-        return Fragments(features.log_mel, rows, labels, *cutting)
+        return Fragments(features.log_mel, rows, labels, *cutting(config))
 
     data = Data(
         dataset, features, duration_s, part(fitting),
@@ -164,11 +193,21 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     return data
 
 
-def _cutting(config: ConfigDict) -> tuple[int, float]:
-    return config.fragments.count, config.fragments.overlap
+def cutting(config: ConfigDict) -> tuple[int, float]:
+    """Returns how many fragments an example's log-mel is cut into, and their overlap.
+
+    With attention the network itself cuts what it is given, which is the whole log-mel.
+    """
+    by = config.fragments
+    return (1, 0.0) if by.attention else (by.count, by.overlap)
 
 
-def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
+def load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
+    """Lists the recordings of the set that ``config.data`` names; synthesises the embedded one.
+
+    Raises:
+      UserError: there is no such set, or a mistake in it.
+    """
     settings = config.data
     layout = settings.layout
     if not settings.root:
@@ -183,14 +222,25 @@ def _load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
     return recordings.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
 
 
+def check_fragments(config: ConfigDict, front_end: FrontEnd, duration_s: float) -> None:
+    """Checks that a fragment leaves the trunk a feature map, before the long work of extraction.
+
+    Raises:
+      UserError: it doesn't; the message says what is needed.
+    """
+    count = config.fragments.count
+    num_frames = front_end.num_frames(round(duration_s * front_end.sample_rate_hz))
+    if num_frames < count:
+        raise UserError(
+            f"config.fragments.count is {count}: expected 1 to {num_frames}, the frames of a "
+            f"recording of {duration_s:g} s"
+        )
+    width, _ = layout(num_frames, count, config.fragments.overlap)
+    models.check_input(config.model.trunk, front_end.num_mels, width)
+
+
 def _check_parts(data: Data) -> None:
     """Every scene must have a readable recording to learn from, and the test part one at all."""
-    count = data.train.count
-    if data.train.num_frames < 1:
-        raise UserError(
-            f"config.fragments.count is {count}: expected 1 to {data.store.log_mel.shape[3]}, the "
-            f"frames of a recording of {data.duration_s:g} s"
-        )
     untaught = sorted(set(range(len(data.dataset.scenes))) - set(data.train.labels.tolist()))
     if untaught:
         names = ", ".join(data.dataset.scenes[i] for i in untaught)
@@ -216,6 +266,18 @@ class Networks:
     variables: Any
 
 
+def find_weights(config: ConfigDict) -> Path | None:
+    """Returns the file of converted weights that training starts from, or None for random ones.
+
+    Raises:
+      UserError: there is no such file; the message says how to make it.
+    """
+    init = config.init
+    if init.weights == "random":
+        return None
+    return weights.resolve(init.weights, config.model.trunk, Path(init.weights_dir))
+
+
 def build_networks(
     config: ConfigDict, *, num_scenes: int, input_shape: tuple[int, int]
 ) -> Networks:
@@ -225,27 +287,38 @@ def build_networks(
       UserError: an unknown name, an input too small for the trunk, or weights that don't fit.
     """
     settings, init = config.model, config.init
-    pretrained = init.weights != "random"
-    planes = weights.planes(init.input_channel)
-    options = {
-        **settings.to_dict(),
-        "num_scenes": num_scenes,
-        "freeze": init.freeze,
-        "planes": planes if pretrained else 1,
-        "attend_over": _cutting(config) if config.fragments.attention else (1, 0.0),
-    }
-    evaluation = models.build(**options)
+    path = find_weights(config)
+    evaluation = build_network(config, num_scenes=num_scenes)
     key = jax.random.key(config.seed)
     variables = jax.jit(evaluation.init, static_argnames="train")(
         key, jnp.zeros((1, *input_shape, 1)), train=False
     )
-    if pretrained:
-        path = weights.resolve(init.weights, settings.trunk, Path(init.weights_dir))
+    if path:
         variables = weights.init_from(
             variables, path, trunk=settings.trunk, input_channel=init.input_channel
         )
-    training = models.build(**options, axis_name=parallel.AXIS)
+    training = build_network(config, num_scenes=num_scenes, axis_name=parallel.AXIS)
     return Networks(training, evaluation, variables)
+
+
+def build_network(
+    config: ConfigDict, *, num_scenes: int, axis_name: str | None = None
+) -> nn.Module:
+    """Builds the network alone, as ``build_networks`` does; the file of its weights isn't needed.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    planes = weights.planes(config.init.input_channel)
+    by = config.fragments
+    return models.build(
+        **config.model.to_dict(),
+        num_scenes=num_scenes,
+        attend_over=(by.count, by.overlap) if by.attention else (1, 0.0),
+        freeze=config.init.freeze,
+        planes=1 if config.init.weights == "random" else planes,
+        axis_name=axis_name,
+    )
 
 
 def build_plan(config: ConfigDict, fragments: Fragments) -> train.Plan:

@@ -76,5 +76,32 @@ class Checkpoints:
         self._manager.close()
 
 
+def read(path: Path, like: Any) -> Any:
+    """Returns what ``like`` has of the tree saved in ``path``, as NumPy arrays; writes nothing.
+
+    Args:
+      path: the folder of one checkpoint.
+      like: shapes, with a ``dtype``, under names of the tree.
+
+    Raises:
+      UserError: the checkpoint isn't there, is damaged, or has another shape.
+    """
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+    wanted = ocp.args.PyTreeRestore(like, restore_args=as_numpy, partial_restore=True)
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            found = checkpointer.restore(Path(path).resolve() / "default", args=wanted)
+        # Orbax gives what isn't in the checkpoint back as it was asked for.
+        shapes = jax.tree.map(lambda x: isinstance(x, np.ndarray) and x.shape, found)
+        if shapes != jax.tree.map(lambda x: x.shape, like):
+            raise ValueError("its arrays aren't those of the run's network")
+    except (ValueError, KeyError, OSError) as error:
+        raise UserError(
+            f"{path}: cannot be restored ({_first_line(error)}); train the run anew in another "
+            "--workdir"
+        ) from error
+    return found
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

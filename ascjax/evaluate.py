@@ -1,102 +1,183 @@
-"""Evaluation: the posteriors of every fragment of every channel of a part, in one array."""
+"""Asks a finished run what else it would have scored: python -m ascjax.evaluate --run=DIR.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+Other fusions and fewer channels are answered from the run's posteriors, without a model.
+--test_fragments asks for another number of fragments at the test (the paper's section 4.3): it runs
+the model, on the data set.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from flax import linen as nn
-from jaxtyping import Array, Float, Float32
-from tqdm import tqdm
 
-from ascjax import fusion, metrics, parallel
-from ascjax.data import batches
-from ascjax.signals import StopRequest
-from ascjax.train import normalise
+from ascjax import command, metrics, run_folder, table
+from ascjax.arguments import Parser, folder
+from ascjax.errors import UserError, choose
+from ascjax.fusion import METHODS, fuse
 
 
-@dataclass(frozen=True)
-class Evaluator:
-    """Gives the posteriors of parts; compiled once, as every batch has the same shape.
-
-    Attributes:
-      model: returns logits [batch, scene] for log-mels [batch, mel, frame, 1].
-      mean: float32 [mel], with ``deviation`` the normalisation of training.
-      deviation: float32 [mel].
-      over: devices to spread each batch over.
-      batch_size: examples a step over all devices; any multiple of their number.
-    """
-
-    model: nn.Module
-    mean: np.ndarray
-    deviation: np.ndarray
-    over: list[jax.Device]
-    batch_size: int
-
-    @cached_property
-    def _step(self) -> Callable:
-        return parallel.spread(self._posteriors_of, self.over)
-
-    def _posteriors_of(
-        self, variables: Any, log_mel: Float[Array, "batch mel frame 1"]
-    ) -> Float[Array, "batch scene"]:
-        normal = normalise(log_mel, self.mean, self.deviation)
-        logits: Any = self.model.apply(variables, normal, train=False)
-        return jax.nn.softmax(logits)
-
-    def __call__(
-        self,
-        variables: Any,
-        fragments: batches.Fragments,
-        *,
-        describe: str | None = None,
-        stop: StopRequest | None = None,
-    ) -> Float32[np.ndarray, "recording channel fragment scene"]:
-        """Runs the model over every fragment of a part, each exactly once.
-
-        Args:
-          variables: the model's, replicated over the devices.
-          fragments: the part.
-          describe: label of a progress bar, or None for no bar.
-          stop: asked after each step, if given.
-
-        Raises:
-          Stopped: a stop was requested; nothing of this part is kept.
-        """
-        steps = -(-len(fragments) // self.batch_size)
-        stream = batches.evaluation(fragments, batch_size=self.batch_size)
-        bar = tqdm(stream, total=steps, desc=describe, unit="step", disable=describe is None)
-        results: list[tuple[np.ndarray, jax.Array]] = []
-        fetched = []
-
-        def fetch(behind: int) -> None:
-            # A few steps behind, so that devices never wait and inputs never pile up on them.
-            while len(results) > behind:
-                examples, values = results.pop(0)
-                fetched.append((examples, np.asarray(values).reshape(len(examples), -1)))
-
-        for batch in bar:
-            values = self._step(variables, parallel.shard(batch["log_mel"], len(self.over)))
-            results.append((batch["example"], values))
-            fetch(behind=2)
-            if stop is not None:
-                stop.check("while testing; training is done and saved")
-        fetch(behind=0)
-        return batches.gather(fetched, fragments.shape)
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; raises UserError on a mistake in it."""
+    parser = Parser(prog="python -m ascjax.evaluate", description=__doc__)
+    add = parser.add_argument
+    methods = f"{', '.join(METHODS)}; default: the run's"
+    add("--run", type=folder, required=True, metavar="DIR", help="a finished run")
+    add("--fusion", metavar="METHOD", help=f"how fragments are fused: {methods}")
+    add("--channel_fusion", metavar="METHOD", help=f"how channels are fused after that: {methods}")
+    add("--channels", metavar="NAMES", help="which, e.g. left,right; default: all of the run's")
+    add("--test_fragments", type=int, metavar="N", help="run the model on N fragments a recording")
+    add("--data_root", metavar="DIR", help="where the run's data set is now, if it has moved")
+    add("--out", type=Path, metavar="FILE", help="write the results as JSON too, to a new file")
+    return parser.parse(argv)
 
 
-def score(
-    values: Float32[np.ndarray, "recording channel fragment scene"],
-    labels: np.ndarray,
+def main(options: argparse.Namespace) -> None:
+    """Prints the result table of what was asked, and its accuracy beside the run's own."""
+    if options.out:
+        run_folder.check_new(options.out, "--out")
+    asked = evaluate(
+        options.run,
+        fusion=options.fusion,
+        channel_fusion=options.channel_fusion,
+        channels=options.channels.split(",") if options.channels is not None else None,
+        test_fragments=options.test_fragments,
+        data_root=options.data_root,
+    )
+    own, against = asked["own"], asked["mcnemar"]
+    synthetic = run_folder.read_json(options.run / "run.json").get("synthetic", False)
+    print(table.table(asked, synthetic=synthetic))
+    print("\n" + table.accuracies({_settings(asked): asked, f"the run: {_settings(own)}": own}))
+    print(
+        f"alone right on {table.counted(against['only_a'], 'recording')}, the run alone on "
+        f"{against['only_b']:,}; McNemar's test: p = {against['p']:.2g}"
+    )
+    if options.out:
+        run_folder.write_json(options.out, {"run": str(options.run), **asked})
+        print(f"\nresults: {options.out}")
+
+
+def _settings(results: Mapping[str, Any]) -> str:
+    by, count = results["fusion"], table.counted(results["fragments"], "fragment")
+    channels = ", ".join(results["channels"])
+    return f"{by['fragments']} over {count}, {by['channels']} over {channels}"
+
+
+def evaluate(
+    run_dir: Path,
     *,
-    fragment_fusion: str,
-    channel_fusion: str,
-) -> dict[str, float]:
-    """Returns the accuracy and log loss of fused posteriors, named as validation numbers."""
-    scores = fusion.fuse(values, fragments=fragment_fusion, channels=channel_fusion)
-    return {
-        "validation/accuracy": float(np.mean(scores.argmax(-1) == labels)),
-        "validation/loss": metrics.log_loss(scores, labels),
+    fusion: str | None = None,
+    channel_fusion: str | None = None,
+    channels: Sequence[str] | None = None,
+    test_fragments: int | None = None,
+    data_root: str | None = None,
+) -> dict[str, Any]:
+    """Returns the results of a finished run's test part as they are, or would have been otherwise.
+
+    Args:
+      run_dir: the run folder; nothing is written there.
+      fusion: a key of ``fusion.METHODS`` for fragments; None, here and below: as in the run.
+      channel_fusion: one for channels.
+      channels: some of the run's.
+      test_fragments: N_s at the test; the model is run, on the data set.
+      data_root: where that is now.
+
+    Returns:
+      As ``metrics.summarise``, with the ``part`` and ``step`` of the run, ``own``: the run's own
+      ``fusion``, ``fragments``, ``channels`` and ``accuracy``, and ``mcnemar`` against these.
+
+    Raises:
+      UserError: the run isn't finished, is damaged or of another format; a name is none of its
+        choices; fragments are too short for the trunk; the data set isn't there or not the same.
+    """
+    own = run_folder.read_results(run_dir)
+    run_folder.need(own, "part", "step", path=run_dir / "results.json")
+    by = {
+        "fragments": fusion or own["fusion"]["fragments"],
+        "channels": channel_fusion or own["fusion"]["channels"],
     }
+    choose("--fusion", by["fragments"], METHODS)
+    choose("--channel_fusion", by["channels"], METHODS)
+    wanted = own["channels"] if channels is None else channels
+    indices = {name: index for index, name in enumerate(own["channels"])}
+    rows = sorted({choose("--channels", name, indices) for name in wanted})
+    stored = run_folder.read_posteriors(run_dir, own)
+    cities = run_folder.read_arrays(run_dir / "posteriors.npz", "city")["city"]
+    posteriors = stored["posteriors"]
+    if test_fragments is not None:
+        posteriors = run_model(run_dir, stored, fragments=test_fragments, data_root=data_root)
+    asked = posteriors[:, rows]
+    right, own_right = (
+        fuse(values, **settings).argmax(-1) == stored["label"]
+        for values, settings in ((asked, by), (stored["posteriors"], own["fusion"]))
+    )
+    results = metrics.summarise(
+        asked,
+        stored["label"],
+        scenes=own["scenes"],
+        channels=[own["channels"][row] for row in rows],
+        cities=cities if any(cities) else None,
+        fragment_fusion=by["fragments"],
+        channel_fusion=by["channels"],
+    )
+    return {
+        **results,
+        **{key: own[key] for key in ("part", "step")},
+        "own": {key: own[key] for key in ("fusion", "fragments", "channels", "accuracy")},
+        "mcnemar": metrics.mcnemar(right, own_right),
+    }
+
+
+def run_model(
+    run_dir: Path,
+    stored: Mapping[str, np.ndarray],
+    *,
+    fragments: int,
+    data_root: str | None = None,
+) -> np.ndarray:
+    """Returns a run's posteriors with its test part cut into other ``fragments``.
+
+    Args:
+      run_dir: a finished run.
+      stored: its ``run_folder.read_posteriors``.
+      fragments: N_s, at least 1.
+      data_root: where the data set is, if not where the run's config says.
+
+    Returns:
+      float32 [recording, channel, fragment, scene], recordings in the order of ``stored``.
+
+    Raises:
+      UserError: as ``evaluate``.
+    """
+    if fragments < 1:
+        raise UserError(f"--test_fragments: expected 1 or more, got {fragments}")
+    # JAX takes seconds to import; stored posteriors need none of it.
+    from ml_collections import ConfigDict
+
+    from ascjax import builders, predictor
+    from ascjax.signals import StopRequest
+
+    model = predictor.load(run_dir, fragments=fragments)
+    config = ConfigDict(run_folder.read_json(run_dir / "config.json"))
+    config.fragments.count = fragments
+    root = config.data.root = data_root or config.data.root
+    if not Path(root).expanduser().exists():
+        raise UserError(
+            f"config.data.root: {root} isn't there; pass --data_root=DIR, where the run's data set "
+            "is now"
+        )
+    with StopRequest() as stop:
+        data = builders.load_data(config, stop)
+    names = [data.dataset.recordings[row].name for row in data.test.rows]
+    same = names == stored["recording"].tolist() and np.all(data.test.labels == stored["label"])
+    if not same or data.store.front_end != model.job.front_end:
+        raise UserError(
+            f"config.data.root: the test part of {root} isn't what the run was tested on; pass "
+            "--data_root=DIR, where that is"
+        )
+    return model.evaluator(model.variables, data.test, describe="test")
+
+
+if __name__ == "__main__":
+    command.run(main, parse)

@@ -1,5 +1,6 @@
 """The main job: from recordings to a run folder with results and a report."""
 
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,11 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import ascjax
-from ascjax import builders, fusion, locks, metrics, parallel, report, run_folder, train
+from ascjax import builders, cost, fusion, locks, metrics, parallel, report, run_folder, train
 from ascjax.checkpoint import Checkpoints
 from ascjax.data import store
 from ascjax.data.batches import Fragments
-from ascjax.evaluate import Evaluator, score
+from ascjax.evaluator import Evaluator, score
 from ascjax.journal import Journal
 from ascjax.signals import StopRequest
 
@@ -41,6 +42,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
     run_folder.check(workdir, config.to_dict())
     if (workdir / "results.json").exists():
         return report.write(workdir)
+    # Missing weights are named now and not after features were extracted.
+    builders.find_weights(config)
     with locks.exclusive(workdir, "training"), StopRequest() as stop:
         data = builders.load_data(config, stop)
         num_scenes = len(data.dataset.scenes)
@@ -78,8 +81,10 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
             state = checkpoints.restore(best, state)
         checkpoints.close()
         variables = parallel.replicate(train.variables(state), over)
+        started = time.perf_counter()
         values = evaluator(variables, data.test, describe="test", stop=stop)
-    _write_results(config, workdir, data, values, int(state.step))
+        test_s = time.perf_counter() - started
+    _write_results(config, workdir, data, values, step=int(state.step), test_s=test_s)
     return report.write(workdir)
 
 
@@ -107,6 +112,8 @@ def _describe(
 ) -> dict[str, Any]:
     """Returns run.json: with a checkpoint, all that prediction needs."""
     params = jax.tree.leaves(networks.variables["params"])
+    input_shape = (data.store.front_end.num_mels, data.train.num_frames)
+    fragments_per_recording = len(data.store.channels) * data.train.count
     return {
         "format": 1,
         "ascjax": ascjax.__version__,
@@ -116,7 +123,12 @@ def _describe(
         "duration_s": data.duration_s,
         "front_end": data.store.front_end.to_dict(),
         "normalisation": {"mean": recipe.mean.tolist(), "deviation": recipe.deviation.tolist()},
-        "model": {**config.model.to_dict(), "parameters": sum(p.size for p in params)},
+        "model": {
+            **config.model.to_dict(),
+            "parameters": sum(p.size for p in params),
+            "flops_per_recording": fragments_per_recording
+            * cost.of_fragment(networks.evaluation, input_shape),
+        },
         "fusion": config.fusion.to_dict(),
         "protocol": config.protocol,
         "recordings": {
@@ -135,7 +147,13 @@ def _describe(
 
 
 def _write_results(
-    config: ConfigDict, workdir: Path, data: builders.Data, values: np.ndarray, step: int
+    config: ConfigDict,
+    workdir: Path,
+    data: builders.Data,
+    values: np.ndarray,
+    *,
+    step: int,
+    test_s: float,
 ) -> None:
     tested = [data.dataset.recordings[row] for row in data.test.rows]
     cities = [recording.city for recording in tested]
@@ -159,8 +177,11 @@ def _write_results(
         channel_fusion=config.fusion.channels,
     )
     _write_examples(workdir, data, fusion.fuse(values, **config.fusion.to_dict()))
+    epochs = run_folder.read_history(workdir / "metrics.jsonl")
+    seconds = {"train": sum(epoch["seconds"] for epoch in epochs), "test": test_s}
+    results = {"part": "test", "step": step, "seconds": seconds, **results}
     # Comes last: where it is, the run is finished.
-    run_folder.write_json(workdir / "results.json", {"part": "test", "step": step, **results})
+    run_folder.write_json(workdir / "results.json", results)
 
 
 def _write_examples(workdir: Path, data: builders.Data, scores: np.ndarray) -> None:

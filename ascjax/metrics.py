@@ -6,11 +6,11 @@ every rate, and is all that tables and reports print.
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ascjax.fusion import check_posteriors, fuse
 
@@ -21,7 +21,7 @@ Z_95 = 1.959963984540054
 LOG_LOSS_FLOOR = 1e-15
 
 
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+def wilson_interval(correct: float, total: int) -> tuple[float, float]:
     """95 % interval of a rate: Wilson's score interval, without continuity correction.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", J. Am.
@@ -30,7 +30,7 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     2001).
 
     Args:
-      correct: successes, 0..``total``.
+      correct: successes, 0..``total``; a mean over seeds needs not be whole.
       total: trials, at least 1.
 
     Returns:
@@ -62,6 +62,88 @@ def proportion(correct: int, total: int) -> dict[str, Any]:
         "accuracy": correct / total if known else None,
         "interval_95": list(wilson_interval(correct, total)) if known else None,
     }
+
+
+def over_folds(results: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the folds of a set come to, each recording tested once in all.
+
+    Args:
+      results: of each fold, by its number, as `summarise` returns them.
+
+    Returns:
+      ``by_fold``: number → `proportion`; ``accuracy``: the `proportion` of all folds pooled;
+      ``log_loss`` of all their recordings; ``mean`` and ``deviation`` of the folds' accuracies, as
+      `_spread`.
+    """
+    parts = {str(fold): each["accuracy"] for fold, each in results.items()}
+    correct, total = (sum(part[key] for part in parts.values()) for key in ("correct", "total"))
+    losses = sum(each["log_loss"] * each["accuracy"]["total"] for each in results.values())
+    return {
+        "by_fold": parts,
+        "accuracy": proportion(correct, total),
+        "log_loss": losses / total,
+        **_spread([part["accuracy"] for part in parts.values()]),
+    }
+
+
+def over_seeds(correct: Sequence[int], total: int) -> dict[str, Any]:
+    """What seeds come to that were tested on the same ``total`` recordings.
+
+    Args:
+      correct: decisions of each seed.
+      total: recordings.
+
+    Returns:
+      ``mean`` and ``deviation`` of their accuracies, as `_spread`; ``interval_95`` of the mean
+      accuracy at ``total`` recordings, Wilson's: it says how far other test recordings would move
+      it, not how far other seeds would.
+    """
+    interval = wilson_interval(float(np.mean(correct)), total)
+    return {**_spread([each / total for each in correct]), "interval_95": list(interval)}
+
+
+def _spread(rates: Sequence[float]) -> dict[str, float | None]:
+    """Mean and sample deviation (n − 1); the deviation of a single rate is None."""
+    deviation = float(np.std(rates, ddof=1)) if len(rates) > 1 else None
+    return {"mean": float(np.mean(rates)), "deviation": deviation}
+
+
+def mcnemar(
+    right_a: Bool[np.ndarray, "*seed recording"], right_b: Bool[np.ndarray, "*seed recording"]
+) -> dict[str, Any]:
+    """Is one system right on more of the same recordings than another, beyond chance?
+
+    McNemar's test, exact and two-sided (Q. McNemar, Psychometrika 12, 1947): were both alike, each
+    recording that one alone gets right would be either's by the toss of a coin. With several seeds
+    a recording counts by how many more seeds get it right, and the signs of these differences are
+    tossed, exactly; for one seed that is the same test.
+
+    Returns:
+      ``only_a``, ``only_b``: recordings that a, or b, gets right alone (in more seeds); ``p``.
+    """
+    more = right_a.astype(int) - right_b.astype(int)
+    more = more.reshape(-1, more.shape[-1]).sum(axis=0)
+    sizes = np.abs(more)
+    # Distribution of the sum of the differences with a positive sign, size by size.
+    chances = np.ones(1)
+    for size in range(1, int(sizes.max(initial=0)) + 1):
+        tosses = _fair_tosses(int((sizes == size).sum()))
+        spread = np.zeros(size * (len(tosses) - 1) + 1)
+        spread[::size] = tosses
+        chances = np.convolve(chances, spread)
+    totals = 2 * np.arange(len(chances)) - sizes.sum()
+    as_far = np.abs(totals) >= abs(int(more.sum()))
+    return {
+        "only_a": int((more > 0).sum()),
+        "only_b": int((more < 0).sum()),
+        "p": min(1.0, float(chances[as_far].sum())),
+    }
+
+
+def _fair_tosses(count: int) -> np.ndarray:
+    """Chances of 0..``count`` heads in as many tosses of a fair coin."""
+    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, count + 1)))])
+    return np.exp(logs[-1] - logs - logs[::-1] - count * math.log(2))
 
 
 def log_loss(
@@ -134,8 +216,7 @@ def summarise(
       ValueError: shapes or lengths that don't match, labels that are no index, or posteriors that
         are not finite, not ≥ 0 or don't sum to 1.
     """
-    check_posteriors(posteriors)
-    _check_names(posteriors, labels, scenes, channels, cities)
+    check(posteriors, labels, scenes=scenes, channels=channels, cities=cities)
     scores = fuse(posteriors, fragments=fragment_fusion, channels=channel_fusion)
     channel_scores = [
         fuse(posteriors[:, [index]], fragments=fragment_fusion) for index in range(len(channels))
@@ -182,13 +263,16 @@ def _rate(correct: np.ndarray) -> dict[str, Any]:
     return {key: whole[key] for key in ("correct", "total", "accuracy")}
 
 
-def _check_names(
+def check(
     posteriors: np.ndarray,
     labels: np.ndarray,
+    *,
     scenes: Collection[str],
     channels: Collection[str],
-    cities: Collection[str] | None,
+    cities: Collection[str] | None = None,
 ) -> None:
+    """Raises ValueError unless these are posteriors with labels and names that fit them."""
+    check_posteriors(posteriors)
     recordings, channel_count, _, scene_count = posteriors.shape
     lengths = {"labels": (labels.shape, (recordings,))}
     lengths["scenes"] = ((len(scenes),), (scene_count,))

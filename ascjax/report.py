@@ -5,50 +5,30 @@ those of results.json; only the scores of the recordings shown as examples are f
 """
 
 import base64
-import io
 import os
 import shlex
-import warnings
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from ascjax import metrics, plots
+from ascjax import page, plots
 from ascjax.errors import UserError
 from ascjax.fusion import METHODS, fuse
 from ascjax.run_folder import (
-    RUN_AGAIN,
+    TEST_AGAIN,
     flatten,
     need,
     read_arrays,
     read_history,
     read_json,
+    read_posteriors,
+    read_results,
     write_text,
 )
-from ascjax.table import (
-    SYNTHETIC_NOTE,
-    commonest_share,
-    counted,
-    interval,
-    label,
-    percent,
-    table,
-    worst_confusions,
-)
-
-__all__ = ["table", "write"]
-
-RESULT_KEYS = (
-    "format", "recordings", "fragments", "scenes", "channels", "fusion", "chance", "accuracy",
-    "macro_accuracy", "log_loss", "log_loss_floor", "confusion", "by_scene", "by_channel",
-    "single_fragment", "fragments_fused",
-)  # fmt: skip
+from ascjax.table import SYNTHETIC_NOTE, commonest_share, duration, worst_confusions
 
 
 def write(run_dir: str | os.PathLike[str]) -> Path:
@@ -67,14 +47,9 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
     folder = Path(run_dir)
     config = read_json(folder / "config.json")
     run = read_json(folder / "run.json")
-    results = read_json(folder / "results.json", required=RESULT_KEYS)
-    if results["format"] != metrics.FORMAT:
-        raise UserError(
-            f"{folder / 'results.json'}: expected format {metrics.FORMAT}, got "
-            f"{results['format']!r}; evaluate the run anew with this version of ascjax"
-        )
+    results = read_results(folder)
     history = read_history(folder / "metrics.jsonl")
-    page = _template().render(
+    text = page.template("report.html.j2").render(
         name=folder.resolve().name,
         run=run,
         results=results,
@@ -83,7 +58,7 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
         commonest=commonest_share(results),
         worst=worst_confusions(results),
         history=history,
-        training_time=_duration(sum((entry.get("seconds", 0) for entry in history), start=0.0)),
+        training_time=duration(sum((entry.get("seconds", 0) for entry in history), start=0.0)),
         curves=_curves(history, results) if history else None,
         confusion=_confusion(results),
         examples=_examples(folder, run, results),
@@ -91,7 +66,7 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
         command=_command(config),
     )
     path = folder / "report.html"
-    write_text(path, page)
+    write_text(path, text)
     return path
 
 
@@ -115,23 +90,17 @@ def _examples(
     if not path.exists() or not (folder / "posteriors.npz").exists():
         return []
     shown = read_arrays(path, "recording", "log_mel")
-    whole = read_arrays(folder / "posteriors.npz", "posteriors", "label", "recording")
-    need(run.get("front_end", {}), "hop_size_s", path=folder / "run.json")
-    expected = (results["recordings"], len(results["channels"]), results["fragments"])
-    if whole["posteriors"].shape != (*expected, len(results["scenes"])):
-        raise UserError(
-            f"{folder / 'posteriors.npz'}: expected posteriors as in results.json, {expected} × "
-            f"{len(results['scenes'])} scenes, got {whole['posteriors'].shape}; {RUN_AGAIN}"
-        )
+    whole = read_posteriors(folder, results)
+    front_end = run.get("front_end", {})
+    need(front_end, "hop_size_s", "sample_rate_hz", path=folder / "run.json")
     if np.any(shown["recording"] >= results["recordings"]):
-        raise UserError(f"{path}: expected recordings of posteriors.npz, got others; {RUN_AGAIN}")
+        raise UserError(f"{path}: expected recordings of posteriors.npz, got others; {TEST_AGAIN}")
     return [
         _example(
-            log_mel,
+            plots.LogMel(log_mel, front_end["hop_size_s"], front_end["sample_rate_hz"]),
             whole["posteriors"][index],
             name=str(whole["recording"][index]),
             true_scene=int(whole["label"][index]),
-            hop_size_s=float(run["front_end"]["hop_size_s"]),
             results=results,
         )
         for index, log_mel in zip(shown["recording"], shown["log_mel"], strict=True)
@@ -139,12 +108,11 @@ def _examples(
 
 
 def _example(
-    log_mel: np.ndarray,
+    log_mel: plots.LogMel,
     posteriors: np.ndarray,
     *,
     name: str,
     true_scene: int,
-    hop_size_s: float,
     results: Mapping[str, Any],
 ) -> dict[str, Any]:
     channels, scenes, by = results["channels"], results["scenes"], results["fusion"]
@@ -156,7 +124,6 @@ def _example(
         scores,
         scenes=scenes,
         true_scene=true_scene,
-        hop_size_s=hop_size_s,
     )
     return {
         "name": name,
@@ -171,29 +138,12 @@ def _example(
 
 def _image(figure: Figure, description: str) -> dict[str, Any]:
     """A figure as an image that lives in the page: ``src``, ``alt``, ``width`` in CSS pixels."""
-    file = io.BytesIO()
-    with warnings.catch_warnings(), matplotlib.rc_context():
-        # Text stays text: small files, and the reader's fonts supply what matplotlib's lacks. The
-        # salt makes the same figure the same bytes.
-        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "ascjax"})
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    data = base64.b64encode(file.getvalue()).decode("ascii")
+    data = base64.b64encode(plots.encode(figure, "svg", dpi=100)).decode("ascii")
     return {
         "src": f"data:image/svg+xml;base64,{data}",
         "alt": description,
         "width": round(96 * figure.get_figwidth()),
     }
-
-
-def _duration(seconds: float) -> str:
-    """Returns ``50 s``, ``5 min 3 s`` or ``2 h 5 min``; nothing for 0."""
-    minutes, hours = divmod(round(seconds), 60), divmod(round(seconds / 60), 60)
-    if hours[0]:
-        return f"{hours[0]} h {hours[1]} min"
-    if minutes[0]:
-        return f"{minutes[0]} min {minutes[1]} s"
-    return f"{seconds:.0f} s" if seconds else ""
 
 
 def _in_words(method: str) -> str:
@@ -206,17 +156,3 @@ def _command(config: Mapping[str, Any]) -> str:
     """The command that trains with exactly these settings, every one of them spelt out."""
     flags = [shlex.quote(f"--config.{key}={value}") for key, value in flatten(config).items()]
     return " \\\n  ".join(["python -m ascjax.main --config=configs/common.py", *flags])
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    # No-break spaces: a line never ends between a number and its unit.
-    environment.filters["percent"] = lambda rate: percent(rate).replace(" ", "\u00a0")
-    environment.filters["interval"] = lambda bounds: interval(bounds).replace(" ", "\u00a0")
-    environment.filters["count"] = "{:,}".format
-    environment.filters["label"] = label
-    environment.globals["counted"] = counted
-    source = resources.files("ascjax").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source)

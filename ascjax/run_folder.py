@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from ascjax import metrics
 from ascjax.errors import UserError
 
 RUN_AGAIN = "start the run's command again to finish it"
+TEST_AGAIN = "remove results.json there and start the run's command again to test anew"
 # Keys that change where and how fast a run is computed, not what: they may differ when it goes on.
 FREE = (
     "data.num_workers", "data.resident", "data.store_dir", "init.weights_dir", "log_every_steps",
@@ -29,9 +31,14 @@ FREE = (
 )  # fmt: skip
 # What of run.json must still hold when a run goes on.
 SAME = ("scenes", "channels", "front_end", "duration_s", "recordings", "left_out")
+RESULT_KEYS = (
+    "format", "recordings", "fragments", "scenes", "channels", "fusion", "chance", "accuracy",
+    "macro_accuracy", "log_loss", "log_loss_floor", "confusion", "by_scene", "by_channel",
+    "single_fragment", "fragments_fused",
+)  # fmt: skip
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file so that it is whole or not there.
 
     Raises:
@@ -39,19 +46,44 @@ def write_text(path: Path, text: str) -> None:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 as ``write_bytes`` does."""
+    write_bytes(path, text.encode())
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON as ``write_text`` does."""
+    """Writes JSON as ``write_bytes`` does."""
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def read_json(path: Path, *, required: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns the JSON object in ``path``.
+def check_new(path: Path, flag: str) -> None:
+    """Checks, before the work for it, that a file can be written and replaces nothing.
+
+    Args:
+      path: the file.
+      flag: what the user named it with.
+
+    Raises:
+      UserError: it is there already or can't be made.
+    """
+    if path.exists():
+        raise UserError(f"{flag}={path}: is there already; choose another name or remove it")
+    try:
+        partial = path.with_name(path.name + ".partial")
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise UserError(f"{flag}={path}: cannot be written ({error.strerror})") from None
+
+
+def read_json(path: Path, *, required: Sequence[str] = (), mend: str = RUN_AGAIN) -> dict[str, Any]:
+    """Returns the JSON object in ``path``; ``mend`` is what to do where it is damaged.
 
     Raises:
       UserError: the file is missing, is no JSON object or lacks a ``required`` key.
@@ -61,9 +93,9 @@ def read_json(path: Path, *, required: Sequence[str] = ()) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: expected this file of a finished run; {RUN_AGAIN}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: expected JSON, got {error}; {RUN_AGAIN}") from None
+        raise UserError(f"{path}: expected JSON, got {error}; {mend}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {RUN_AGAIN}")
+        raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {mend}")
     need(content, *required, path=path)
     return content
 
@@ -122,8 +154,54 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
         zlib.error,
     ) as e:
         raise UserError(
-            f"{path}: expected the arrays {', '.join(names)}, got {e}; {RUN_AGAIN}"
+            f"{path}: expected the arrays {', '.join(names)}, got {e}; {TEST_AGAIN}"
         ) from None
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Returns results.json of a finished run.
+
+    Raises:
+      UserError: it is missing, damaged or of another format.
+    """
+    path = folder / "results.json"
+    results = read_json(path, required=RESULT_KEYS, mend=TEST_AGAIN)
+    if results["format"] != metrics.FORMAT:
+        raise UserError(
+            f"{path}: expected format {metrics.FORMAT}, got {results['format']!r}; evaluate the "
+            "run anew with this version of ascjax"
+        )
+    return results
+
+
+def read_posteriors(folder: Path, results: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns ``posteriors``, ``label`` and ``recording`` of posteriors.npz.
+
+    Args:
+      folder: of a finished run.
+      results: its ``read_results``.
+
+    Raises:
+      UserError: the file is missing, damaged or doesn't fit the results.
+    """
+    path = folder / "posteriors.npz"
+    arrays = read_arrays(path, "posteriors", "label", "recording")
+    expected = (results["recordings"], len(results["channels"]), results["fragments"])
+    if arrays["posteriors"].shape != (*expected, len(results["scenes"])):
+        raise UserError(
+            f"{path}: expected posteriors as in results.json, {expected} × "
+            f"{len(results['scenes'])} scenes, got {arrays['posteriors'].shape}; {TEST_AGAIN}"
+        )
+    try:
+        metrics.check(
+            arrays["posteriors"],
+            arrays["label"],
+            scenes=results["scenes"],
+            channels=results["channels"],
+        )
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; {TEST_AGAIN}") from None
+    return arrays
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -137,11 +215,15 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Checks that ``workdir`` is this config's run folder, or can become one.
+def is_new(workdir: Path, marker: str) -> bool:
+    """Makes sure that ``workdir`` is there; returns whether it is empty, not yet what it will be.
+
+    Args:
+      workdir: of a run or of a sweep.
+      marker: the file that it then has.
 
     Raises:
-      UserError: it can't be written, isn't a run folder, or belongs to another config.
+      UserError: it can't be written, or holds other things.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -151,28 +233,45 @@ def check(workdir: Path, config: Mapping[str, Any]) -> None:
         raise UserError(
             f"--workdir={workdir}: cannot write there ({error.strerror}); choose another folder"
         ) from error
+    if (workdir / marker).exists():
+        return False
+    names = sorted(p.name for p in workdir.iterdir())
+    others = [name for name in names if name[0] != "." and not name.endswith(".partial")]
+    if others:
+        raise UserError(
+            f"--workdir={workdir}: expected an empty or new folder or one with {marker}, found "
+            f"{', '.join(others[:3])}; choose another folder"
+        )
+    return True
+
+
+def check(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Checks that ``workdir`` is this config's run folder, or can become one.
+
+    Raises:
+      UserError: it can't be written, isn't a run folder, or belongs to another config.
+    """
     path = workdir / "config.json"
-    if not path.exists():
-        names = sorted(p.name for p in workdir.iterdir())
-        others = [name for name in names if name[0] != "." and not name.endswith(".partial")]
-        if others:
-            raise UserError(
-                f"--workdir={workdir}: expected an empty or new folder or a run, found "
-                f"{', '.join(others[:3])}; choose another folder"
-            )
+    if is_new(workdir, path.name):
         return
-    ours, theirs = flatten(config), flatten(read_json(path))
+    differing = differences(read_json(path, mend="remove the folder to train anew"), config)
+    if differing:
+        raise UserError(
+            f"--workdir={workdir}: holds a run of another config: {differing}; choose another "
+            "--workdir or remove that folder"
+        )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Says which leaves differ, the ``FREE`` ones left aside; nothing if none does."""
+    theirs, ours = flatten(before), flatten(now)
     differing = [
         f"{key} ({theirs.get(key)!r} there, {ours.get(key)!r} now)"
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key) and key not in FREE
     ]
-    if differing:
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise UserError(
-            f"--workdir={workdir}: holds a run of another config: {', '.join(differing[:3])}"
-            f"{more}; choose another --workdir or remove that folder"
-        )
+    more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+    return ", ".join(differing[:3]) + more
 
 
 def begin(workdir: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:

@@ -10,6 +10,15 @@ SYNTHETIC_NOTE = (
     "They are not results about real scenes."
 )
 
+_ACCURACY = ("accuracy", "95 % interval", "correct", "of")
+
+
+EVIDENCE_NOTE = (
+    "A fragment votes for its likeliest scene, its channels fused. The ORACLE is no system: it\n"
+    "knows the true scene and picks a fragment that votes for it. Effective fragments: exp of the\n"
+    "entropy of the fragments' shares in the predicted scene's score; 1 if one bears it alone."
+)
+
 
 def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
     """The result table as aligned plain text.
@@ -26,7 +35,7 @@ def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
         f"{counted(results['fragments'], 'fragment')}; "
         f"fused by {by['fragments']} over fragments, {by['channels']} over channels"
     )
-    whole: list[tuple[str, ...]] = [("", "accuracy", "95 % interval", "correct", "of")]
+    whole: list[tuple[str, ...]] = [("", *_ACCURACY)]
     whole.append(("all fused", *_cells(results["accuracy"])))
     for channel, part in results["by_channel"].items():
         whole.append((f"  {label(channel)} alone", *_cells(part)))
@@ -35,12 +44,65 @@ def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
     whole.append(("always the commonest scene", percent(commonest_share(results)), "", "", ""))
     whole.append(("guessing", percent(results["chance"]), "", "", ""))
     whole.append(("log loss / nats", f"{results['log_loss']:.3f}", "", "", ""))
-    scenes = [("scene", "accuracy", "95 % interval", "correct", "of", "most often taken for")]
+    scenes = [("scene", *_ACCURACY, "most often taken for")]
     for scene, taken_for in worst_confusions(results).items():
         worst = f"{label(taken_for[0])} ({taken_for[1]:,})" if taken_for else ""
         scenes.append((label(scene), *_cells(results["by_scene"][scene]), worst))
     note = [SYNTHETIC_NOTE] if synthetic else []
-    return "\n\n".join([*note, head, _aligned(whole), _aligned(scenes)])
+    return "\n\n".join([*note, head, aligned(whole), aligned(scenes)])
+
+
+def folds_table(summary: Mapping[str, Any]) -> str:
+    """The table of a set's folds as aligned plain text, from what `metrics.over_folds` returned."""
+    rows: list[tuple[str, ...]] = [("", *_ACCURACY)]
+    for fold, part in summary["by_fold"].items():
+        rows.append((f"fold {fold}", *_cells(part)))
+    rows.append(("all folds pooled", *_cells(summary["accuracy"])))
+    rows.append(("mean of folds", percent(summary["mean"]), "", "", ""))
+    rows.append(("their deviation", percent(summary["deviation"]), "", "", ""))
+    rows.append(("log loss / nats", f"{summary['log_loss']:.3f}", "", "", ""))
+    return aligned(rows)
+
+
+def evidence_table(evidence: Mapping[str, Any], scenes: Sequence[str]) -> str:
+    """What `evidence.summarise` returned as aligned plain text; ``scenes`` are the run's names."""
+    count = len(evidence["by_position"])
+    whole: list[tuple[str, ...]] = [("", *_ACCURACY)]
+    whole.append(("all fused", *_cells(evidence["fused"])))
+    for position, part in enumerate(evidence["by_position"], start=1):
+        whole.append((f"  fragment {position} alone", *_cells(part)))
+    mean = np.mean([part["accuracy"] for part in evidence["by_position"]])
+    whole.append(("mean over fragments", percent(float(mean)), "", "", ""))
+    whole.append(("ORACLE: any fragment right", *_cells(evidence["oracle"])))
+    whole.append(("oracle, were all guesses", percent(evidence["oracle_of_guesses"]), "", "", ""))
+    rests = [("predicted", "recordings", "fragments that agree", "effective fragments")]
+    for kind in ("right", "wrong"):
+        part = evidence[kind]
+        effective = part["effective_fragments"]
+        rests.append((
+            kind, f"{part['recordings']:,}", percent(part["agreement"]),
+            "–" if effective is None else f"{effective:.2f} of {count}",
+        ))  # fmt: skip
+    votes = [("votes by fragment", "all", *map(str, range(1, count + 1)))]
+    for pair in evidence["pairs"]:
+        true, predicted = label(scenes[pair["true"]]), label(scenes[pair["predicted"]])
+        recordings = counted(pair["recordings"], "recording")
+        votes.append((f"{true} taken for {predicted} ({recordings})", *[""] * (count + 1)))
+        shares = np.array(pair["votes"])
+        for name, column in zip((true, predicted, "other scenes"), shares.T, strict=True):
+            cells = [f"{100 * share:.0f} %" for share in (column.mean(), *column)]
+            votes.append((f"  for {name}", *cells))
+    confused = (
+        aligned(votes, num_numbers=count + 1) if evidence["pairs"] else "No recording is mistaken."
+    )
+    return "\n\n".join([EVIDENCE_NOTE, aligned(whole), aligned(rests), confused])
+
+
+def accuracies(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The fused accuracies of several results by name, a line each, as aligned plain text."""
+    rows = [("", *_ACCURACY)]
+    rows += [(name, *_cells(each["accuracy"])) for name, each in results.items()]
+    return aligned(rows)
 
 
 def label(name: str) -> str:
@@ -63,6 +125,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Returns ``50 s``, ``5 min 3 s`` or ``2 h 5 min``; nothing for 0."""
+    minutes, hours = divmod(round(seconds), 60), divmod(round(seconds / 60), 60)
+    if hours[0]:
+        return f"{hours[0]} h {hours[1]} min"
+    if minutes[0]:
+        return f"{minutes[0]} min {minutes[1]} s"
+    return f"{seconds:.0f} s" if seconds else ""
+
+
 def worst_confusions(results: Mapping[str, Any]) -> dict[str, tuple[str, int] | None]:
     """Each scene's most frequent wrong prediction and its count; None where none was wrong."""
     wrong = np.array(results["confusion"])
@@ -83,13 +155,18 @@ def _cells(part: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return percent(part["accuracy"]), bounds, f"{part['correct']:,}", f"{part['total']:,}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Names to the left, the four columns of numbers to the right, words after them to the left."""
+def aligned(rows: Sequence[Sequence[str]], *, num_numbers: int = 4) -> str:
+    """Returns rows as plain text: names to the left, then so many numbers to the right, then words.
+
+    Args:
+      rows: of equally many cells.
+      num_numbers: columns after the first that are aligned to the right.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
-            cell.rjust(width) if 1 <= index <= 4 else cell.ljust(width)
+            cell.rjust(width) if 1 <= index <= num_numbers else cell.ljust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())

@@ -15,6 +15,7 @@ _hook.__enter__()
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+import tiny_set  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -24,6 +25,20 @@ def compilation_cache(tmp_path_factory) -> None:
     """Programs that several tests compile alike are compiled once."""
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, compilation_cache) -> tuple[Path, Path]:
+    """The folders of a run of two epochs, each with its checkpoint, and of its data set."""
+    from ascjax import experiment
+
+    folder = tmp_path_factory.mktemp("finished")
+    root = tiny_set.write_set(folder / "set")
+    config = tiny_set.config(
+        folder, root, channels=("left", "average"), num_devices=1, **{"checkpoint.keep": 2}
+    )
+    experiment.train_and_evaluate(config, folder / "run")
+    return folder / "run", root
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,7 @@ def write_fake_run(
         arrays["posteriors"], label, scenes=scenes, channels=channels, cities=city
     )
     results |= {"part": "test", "step": epochs * 100}
+    results["seconds"] = {"train": 61.5 * epochs, "test": 12.25}
     _write_json(folder / "results.json", results)
     _write_json(folder / "config.json", _config(channels, fragments))
     _write_json(folder / "run.json", _run(scenes, channels, fragments, recordings, synthetic))
@@ -104,7 +105,12 @@ def _run(
             "hop_size_s": 0.0232,
         },
         "recordings": {"train": 6122, "validation": 0, "test": recordings},
-        "model": {"trunk": "vgg16", "head": "mlp", "parameters": 14848842},
+        "model": {
+            "trunk": "vgg16",
+            "head": "mlp",
+            "parameters": 14848842,
+            "flops_per_recording": 9.5e10,
+        },
         "protocol": "paper",
         "data": {"root": "data/my scenes", "layout": "tut", "fold": 1},
         "synthetic": synthetic,

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from ascjax.checkpoint import Checkpoints
+from ascjax.checkpoint import Checkpoints, read
 from ascjax.errors import UserError
 
 
@@ -68,3 +68,34 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
             file.write_bytes(b"")
     with pytest.raises(UserError, match=f"{tmp_path}/1: cannot be restored"):
         checkpoints.restore(1, state(0))
+    with pytest.raises(UserError, match=f"{tmp_path}/1: cannot be restored"):
+        read(tmp_path / "1", state(0))
+
+
+def test_a_part_is_read_and_nothing_else_is_touched(tmp_path):
+    saved(tmp_path, [0.5, 0.6]).close()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    like = {"kernel": jax.ShapeDtypeStruct((2, 3), np.float32)}
+    found = read(tmp_path / "2", like)
+    assert list(found) == ["kernel"]
+    np.testing.assert_array_equal(found["kernel"], state(2)["kernel"])
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "shape", "message"),
+    [
+        (
+            1,
+            "kernel",
+            (3, 2),
+            r"1: .*aren't those of the run's network",
+        ),
+        (1, "bias", (3,), "its arrays aren't those of the run's network"),
+        (7, "kernel", (2, 3), "7: cannot be restored"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, step, name, shape, message):
+    saved(tmp_path, [0.5]).close()
+    with pytest.raises(UserError, match=message):
+        read(tmp_path / str(step), {name: jax.ShapeDtypeStruct(shape, np.float32)})

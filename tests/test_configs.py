@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from test_train import make_part
 
 from ascjax import builders, experiment, models, run_folder
+from ascjax.audio.logmel import FrontEnd
 from ascjax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +72,47 @@ def test_it_builds_its_network_and_recipe(name):
 def test_its_docstring_says_how_to_run_it(name):
     text = (ROOT / "configs" / f"{name}.py").read_text()
     assert name == "common" or f"--config=configs/{name}.py" in text
+
+
+# Rows of the paper's tables: what each trains, and the accuracies (%) that its docstring must name.
+ROWS = {
+    "alexnet": (("alexnet", "gap", 1, 1), "59.5 64.3"),
+    "vgg": (("vgg16", "gap", 1, 1), "61.9 70.6"),
+    "resnet": (("resnet50", "gap", 1, 1), "61.6 70.2"),
+    "vgg_fragments": (("vgg16", "gap", 1, 6), "71.6 73.9 71.8"),
+    "baseline": (("baseline", "baseline", 1, 1), "59.7 0.7"),
+    "vgg_channels": (("vgg16", "gap", 3, 6), "75.5"),
+    "vgg_mlp": (("vgg16", "mlp", 3, 6), "77.8"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_each_row_of_the_paper_is_what_it_says(name):
+    config = load(name)
+    what, accuracies = ROWS[name]
+    model, fragments = config.model, config.fragments.count
+    assert what == (model.trunk, model.head, len(config.channels), fragments)
+    assert config.init.weights == "random"  # the other start is always a flag
+    text = (ROOT / "configs" / f"{name}.py").read_text()
+    assert all(accuracy in text for accuracy in accuracies.split())
+    assert name == "baseline" or "--config.init.weights=imagenet" in text
+
+
+def test_the_baselines_front_end_is_the_published_one():
+    config = load("baseline")
+    front_end = FrontEnd(sample_rate_hz=48000, **config.features.to_dict())
+    lengths = (front_end.window_length, front_end.hop_length, front_end.fft_length)
+    assert lengths == (1920, 960, 2048)
+    assert front_end.num_frames(480_000) == 501
+    assert (front_end.num_mels, front_end.window, front_end.mel_norm) == (40, "hamming", "none")
+
+
+@pytest.mark.parametrize("count", [9, 12])
+def test_alexnet_on_too_many_fragments_is_refused(count):
+    config = load("alexnet")
+    front_end = FrontEnd(sample_rate_hz=48000, **config.features.to_dict())
+    with pytest.raises(UserError, match=f"alexnet needs .* 63 frames, got 128 × {431 // count}: "):
+        models.check_input("alexnet", 128, front_end.num_frames(480_000) // count)
 
 
 def test_every_leaf_is_read(tmp_path, monkeypatch):

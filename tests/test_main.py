@@ -179,12 +179,29 @@ def test_truncated_text_and_empty_files_and_nan(tiny, tmp_path, cache):
     assert re.search(r"left out: bus/1-000-A\.wav: .*NaN", done.stdout)
 
 
-def test_recordings_too_short_for_the_fragments(tiny, tmp_path, cache):
-    done = run(tiny, tmp_path / "run", cache, "--config.fragments.count=6")
+def test_what_cannot_be_trained_is_said_before_features_are_extracted(tiny, tmp_path, cache):
+    store = f"--config.data.store_dir={tmp_path / 'store'}"
+    done = run(tiny, tmp_path / "run", cache, store, "--config.fragments.count=6")
     fails(done, r"vgg_tiny needs .* 32 mel bands × 32 frames, got 40 × 14: .*fragments\.count")
-    done = run(tiny, tmp_path / "run", cache, "--config.fragments.count=600")
+    done = run(tiny, tmp_path / "run", cache, store, "--config.fragments.count=600")
     fails(done, r"fragments\.count is 600: expected 1 to 87")
+    flags = ("--config.model.trunk=vgg16", "--config.init.weights=imagenet",
+             f"--config.init.weights_dir={tmp_path}")  # fmt: skip
+    done = run(tiny, tmp_path / "run", cache, store, *flags)
+    fails(done, r"no converted weights at .*; make them with `python -m convert vgg16 --out ")
+    assert not (tmp_path / "store").exists()
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_the_dcase_baseline_learns(tiny, cache, tmp_path):
+    flags = ("--config.model.trunk=baseline", "--config.fragments.count=1",
+             "--config.train.batch_size=3", "--config.train.num_epochs=50")  # fmt: skip
+    done = run(tiny, tmp_path / "run", cache, *flags, config="configs/baseline.py")
+    assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["front_end"]["window"] == "hamming"
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["accuracy"]["correct"] > 10  # of 15, with 3 scenes
 
 
 def test_the_validated_protocol_tests_the_best_epoch(tiny, cache, tmp_path):

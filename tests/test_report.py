@@ -14,6 +14,7 @@ from ml_collections import config_flags
 
 from ascjax import metrics, report
 from ascjax.errors import UserError
+from ascjax.table import interval, percent
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -70,9 +71,8 @@ def test_page_needs_nothing_else(page):
 def test_page_begins_with_the_result_in_one_sentence(run, page):
     part = run[1]["accuracy"]
     assert (
-        f"{report.percent(part['accuracy'])} of 200 test recordings recognised "
-        f"(95 % interval {report.interval(part['interval_95'])}); guessing gives 10.0 %."
-        in page.plain
+        f"{percent(part['accuracy'])} of 200 test recordings recognised "
+        f"(95 % interval {interval(part['interval_95'])}); guessing gives 10.0 %." in page.plain
     )
 
 
@@ -80,7 +80,7 @@ def test_page_gives_every_accuracy_with_its_counts(run, page):
     for group in ("by_scene", "by_city", "by_channel"):
         for name, part in run[1][group].items():
             numbers = (
-                f"{report.percent(part['accuracy'])} {report.interval(part['interval_95'])} "
+                f"{percent(part['accuracy'])} {interval(part['interval_95'])} "
                 f"{part['correct']:,} {part['total']:,}"
             )
             assert re.search(rf"{name.replace('_', ' ')}[a-z, ]* {re.escape(numbers)}", page.plain)

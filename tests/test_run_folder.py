@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ascjax.errors import UserError
-from ascjax.run_folder import read_arrays, read_history, read_json
+from ascjax.run_folder import check_new, read_arrays, read_history, read_json
 
 
 def test_json_is_read(tmp_path):
@@ -77,3 +77,13 @@ def test_damaged_arrays_are_named(tmp_path):
             read_arrays(tmp_path / f"{name}.npz", "x")
     with pytest.raises(UserError, match="expected the arrays x, y, got"):
         read_arrays(whole, "x", "y")
+
+
+def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
+    check_new(tmp_path / "new.json", "--out")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old.json").write_text("{}")
+    with pytest.raises(UserError, match=r"--out=.*old\.json: is there already; choose another"):
+        check_new(tmp_path / "old.json", "--out")
+    with pytest.raises(UserError, match=r"--out=.*x\.json: cannot be written \(No such file"):
+        check_new(tmp_path / "nowhere" / "x.json", "--out")

@@ -7,6 +7,7 @@ from fake_run import write_fake_run
 from ascjax import metrics
 from ascjax.table import (
     SYNTHETIC_NOTE,
+    accuracies,
     commonest_share,
     counted,
     interval,
@@ -81,3 +82,14 @@ def test_a_table_of_results_read_back_is_the_same(tmp_path):
 def test_scenes_without_recordings_have_a_dash(tmp_path, recordings):
     lines = table(write_fake_run(tmp_path, recordings=recordings)).splitlines()
     assert lines[-1].split() == ["tram", "–", "–", "0", "0"]
+
+
+def test_accuracies_stand_below_each_other_by_name(tmp_path):
+    one, other = (write_fake_run(tmp_path, recordings=number, seed=number) for number in (60, 7))
+    lines = accuracies({"a longer name": one, "other": other}).splitlines()
+    assert lines[0].split() == ["accuracy", "95", "%", "interval", "correct", "of"]
+    assert lines[1].startswith("a longer name ")
+    assert [line.split()[-2:] for line in lines[1:]] == [
+        [str(each["accuracy"]["correct"]), str(each["accuracy"]["total"])] for each in (one, other)
+    ]
+    assert len({line.index(" %") for line in lines[1:]}) == 1

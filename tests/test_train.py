@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ascjax import builders, evaluate, parallel, train
+from ascjax import builders, parallel, train
 from ascjax.checkpoint import Checkpoints
 from ascjax.data.batches import Fragments
 from ascjax.errors import UserError
+from ascjax.evaluator import Evaluator, score
 from ascjax.journal import Journal
 from ascjax.signals import Stopped, StopRequest
 from configs import common
@@ -57,20 +58,20 @@ class Run:
         latest = self.checkpoints.latest()
         state = self.initial if latest is None else self.checkpoints.restore(latest, self.initial)
         self.state = state
-        evaluator = evaluate.Evaluator(networks.evaluation, MEAN, DEVIATION, self.over, 8)
+        evaluator = Evaluator(networks.evaluation, MEAN, DEVIATION, self.over, 8)
         self.evaluate = lambda variables: evaluator(variables, self.part)
         path.mkdir(exist_ok=True)
         journal = Journal(
             path, step=int(state.step), num_steps=plan.num_steps, fragments_per_step=8
         )
 
-        def score(variables):
+        def rate(variables):
             values = self.evaluate(variables)
             options = {"fragment_fusion": "mean", "channel_fusion": "mean"}
-            return evaluate.score(values, self.part.labels, **options)
+            return score(values, self.part.labels, **options)
 
         self.trainer = train.Trainer(
-            self.recipe, plan, self.over, score if validate else None, self.checkpoints, journal,
+            self.recipe, plan, self.over, rate if validate else None, self.checkpoints, journal,
             self.stop,
         )  # fmt: skip
 

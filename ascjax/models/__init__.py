@@ -1,4 +1,4 @@
-"""Networks: trunks of torchvision's three families, the paper's heads, built by name."""
+"""Networks: torchvision's trunks, the paper's heads and the DCASE 2018 baseline, by name."""
 
 from ascjax.models.heads import HEADS
 from ascjax.models.network import (

@@ -73,6 +73,6 @@ ARCHITECTURES = {
         },
         first_kernel="stage1/conv/kernel",
         classifier=Classifier,
-        min_side=63,
+        min_input=(63, 63),
     )
 }

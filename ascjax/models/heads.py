@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ascjax.models import layers
+from ascjax.models import baseline, layers
 
 
 class Gap(nn.Module):
@@ -65,4 +65,4 @@ def _decide(pooled: Array, num_scenes: int, dropout: float, train: bool) -> Arra
     return layers.dense(num_scenes, pooled.shape[-1], name="dense")(pooled)
 
 
-HEADS = {"gap": Gap, "mlp": Mlp}
+HEADS = {"gap": Gap, "mlp": Mlp, "baseline": baseline.Head}

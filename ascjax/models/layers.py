@@ -55,29 +55,34 @@ class BatchNorm(nn.Module):
     """Batch normalisation that trains exactly like torch's ``BatchNorm2d``.
 
     ``flax.linen.BatchNorm`` keeps the biased variance as its running variance; torch keeps the
-    unbiased one (n/(n−1) of it) and normalises by the biased one. Both are done here.
+    unbiased one (n/(n−1) of it) and normalises by the biased one. Both are done here. Keras 2.1, in
+    which the DCASE 2018 baseline was published, does the same over any axis.
 
     Attributes:
       axis_name: mapped axis over whose devices the batch's statistics are taken together, or None.
       dtype: of the output. Statistics are always kept and computed in float32 (or better).
       momentum: share of the old running statistics kept at each step; torch's 0.1 is 0.9 here.
+      epsilon: added to the variance.
+      axis: what has a mean and a variance each: the channel (3) or the mel band (1).
     """
 
     axis_name: str | None = None
     dtype: Any = jnp.float32
     momentum: float = 0.9
     epsilon: float = 1e-5
+    axis: int = 3
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channel"], train: bool
     ) -> Float[Array, "batch height width channel"]:
         """Normalises by the batch's statistics in training, by the running ones otherwise."""
-        shape = (1, 1, 1, x.shape[-1])
-        scale = self.param("scale", nn.initializers.ones, shape[-1:]).reshape(shape)
-        bias = self.param("bias", nn.initializers.zeros, shape[-1:]).reshape(shape)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape[-1:])
-        running_var = self.variable("batch_stats", "var", jnp.ones, shape[-1:])
+        size = (x.shape[self.axis],)
+        shape = tuple(n if i == self.axis else 1 for i, n in enumerate(x.shape))
+        scale = self.param("scale", nn.initializers.ones, size).reshape(shape)
+        bias = self.param("bias", nn.initializers.zeros, size).reshape(shape)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, size)
+        running_var = self.variable("batch_stats", "var", jnp.ones, size)
         x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
         if train:
             mean, var, unbiased = self._batch_statistics(x)
@@ -90,15 +95,16 @@ class BatchNorm(nn.Module):
         return ((x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias).astype(self.dtype)
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array, Array]:
-        """Returns mean, biased and unbiased variance, each [1, 1, 1, channel]."""
+        """Returns mean, biased and unbiased variance, one of each along ``axis``."""
         # Parameters are made outside the mapped function, where the axis doesn't exist.
         axis_name = None if self.is_initializing() else self.axis_name
-        count = math.prod(x.shape[:-1])
+        others = tuple(i for i in range(x.ndim) if i != self.axis)
+        count = x.size // x.shape[self.axis]
         if axis_name is not None:
             count = count * jax.lax.axis_size(axis_name)
 
         def mean_over_all(values: Array) -> Array:
-            local = values.mean((0, 1, 2), keepdims=True)
+            local = values.mean(others, keepdims=True)
             return local if axis_name is None else jax.lax.pmean(local, axis_name)
 
         mean = mean_over_all(x)

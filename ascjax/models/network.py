@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ascjax.errors import UserError, choose
-from ascjax.models import alexnet, resnet, vgg
+from ascjax.models import alexnet, baseline, resnet, vgg
 from ascjax.models.attention import FragmentAttention, cut
 from ascjax.models.heads import HEADS
 from ascjax.models.trunk import Architecture, Trunk, num_frozen
@@ -18,6 +18,7 @@ TRUNKS: dict[str, Architecture] = {
     **alexnet.ARCHITECTURES,
     **vgg.ARCHITECTURES,
     **resnet.ARCHITECTURES,
+    **baseline.ARCHITECTURES,
 }
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -89,8 +90,8 @@ def build(
       trunk: one of ``TRUNKS``.
       head: one of ``HEADS``.
       num_scenes: K, the number of scenes.
-      head_width: C' of the ``mlp`` head (equation 2).
-      dropout: rate just before the last dense layer, 0..1.
+      head_width: C' of the ``mlp`` head (equation 2), or of ``baseline``'s hidden layer.
+      dropout: rate just before the last dense layer, 0..1; ``baseline``'s trunk has its own.
       compute_dtype: ``float32`` or ``bfloat16``, of the trunk's computation. Parameters, BatchNorm
         statistics, the head and the logits are float32 always.
       axis_name: mapped axis (of ``pmap``) over whose devices BatchNorm statistics are taken
@@ -148,8 +149,7 @@ def build_full(architecture: str, num_classes: int = 1000, *, dropout: float = 0
 
 def min_input(trunk: str) -> tuple[int, int]:
     """Returns the smallest (mel, frame) for which the trunk's feature map isn't empty."""
-    side = choose("config.model.trunk", trunk, TRUNKS).min_side
-    return side, side
+    return choose("config.model.trunk", trunk, TRUNKS).min_input
 
 
 def check_input(trunk: str, mel: int, frame: int) -> None:

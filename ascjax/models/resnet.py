@@ -135,7 +135,7 @@ def _resnet(num_units: tuple[int, int, int, int], bottleneck: bool) -> Architect
         blocks={"stem": Stem, **stages},
         first_kernel="stem/conv1/conv/kernel",
         classifier=Classifier,
-        min_side=1,
+        min_input=(1, 1),
     )
 
 

@@ -14,23 +14,23 @@ from ascjax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """One network of torchvision's (or a small one of ours).
+    """One network: torchvision's, a small one of ours, or the DCASE 2018 baseline.
 
     Attributes:
-      family: ``alexnet``, ``vgg`` or ``resnet``.
+      family: ``alexnet``, ``vgg``, ``resnet`` or ``baseline``.
       blocks: name → a function of (dtype, axis_name, name) that makes the block, in order. Blocks
         are the unit of freezing and of the converter's proof.
       first_kernel: path of the kernel that sees the input planes, below the trunk.
       classifier: a function of (num_classes, dropout, name) that makes the original top of the
         network, or None where there is no original.
-      min_side: smallest number of mel bands, and of frames, that leaves a feature map.
+      min_input: smallest numbers of mel bands and of frames that leave a feature map.
     """
 
     family: str
     blocks: Mapping[str, Callable[..., nn.Module]]
     first_kernel: str
     classifier: Callable[..., nn.Module] | None
-    min_side: int
+    min_input: tuple[int, int]
 
 
 class Trunk(nn.Module):

@@ -73,7 +73,7 @@ def _vgg(
         },
         first_kernel="stage1/conv1/kernel",
         classifier=classifier,
-        min_side=32,
+        min_input=(32, 32),
     )
 
 

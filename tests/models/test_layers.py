@@ -75,9 +75,11 @@ def test_batch_norm_trains_as_torchs():
     np.testing.assert_allclose(y, from_torch(twin(to_torch(x))), atol=2e-6)
 
 
-def test_synchronised_batch_norm_equals_one_big_batch():
+@pytest.mark.parametrize("axis", [1, 3])
+def test_synchronised_batch_norm_equals_one_big_batch(axis):
     x = jnp.array(2 * normal(8, 3, 4, 5) + 1)
-    alone, together = layers.BatchNorm(), layers.BatchNorm(axis_name="device")
+    alone = layers.BatchNorm(axis=axis)
+    together = layers.BatchNorm(axis_name="device", axis=axis)
     variables = together.init(jax.random.key(0), x, False)
     y, updates = alone.apply(variables, x, True, mutable=["batch_stats"])
     step = jax.pmap(

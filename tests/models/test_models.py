@@ -65,7 +65,7 @@ def size(tree):
 
 
 def test_every_trunk_is_counted():
-    assert set(models.TRUNKS) == {*NUM_PARAMS, "vgg_tiny"}
+    assert set(models.TRUNKS) == {*NUM_PARAMS, "vgg_tiny", "baseline"}
 
 
 @pytest.mark.parametrize("name", NUM_PARAMS)
@@ -101,7 +101,7 @@ def test_min_input_is_the_smallest(name):
     assert min(feature_map(mel, frame)) == 1
     if mel > 1:
         assert min(feature_map(mel - 1, frame)) == 0
-        with pytest.raises(UserError, match=f"{name} needs at least {mel} mel bands"):
+        with pytest.raises(UserError, match=f"at least {mel} mel bands × {frame} frames, got"):
             models.check_input(name, mel, frame - 1)
 
 
@@ -114,7 +114,7 @@ def test_too_few_frames_for_alexnet_is_said_by_the_network():
     ("kwargs", "message"),
     [
         ({"trunk": "vgg61"}, "did you mean"),
-        ({"head": "gab"}, "config.model.head: expected one of gap, mlp"),
+        ({"head": "gab"}, "config.model.head: expected one of gap, mlp, base"),
         ({"compute_dtype": "float16"}, "config.model.compute_dtype"),
         ({"freeze": "6"}, "up to 5 .stage1, stage2, stage3, stage4, stage5., got '6'"),
         ({"freeze": -1}, "config.init.freeze"),
@@ -154,7 +154,13 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
 
 @pytest.mark.parametrize(
     ("trunk", "freeze"),
-    [("vgg_tiny", "none"), ("vgg_tiny", 3), ("vgg_tiny", "trunk"), ("resnet18", "2")],
+    [
+        ("vgg_tiny", "none"),
+        ("vgg_tiny", 3),
+        ("vgg_tiny", "trunk"),
+        ("resnet18", "2"),
+        ("baseline", "1"),
+    ],
 )
 def test_frozen_blocks_neither_learn_nor_update_statistics(trunk, freeze):
     model = models.build(trunk, "gap", 3, freeze=freeze)
@@ -165,8 +171,9 @@ def test_frozen_blocks_neither_learn_nor_update_statistics(trunk, freeze):
     def gradients(params):
         def loss(params):
             logits, updates = model.apply(
-                {**variables, "params": params}, x, True, mutable=["batch_stats"]
-            )
+                {**variables, "params": params}, x, True, mutable=["batch_stats"],
+                rngs={"dropout": jax.random.key(2)},
+            )  # fmt: skip
             return jnp.square(logits).sum(), updates
 
         return jax.grad(loss, has_aux=True)(params)

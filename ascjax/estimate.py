@@ -1,0 +1,112 @@
+"""How long the runs of a sweep will take: the operations left to do over a measured pace."""
+
+import time
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ascjax import cost, models, run_folder
+from ascjax.builders import Survey
+from ascjax.plan import Entry
+from ascjax.runs import Run
+from ascjax.table import aligned, duration
+
+# Training on a fragment beside an evaluation: gradients of inputs and of kernels are two more.
+TRAINING_FACTOR = 3
+TIMED_FRAGMENTS = 8
+
+
+def listing(entries: Mapping[str, Entry], found: Survey) -> str:
+    """Returns the runs with their states and the time they will take, and what that comes to."""
+    paces = {entry.config.model.trunk: pace for entry in entries.values() for pace in _paces(entry)}
+    sources = dict.fromkeys(paces, "as measured by finished runs here")
+    lines, total_s = [("run", "time", "state")], 0.0
+    for name, entry in entries.items():
+        if entry.impossible:
+            lines.append((name, "", f"can't exist: {entry.impossible}"))
+        states = [_state(run) for run in entry.runs]
+        whole_s = 0.0
+        if any(share_left for _, share_left in states):
+            trunk = entry.config.model.trunk
+            network, input_shape = _network(entry.config, found)
+            if trunk not in paces:
+                paces[trunk] = _timed_pace(network, input_shape)
+                sources[trunk] = "as one evaluation step took now, on one device"
+            flops = _evaluations(entry.config, found) * cost.of_fragment(network, input_shape)
+            whole_s = flops / paces[trunk]
+        for run, (state, share_left) in zip(entry.runs, states, strict=True):
+            lacking = f"; lacks weights: {entry.lacking}" if entry.lacking and share_left else ""
+            lines.append((run.name, duration(share_left * whole_s), state + lacking))
+            total_s += share_left * whole_s
+    num_runs = sum(len(entry.runs) for entry in entries.values())
+    num_left = sum(bool(seconds) for _, seconds, _ in lines[1:])
+    return "\n".join(
+        [
+            aligned(lines, num_numbers=1),
+            "",
+            f"{num_left} of {num_runs} runs are left, about {duration(total_s) or '0 s'} without "
+            "extraction and compilation, by pace of",
+            *(
+                f"  {trunk}: {pace / 1e9:,.1f} GFLOP/s, {sources[trunk]}"
+                for trunk, pace in paces.items()
+            ),
+        ]
+    )
+
+
+def _state(run: Run) -> tuple[str, float]:
+    """Returns how a run stands, and the share of it that is left to do."""
+    if run.finished:
+        return "finished", 0.0
+    history = run_folder.read_history(run.path / "metrics.jsonl")
+    if not history:
+        return "to do", 1.0
+    done, of = history[-1]["epoch"], run.config.train.num_epochs
+    return f"to go on after epoch {done} of {of}", max(1 - done / of, 0.01)
+
+
+def _network(config: ConfigDict, found: Survey) -> tuple[Any, tuple[int, int]]:
+    """Returns a run's network and the shape [mel, frame] of its fragments."""
+    front_end = found.front_end(config.features)
+    num_frames = front_end.num_frames(round(found.duration_s * front_end.sample_rate_hz))
+    network = models.build(num_scenes=len(found.dataset.scenes), **config.model.to_dict())
+    return network, (front_end.num_mels, num_frames // config.fragments.count)
+
+
+def _evaluations(config: ConfigDict, found: Survey) -> float:
+    """Returns as how many evaluations of one fragment a whole run counts."""
+    held_out = config.data.validation_fraction if config.protocol == "validated" else 0.0
+    epoch = len(found.dataset.train) * (TRAINING_FACTOR * (1 - held_out) + held_out)
+    recordings = config.train.num_epochs * epoch + len(found.dataset.test)
+    return recordings * len(config.channels) * config.fragments.count
+
+
+def _paces(entry: Entry) -> list[float]:
+    """Returns the operations per second of a row's finished runs, without their first epochs."""
+    paces = []
+    for run in entry.runs:
+        if run.finished:
+            about = run_folder.read_json(run.path / "run.json")
+            history = run_folder.read_history(run.path / "metrics.jsonl")
+            seconds = [epoch["seconds"] for epoch in history]
+            recordings = TRAINING_FACTOR * about["recordings"]["train"]
+            flops = recordings * about["model"]["flops_per_recording"]
+            paces.append(flops / median(seconds[1:] or seconds))  # the first epoch compiles
+    return paces
+
+
+def _timed_pace(network: Any, input_shape: tuple[int, int]) -> float:
+    """Returns the operations per second of an evaluation step, compiled and timed now."""
+    step, *shapes = cost.evaluation(network, TIMED_FRAGMENTS, input_shape)
+    compiled = jax.jit(step).lower(*shapes).compile()
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    times = []
+    for _ in range(2):  # the first one fills caches
+        started = time.perf_counter()
+        jax.block_until_ready(compiled(*zeros))
+        times.append(time.perf_counter() - started)
+    return TIMED_FRAGMENTS * cost.of_fragment(network, input_shape) / min(times)

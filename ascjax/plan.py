@@ -1,0 +1,127 @@
+"""What a sweep has to do: rows of tables become runs; what can't exist, and what is missing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ascjax import builders, command, models, run_folder, runs
+from ascjax.errors import UserError
+from ascjax.runs import Run
+from ascjax.signals import StopRequest
+from ascjax.tables import Row
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a sweep.
+
+    Attributes:
+      row: of the paper's tables.
+      config: what its runs have in common.
+      seeds: for each seed its runs: one, or one for each fold; none if it can't exist.
+      impossible: why it can't exist, or None.
+      lacking: the command that makes the converted weights it lacks, or None.
+    """
+
+    row: Row
+    config: ConfigDict
+    seeds: list[list[Run]]
+    impossible: str | None = None
+    lacking: str | None = None
+
+    @property
+    def runs(self) -> list[Run]:
+        """All its runs."""
+        return [run for seed in self.seeds for run in seed]
+
+
+def make(
+    rows: Mapping[str, Row],
+    workdir: Path,
+    *,
+    settings: Mapping[str, Any],
+    num_seeds: int,
+    all_folds: bool,
+) -> tuple[dict[str, Entry], builders.Survey]:
+    """Plans the runs of rows, in the folders ROW/seedS or ROW/seedS/foldK.
+
+    Args:
+      rows: by name.
+      workdir: the sweep's folder.
+      settings: what every row sets otherwise than its config, by dotted key.
+      num_seeds: how many seeds, from the config's on.
+      all_folds: whether on every fold of the set.
+
+    Returns:
+      The entries by the rows' names, and the survey of their data set.
+
+    Raises:
+      UserError: a config, the data set, or a run that is already there is at fault.
+      Stopped: Ctrl-C or SIGTERM.
+    """
+    configs = {name: _config(row, settings) for name, row in rows.items()}
+    for config in configs.values():
+        builders.check(config)
+    with StopRequest() as stop:
+        found = builders.survey(next(iter(configs.values())), stop)
+    entries = {}
+    for name, config in configs.items():
+        impossible, lacking = _obstacles(config, found)
+        seeds = []
+        for seed in range(config.seed, config.seed + num_seeds):
+            seeded = config.copy_and_resolve_references()
+            seeded.seed = seed
+            run = Run(f"{name}, seed {seed}", seeded, workdir / name / f"seed{seed}")
+            seeds.append(runs.by_fold(run, found.dataset) if all_folds else [run])
+        entries[name] = Entry(rows[name], config, [] if impossible else seeds, impossible, lacking)
+    for entry in entries.values():
+        for run in entry.runs:
+            _check_run(run)
+    return entries, found
+
+
+def _config(row: Row, settings: Mapping[str, Any]) -> ConfigDict:
+    config = command.load_config(row.config)
+    config.update_from_flattened_dict({**row.overrides, **settings})
+    return config
+
+
+def _obstacles(config: ConfigDict, found: builders.Survey) -> tuple[str | None, str | None]:
+    """Returns why a row can't exist, and by which command it gets the weights it lacks."""
+    try:
+        builders.check_fragments(config, found.front_end(config.features), found.duration_s)
+    except UserError as error:
+        return str(error), None
+    try:
+        builders.find_weights(config)
+    except UserError as error:
+        trunk = config.model.trunk
+        if models.TRUNKS[trunk].classifier is None:
+            return str(error), None
+        return None, f"python -m convert {trunk} --out {config.init.weights_dir}"
+    return None, None
+
+
+def _check_run(run: Run) -> None:
+    """Raises UserError if a run that is already there is damaged or of another config."""
+    if (run.path / "config.json").exists():
+        run_folder.check(run.path, run.config.to_dict())
+    if run.finished:
+        runs.read([run])
+
+
+def check_weights(entries: Mapping[str, Entry]) -> None:
+    """Checks that every row has the converted weights that it starts from.
+
+    Raises:
+      UserError: some lack them; the message has the commands that make them.
+    """
+    commands = dict.fromkeys(entry.lacking for entry in entries.values() if entry.lacking)
+    if commands:
+        raise UserError(
+            f"converted weights are missing; make them with `{' && '.join(map(str, commands))}`, "
+            "or say where they are with --config.init.weights_dir=DIR"
+        )
