@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -281,6 +282,14 @@ def test_mistyped_flags_and_keys_say_the_nearest_right_name():
     assert "unexpected argument 'x'" in parsed("--config=configs/vgg.py", "x")
 
 
-def test_help_and_parse_errors_come_without_jax():
-    code = "import sys; from ascjax import main; sys.exit('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+@pytest.mark.parametrize("module", ["main", "sweep", "evaluate", "predict", "figures"])
+@pytest.mark.parametrize(("flag", "code"), [("--help", None), ("--mistyped=1", 2)])
+def test_help_and_mistakes_are_answered_at_once_and_without_jax(module, flag, code):
+    asked = [sys.executable, "-X", "importtime", "-m", f"ascjax.{module}", flag]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert re.search(r"\| +absl\.flags$", done.stderr, re.MULTILINE)
+    assert not re.search(r"\| +jax$", done.stderr, re.MULTILINE)
+    assert code is None or done.returncode == code
+    assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 2  # seconds
