@@ -127,6 +127,23 @@ class Survey:
         """Returns the front end that a config's ``features`` describe."""
         return FrontEnd(sample_rate_hz=self.sample_rate_hz, **features.to_dict())
 
+    def input_shape(self, config: ConfigDict) -> tuple[int, int]:
+        """Returns the shape [mel, frame] of the examples that a config's network is given.
+
+        Raises:
+          UserError: a fragment leaves its trunk no feature map; the message says what is needed.
+        """
+        front_end, count = self.front_end(config.features), config.fragments.count
+        num_frames = front_end.num_frames(round(self.duration_s * self.sample_rate_hz))
+        if num_frames < count:
+            raise UserError(
+                f"config.fragments.count is {count}: expected 1 to {num_frames}, the frames of a "
+                f"recording of {self.duration_s:g} s"
+            )
+        width, _ = layout(num_frames, count, config.fragments.overlap)
+        models.check_input(config.model.trunk, front_end.num_mels, width)
+        return front_end.num_mels, layout(num_frames, *cutting(config))[0]
+
 
 def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     """Finds the recordings and reads their headers, and says what is notable about them.
@@ -159,7 +176,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     settings = config.data
     found = survey(config, stop)
     dataset, duration_s = found.dataset, found.duration_s
-    check_fragments(config, found.front_end(config.features), duration_s)
+    found.input_shape(config)  # what can't work is said before the long work of extraction
     features = store.prepare(
         dataset.recordings,
         front_end=found.front_end(config.features),
@@ -220,23 +237,6 @@ def load_dataset(config: ConfigDict, stop: StopRequest) -> recordings.Dataset:
         synthetic.make(root, **config.synthetic.to_dict(), stop=stop)
         layout = "tut"
     return recordings.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
-
-
-def check_fragments(config: ConfigDict, front_end: FrontEnd, duration_s: float) -> None:
-    """Checks that a fragment leaves the trunk a feature map, before the long work of extraction.
-
-    Raises:
-      UserError: it doesn't; the message says what is needed.
-    """
-    count = config.fragments.count
-    num_frames = front_end.num_frames(round(duration_s * front_end.sample_rate_hz))
-    if num_frames < count:
-        raise UserError(
-            f"config.fragments.count is {count}: expected 1 to {num_frames}, the frames of a "
-            f"recording of {duration_s:g} s"
-        )
-    width, _ = layout(num_frames, count, config.fragments.overlap)
-    models.check_input(config.model.trunk, front_end.num_mels, width)
 
 
 def _check_parts(data: Data) -> None:

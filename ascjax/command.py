@@ -11,11 +11,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import app, flags, logging
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 
 from ascjax import compilation, run_folder
 from ascjax.errors import UserError, nearest
 from ascjax.signals import Stopped
+
+# Those that several commands have; one declares which are its own.
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, e.g. configs/quickstart.py; --config.KEY=VALUE overrides a leaf."
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Where runs are kept.")
+FOLDS = flags.DEFINE_enum("folds", None, ["all"], "Train on every fold of the set.")
 
 Options = TypeVar("Options")
 

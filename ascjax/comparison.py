@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ from ascjax.tables import Table
 
 # Outcomes by row and seed.
 Outcomes = Mapping[str, Mapping[int, Outcome]]
+# What a row gets from its runs.
+NUMBERS = ("recordings", "mean", "deviation", "interval_95", "parameters", "flops_per_recording",
+           "train_s", "test_s")  # fmt: skip
+HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
+        "parameters", "GFLOP per recording", "training")  # fmt: skip
 
 
 def write(
@@ -49,7 +55,7 @@ def write(
                 _comparison(row, other, entries, outcomes)
                 for row in table.rows
                 for other in entries[row].row.against
-                if other in entries and outcomes[row].keys() & outcomes[other].keys()
+                if other in table.rows and outcomes[row].keys() & outcomes[other].keys()
             ],
         }
         for name, table in tables.items()
@@ -59,7 +65,7 @@ def write(
     text = _markdown(filled, synthetic=synthetic)
     write_text(workdir / "table.md", text)
     write_text(workdir / "table.csv", _csv(filled))
-    html = page.template("table.html.j2", accuracy, gflop, points, p_value).render(
+    html = page.template("table.html.j2", accuracy, points, p_value).render(
         name=workdir.resolve().name,
         about=about,
         tables=filled,
@@ -82,9 +88,13 @@ def _finished(entry: Entry) -> dict[int, Outcome]:
 
 
 def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome]) -> dict[str, Any]:
-    """One row: what it is, what the paper reports, and ours, None as long as there is nothing."""
-    config = entry.config
-    line: dict[str, Any] = {
+    """One row: what it is, the paper's number, and ours, None as long as no seed is finished."""
+    config, state = entry.config, "finished"
+    if entry.impossible:
+        state = f"can’t exist: {entry.impossible}"
+    elif len(seeds) < len(entry.seeds):
+        state = f"{len(seeds)} of {len(entry.seeds)} seeds" if seeds else "not run yet"
+    return {
         "name": name,
         "label": entry.row.label,
         "trunk": config.model.trunk,
@@ -93,45 +103,25 @@ def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome]) -> dict[str, An
         "fragments": config.fragments.count,
         "head": config.model.head,
         "paper": round(entry.row.paper / 100, 4),
-        "state": _state(entry, len(seeds)),
-        "recordings": None,
-        "mean": None,
-        "deviation": None,
-        "interval_95": None,
-        "parameters": None,
-        "flops_per_recording": None,
-        "train_s": None,
-        "test_s": None,
+        "state": state,
+        **(_ours(list(seeds.values())) if seeds else dict.fromkeys(NUMBERS)),
     }
-    if seeds:
-        line |= _ours(list(seeds.values()))
-    return line
-
-
-def _state(entry: Entry, num_finished: int) -> str:
-    if entry.impossible:
-        return f"can’t exist: {entry.impossible}"
-    if num_finished == len(entry.seeds):
-        return "finished"
-    return f"{num_finished} of {len(entry.seeds)} seeds" if num_finished else "not run yet"
 
 
 def _ours(seeds: Sequence[Outcome]) -> dict[str, Any]:
-    """The numbers of a row's finished seeds."""
-    first = seeds[0]
-    total = first.summary["accuracy"]["total"]
+    """The ``NUMBERS`` of a row's finished seeds."""
+    summary, model = seeds[0].summary, seeds[0].about["model"]
+    total = summary["accuracy"]["total"]
     over = metrics.over_seeds([seed.summary["accuracy"]["correct"] for seed in seeds], total)
     if len(seeds) == 1:  # nothing to deviate from but the other folds
-        over["deviation"] = first.summary["deviation"]
-    times = {what: float(np.mean([seed.seconds[what] for seed in seeds])) for what in first.seconds}
-    model = first.about["model"]
+        over["deviation"] = summary["deviation"]
     return {
         "recordings": total,
         **over,
         "parameters": model["parameters"],
-        "flops_per_recording": model.get("flops_per_recording"),
-        "train_s": times["train"],
-        "test_s": times["test"],
+        "flops_per_recording": model["flops_per_recording"],
+        "train_s": fmean(seed.seconds["train"] for seed in seeds),
+        "test_s": fmean(seed.seconds["test"] for seed in seeds),
     }
 
 
@@ -160,10 +150,6 @@ def _comparison(
     }
 
 
-HEAD = ("row", "network", "start", "channels", "N_s", "head", "ours %", "95 % interval", "paper %",
-        "parameters", "GFLOP per recording", "training")  # fmt: skip
-
-
 def _markdown(tables: Mapping[str, Any], *, synthetic: bool) -> str:
     lines = [SYNTHETIC_NOTE, ""] if synthetic else []
     for name, table in tables.items():
@@ -177,30 +163,25 @@ def _markdown(tables: Mapping[str, Any], *, synthetic: bool) -> str:
 
 
 def _cells(line: Mapping[str, Any]) -> list[str]:
-    numbers = ["", "", "", ""]
-    ours = "" if line["state"] == "finished" else line["state"]
-    if line["mean"] is not None:
-        ours = " ".join(filter(None, [accuracy(line), f"({ours})" if ours else ""]))
-        numbers = [
-            interval(line["interval_95"]),
-            f"{line['parameters']:,}",
-            gflop(line["flops_per_recording"]),
-            duration(line["train_s"]),
-        ]
+    """What ``HEAD`` says of a row."""
     what = [str(line[key]) for key in ("label", "trunk", "start", "channels", "fragments", "head")]
-    cells = [*what, ours, numbers[0], f"{100 * line['paper']:.1f}", *numbers[1:]]
-    return [cell.replace("|", "\\|") for cell in cells]
+    what.append(f"{100 * line['paper']:.1f}")
+    if line["mean"] is None:
+        return [*what, line["state"], "", "", "", ""]
+    return [
+        *what,
+        accuracy(line) + ("" if line["state"] == "finished" else f" ({line['state']})"),
+        interval(line["interval_95"]),
+        f"{line['parameters']:,}",
+        f"{line['flops_per_recording'] / 1e9:,.2f}",
+        duration(line["train_s"]),
+    ]
 
 
 def accuracy(line: Mapping[str, Any]) -> str:
     """Returns a row's accuracy in % as ``70.6`` or, with a deviation, ``70.6 ± 0.4``."""
     deviation = "" if line["deviation"] is None else f" ± {100 * line['deviation']:.1f}"
     return f"{100 * line['mean']:.1f}{deviation}"
-
-
-def gflop(flops: float | None) -> str:
-    """Returns operations in units of 10⁹, and ``–`` where they are unknown."""
-    return "–" if flops is None else f"{flops / 1e9:,.2f}"
 
 
 def points(difference: float) -> str:
@@ -224,22 +205,20 @@ def _in_words(comparison: Mapping[str, Any]) -> str:
 
 def _csv(tables: Mapping[str, Any]) -> str:
     """A line for each row, numbers in full; comparisons of one row are joined by semicolons."""
-    file = io.StringIO()
-    writer = None
+    records = []
     for name, table in tables.items():
         for line in table["lines"]:
             low, high = line["interval_95"] or (None, None)
             made = [each for each in table["comparisons"] if each["name"] == line["name"]]
-            record = {"table": name, **line, "interval_low": low, "interval_high": high}
-            del record["interval_95"]
-            for key in ("against", "only_a", "only_b", "p"):
-                record[key] = ";".join(str(each[key]) for each in made)
-            writer = writer or _begin(file, record)
-            writer.writerow(record)
-    return file.getvalue()
-
-
-def _begin(file: io.StringIO, record: Mapping[str, Any]) -> csv.DictWriter:
-    writer = csv.DictWriter(file, list(record), lineterminator="\n")
+            tests = {
+                key: ";".join(str(each[key]) for each in made)
+                for key in ("against", "only_a", "only_b", "p")
+            }
+            whole = {**line, "interval_low": low, "interval_high": high, **tests}
+            del whole["interval_95"]
+            records.append({"table": name, **whole})
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
     writer.writeheader()
-    return writer
+    writer.writerows(records)
+    return file.getvalue()

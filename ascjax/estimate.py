@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ascjax import cost, models, run_folder
+from ascjax import builders, cost, run_folder
 from ascjax.builders import Survey
 from ascjax.plan import Entry
 from ascjax.runs import Run
@@ -17,7 +17,7 @@ from ascjax.table import aligned, duration
 
 # Training on a fragment beside an evaluation: gradients of inputs and of kernels are two more.
 TRAINING_FACTOR = 3
-TIMED_FRAGMENTS = 8
+TIMED_EXAMPLES = 8
 
 
 def listing(entries: Mapping[str, Entry], found: Survey) -> str:
@@ -32,11 +32,12 @@ def listing(entries: Mapping[str, Entry], found: Survey) -> str:
         whole_s = 0.0
         if any(share_left for _, share_left in states):
             trunk = entry.config.model.trunk
-            network, input_shape = _network(entry.config, found)
+            num_scenes, input_shape = len(found.dataset.scenes), found.input_shape(entry.config)
+            network = builders.build_network(entry.config, num_scenes=num_scenes)
             if trunk not in paces:
                 paces[trunk] = _timed_pace(network, input_shape)
                 sources[trunk] = "as one evaluation step took now, on one device"
-            flops = _evaluations(entry.config, found) * cost.of_fragment(network, input_shape)
+            flops = _evaluations(entry.config, found) * cost.of_example(network, input_shape)
             whole_s = flops / paces[trunk]
         for run, (state, share_left) in zip(entry.runs, states, strict=True):
             lacking = f"; lacks weights: {entry.lacking}" if entry.lacking and share_left else ""
@@ -69,20 +70,12 @@ def _state(run: Run) -> tuple[str, float]:
     return f"to go on after epoch {done} of {of}", max(1 - done / of, 0.01)
 
 
-def _network(config: ConfigDict, found: Survey) -> tuple[Any, tuple[int, int]]:
-    """Returns a run's network and the shape [mel, frame] of its fragments."""
-    front_end = found.front_end(config.features)
-    num_frames = front_end.num_frames(round(found.duration_s * front_end.sample_rate_hz))
-    network = models.build(num_scenes=len(found.dataset.scenes), **config.model.to_dict())
-    return network, (front_end.num_mels, num_frames // config.fragments.count)
-
-
 def _evaluations(config: ConfigDict, found: Survey) -> float:
-    """Returns as how many evaluations of one fragment a whole run counts."""
+    """Returns as how many evaluations of one example a whole run counts."""
     held_out = config.data.validation_fraction if config.protocol == "validated" else 0.0
     epoch = len(found.dataset.train) * (TRAINING_FACTOR * (1 - held_out) + held_out)
     recordings = config.train.num_epochs * epoch + len(found.dataset.test)
-    return recordings * len(config.channels) * config.fragments.count
+    return recordings * len(config.channels) * builders.cutting(config)[0]
 
 
 def _paces(entry: Entry) -> list[float]:
@@ -101,7 +94,7 @@ def _paces(entry: Entry) -> list[float]:
 
 def _timed_pace(network: Any, input_shape: tuple[int, int]) -> float:
     """Returns the operations per second of an evaluation step, compiled and timed now."""
-    step, *shapes = cost.evaluation(network, TIMED_FRAGMENTS, input_shape)
+    step, *shapes = cost.evaluation(network, TIMED_EXAMPLES, input_shape)
     compiled = jax.jit(step).lower(*shapes).compile()
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     times = []
@@ -109,4 +102,4 @@ def _timed_pace(network: Any, input_shape: tuple[int, int]) -> float:
         started = time.perf_counter()
         jax.block_until_ready(compiled(*zeros))
         times.append(time.perf_counter() - started)
-    return TIMED_FRAGMENTS * cost.of_fragment(network, input_shape) / min(times)
+    return TIMED_EXAMPLES * cost.of_example(network, input_shape) / min(times)

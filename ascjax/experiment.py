@@ -113,7 +113,7 @@ def _describe(
     """Returns run.json: with a checkpoint, all that prediction needs."""
     params = jax.tree.leaves(networks.variables["params"])
     input_shape = (data.store.front_end.num_mels, data.train.num_frames)
-    fragments_per_recording = len(data.store.channels) * data.train.count
+    examples_per_recording = len(data.store.channels) * data.train.count
     return {
         "format": 1,
         "ascjax": ascjax.__version__,
@@ -126,8 +126,8 @@ def _describe(
         "model": {
             **config.model.to_dict(),
             "parameters": sum(p.size for p in params),
-            "flops_per_recording": fragments_per_recording
-            * cost.of_fragment(networks.evaluation, input_shape),
+            "flops_per_recording": examples_per_recording
+            * cost.of_example(networks.evaluation, input_shape),
         },
         "fusion": config.fusion.to_dict(),
         "protocol": config.protocol,

@@ -1,7 +1,8 @@
 """Trains and evaluates: python -m ascjax.main --config=configs/vgg_mlp.py --config.data.root=DIR.
 
 Every leaf of the config can be overridden, e.g. --config.fragments.count=3. The same command goes
-on with a run that was stopped. --folds=all trains one run for each fold of the set.
+on with a run that was stopped. Runs are kept in --workdir, by default in runs/ under the config
+file's name; with --folds=all there is one for each fold of the set.
 """
 
 from collections.abc import Sequence
@@ -11,17 +12,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from ascjax import command, run_folder
+from ascjax.command import CONFIG, FOLDS, WORKDIR
 from ascjax.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, e.g. configs/quickstart.py; --config.KEY=VALUE overrides a leaf."
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Run folder; default: runs/ and the config file's name."
-)
-_FOLDS = flags.DEFINE_enum(
-    "folds", None, ["all"], "Train every fold of the set, in the folders fold1, fold2, ... there."
-)
+flags.adopt_module_key_flags(command)
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -46,11 +40,11 @@ def main(argv: Sequence[str]) -> None:
     from ascjax import experiment, runs, table
 
     config_file = config_flags.get_config_filename(flags.FLAGS["config"])
-    workdir = Path(_WORKDIR.value or Path("runs") / Path(config_file).stem)
-    if _FOLDS.value:
-        print(runs.train_folds(_CONFIG.value, workdir))
+    workdir = Path(WORKDIR.value or Path("runs") / Path(config_file).stem)
+    if FOLDS.value:
+        print(runs.train_folds(CONFIG.value, workdir))
         return
-    page = experiment.train_and_evaluate(_CONFIG.value, workdir)
+    page = experiment.train_and_evaluate(CONFIG.value, workdir)
     results, about = run_folder.read_results(workdir), run_folder.read_json(workdir / "run.json")
     print(table.table(results, synthetic=about["synthetic"]))
     for name, reason in about["left_out"].items():

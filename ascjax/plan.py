@@ -62,11 +62,12 @@ def make(
       UserError: a config, the data set, or a run that is already there is at fault.
       Stopped: Ctrl-C or SIGTERM.
     """
-    configs = {name: _config(row, settings) for name, row in rows.items()}
+    configs = {name: make_config(row, settings) for name, row in rows.items()}
     for config in configs.values():
         builders.check(config)
     with StopRequest() as stop:
         found = builders.survey(next(iter(configs.values())), stop)
+        stop.check("before the first run")
     entries = {}
     for name, config in configs.items():
         impossible, lacking = _obstacles(config, found)
@@ -83,7 +84,12 @@ def make(
     return entries, found
 
 
-def _config(row: Row, settings: Mapping[str, Any]) -> ConfigDict:
+def make_config(row: Row, settings: Mapping[str, Any]) -> ConfigDict:
+    """Returns a row's config; ``settings``, by dotted key, come last.
+
+    Raises:
+      UserError: its config file is missing or can't be loaded.
+    """
     config = command.load_config(row.config)
     config.update_from_flattened_dict({**row.overrides, **settings})
     return config
@@ -92,7 +98,7 @@ def _config(row: Row, settings: Mapping[str, Any]) -> ConfigDict:
 def _obstacles(config: ConfigDict, found: builders.Survey) -> tuple[str | None, str | None]:
     """Returns why a row can't exist, and by which command it gets the weights it lacks."""
     try:
-        builders.check_fragments(config, found.front_end(config.features), found.duration_s)
+        found.input_shape(config)
     except UserError as error:
         return str(error), None
     try:

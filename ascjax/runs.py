@@ -78,7 +78,7 @@ def train(runs: Sequence[Run], then: Callable[[], Any] = lambda: None) -> None:
                 tqdm.write(f"{words} failed: {error}")
                 failed.append(run.name)
                 continue
-            # Compiled programs hold memory, and no other run has this one's shapes.
+            # Compiled programs hold memory that the next run may need.
             jax.clear_caches()
             then()
     if failed:
@@ -103,6 +103,7 @@ def train_folds(config: ConfigDict, workdir: Path) -> str:
         raise UserError(f"--workdir={workdir}: holds a run; choose another folder for --folds=all")
     with StopRequest() as stop:
         dataset = builders.load_dataset(config, stop)
+        stop.check("before the first fold")
     folds = by_fold(Run(config.model.trunk, config, workdir), dataset)
     train(folds)
     summary = read(folds).summary
@@ -119,7 +120,7 @@ class Outcome:
       summary: of its folds, as `metrics.over_folds`.
       recordings: names of those tested.
       right: whether each was recognised.
-      seconds: spent on ``train`` and ``test``, where written down.
+      seconds: spent on ``train`` and on ``test``.
     """
 
     about: dict[str, Any]
@@ -146,8 +147,7 @@ def read(runs: Sequence[Run]) -> Outcome:
         recordings=recordings,
         right=right,
         seconds={
-            what: sum(each.get("seconds", {}).get(what, 0.0) for each in results)
-            for what in ("train", "test")
+            what: sum(each["seconds"][what] for each in results) for what in ("train", "test")
         },
     )
 

@@ -15,6 +15,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from ascjax import command, run_folder
+from ascjax.command import FOLDS, WORKDIR
 from ascjax.errors import UserError, choose
 from ascjax.tables import TABLES, Table
 
@@ -22,16 +23,14 @@ FORMAT = 1
 # Has every leaf: what --config.KEY=VALUE is checked against.
 COMMON = "configs/common.py"
 
-config_flags.DEFINE_config_file(
-    "config", None, "Not to be given, but --config.KEY=VALUE: it sets a leaf in every row."
-)
 _TABLE = flags.DEFINE_enum("table", None, [*TABLES, "all"], "Which table of the paper.")
 _DATA_ROOT = flags.DEFINE_string("data_root", None, "The data set: a folder or a CSV file.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The sweep's folder, e.g. runs/table1.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Runs of each row, of so many seeds.", lower_bound=1)
 _ROWS = flags.DEFINE_list("rows", None, "Train only these rows, by name; default: all.")
-_FOLDS = flags.DEFINE_enum("folds", None, ["all"], "Run each row on every fold of the set.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "List the runs, their state and time; train none.")
+
+flags.declare_key_flag("workdir")
+flags.declare_key_flag("folds")
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -47,7 +46,7 @@ def parse(argv: Sequence[str]) -> list[str]:
         )
     command.check_keys(COMMON, argv)
     rest = command.parse([argv[0], f"--config={COMMON}", *argv[1:]])
-    for flag, example in ((_TABLE, "1"), (_DATA_ROOT, "DIR"), (_WORKDIR, "runs/table1")):
+    for flag, example in ((_TABLE, "1"), (_DATA_ROOT, "DIR"), (WORKDIR, "runs/table1")):
         if not flag.value:
             raise UserError(f"expected --{flag.name}, e.g. --{flag.name}={example}, got none")
     return rest
@@ -62,12 +61,12 @@ def main(argv: Sequence[str]) -> None:
         "format": FORMAT,
         "tables": list(tables),
         "seeds": _SEEDS.value,
-        "folds": _FOLDS.value,
+        "folds": FOLDS.value,
         "data_root": _DATA_ROOT.value,
         "settings": {k: v for k, v in settings.items() if k not in run_folder.FREE},
     }
     run(
-        Path(str(_WORKDIR.value)),
+        Path(str(WORKDIR.value)),
         about,
         tables,
         settings={**settings, "data.root": _DATA_ROOT.value},

@@ -107,7 +107,9 @@ def test_a_run_goes_on_only_with_the_data_it_began_with(tiny, cache, tmp_path):
     before = json.loads(results.read_text())
     results.unlink()  # as if killed while testing
     assert run(root, tmp_path / "run", cache).returncode == 0
-    assert json.loads(results.read_text()) == before
+    again = json.loads(results.read_text())
+    assert again["seconds"].pop("test") > 0 < before["seconds"].pop("test")
+    assert again == before
     results.unlink()
     (root / "bus" / "2-001-A.wav").unlink()
     fails(run(root, tmp_path / "run", cache), r"data set has changed since this run began \(recor")
@@ -216,6 +218,37 @@ def test_the_validated_protocol_tests_the_best_epoch(tiny, cache, tmp_path):
         lines, key=lambda x: (x["validation/accuracy"], -x["validation/loss"], -x["step"])
     )  # fmt: skip
     assert json.loads((tmp_path / "run" / "results.json").read_text())["step"] == best["step"]
+
+
+def test_all_folds_are_trained_and_pooled(tiny, cache, tmp_path):
+    done = run(tiny, tmp_path / "runs", cache, "--folds=all")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"run 2 of 2: vgg_tiny, fold 2, in ", done.stdout + done.stderr)
+    folds = json.loads((tmp_path / "runs" / "folds.json").read_text())
+    parts = [
+        json.loads((tmp_path / "runs" / f"fold{fold}" / "results.json").read_text())["accuracy"]
+        for fold in (1, 2)
+    ]
+    assert list(folds["by_fold"].values()) == parts
+    right = parts[0]["correct"] + parts[1]["correct"]
+    assert (folds["format"], folds["accuracy"]["correct"]) == (1, right)
+    assert folds["accuracy"]["total"] == 30
+    assert re.search(rf"all folds pooled +{100 * right / 30:.1f} % .* {right} +30", done.stdout)
+    again = run(tiny, tmp_path / "runs", cache, "--folds=all")
+    assert "run 2 of 2: vgg_tiny, fold 2 is finished" in again.stdout + again.stderr
+    fails(
+        run(tiny, tmp_path / "runs" / "fold1", cache, "--folds=all"), "fold1: holds a run; choose"
+    )
+
+
+def test_a_set_of_one_fold_has_no_other(tiny, cache, tmp_path):
+    table = [
+        f"{path},{path.parent.name},{'test' if path.name.startswith('1') else 'train'}"
+        for path in sorted(tiny.glob("*/*.wav"))
+    ]
+    (tmp_path / "set.csv").write_text("\n".join(["path,scene,fold", *table]))
+    done = run(tmp_path / "set.csv", tmp_path / "run", cache, "--folds=all")
+    fails(done, r"--folds=all: .*set\.csv has fold 1 only; leave --folds out")
 
 
 def test_numbers_out_of_range(tiny, cache, tmp_path):

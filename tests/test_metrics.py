@@ -1,9 +1,11 @@
+import itertools
 import json
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
+from scipy.stats import binomtest
 
 from ascjax import metrics
 from ascjax.errors import UserError
@@ -214,3 +216,50 @@ def test_what_does_not_fit_is_refused(change, message):
     }
     with pytest.raises(ValueError, match=message):
         summarise(**arguments)
+
+
+@given(only_a=st.integers(0, 60), only_b=st.integers(0, 60), both=st.integers(0, 5))
+def test_mcnemar_is_the_exact_binomial_test_of_the_discordant_pairs(only_a, only_b, both):
+    right_a = np.array([True] * only_a + [False] * only_b + [True] * both + [False], bool)
+    right_b = np.array([False] * only_a + [True] * only_b + [True] * both + [False], bool)
+    result = metrics.mcnemar(right_a, right_b)
+    assert (result["only_a"], result["only_b"]) == (only_a, only_b)
+    expected = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    np.testing.assert_allclose(result["p"], expected, rtol=1e-9)
+
+
+def test_mcnemar_at_the_papers_size_against_scipy():
+    right_a, right_b = np.zeros((2, 2518), bool)
+    right_a[:400], right_b[220:500] = True, True
+    expected = binomtest(220, 220 + 100).pvalue
+    np.testing.assert_allclose(metrics.mcnemar(right_a, right_b)["p"], expected, rtol=1e-9)
+    assert 1e-12 < expected < 1e-10
+
+
+@given(seed=st.integers(0, 1000))
+def test_mcnemar_over_seeds_tosses_the_sign_of_each_recordings_difference(seed):
+    right_a, right_b = np.random.default_rng(seed).integers(2, size=(2, 3, 8)).astype(bool)
+    more = right_a.sum(axis=0) - right_b.sum(axis=0)
+    signs = np.array(list(itertools.product((-1, 1), repeat=8)))
+    expected = np.mean(np.abs(signs @ np.abs(more)) >= abs(more.sum()))
+    result = metrics.mcnemar(right_a, right_b)
+    np.testing.assert_allclose(result["p"], expected, rtol=1e-9)
+    assert (result["only_a"], result["only_b"]) == ((more > 0).sum(), (more < 0).sum())
+
+
+def test_over_folds_pools_and_over_seeds_averages():
+    parts = {
+        1: {"accuracy": metrics.proportion(8, 10), "log_loss": 1.0},
+        2: {"accuracy": metrics.proportion(27, 30), "log_loss": 0.2},
+    }
+    folds = metrics.over_folds(parts)
+    assert folds["by_fold"]["2"]["accuracy"] == 0.9
+    assert folds["accuracy"] == metrics.proportion(35, 40)
+    assert folds["log_loss"] == pytest.approx((10 * 1.0 + 30 * 0.2) / 40)
+    assert folds["mean"] == pytest.approx(0.85)
+    assert folds["deviation"] == pytest.approx(0.1 / np.sqrt(2))
+    seeds = metrics.over_seeds([8, 9, 7], 10)
+    assert seeds["mean"] == pytest.approx(0.8)
+    assert seeds["deviation"] == pytest.approx(0.1)
+    assert tuple(seeds["interval_95"]) == wilson_interval(8, 10)
+    assert metrics.over_seeds([8], 10)["deviation"] is None

@@ -10,6 +10,8 @@ from ascjax.table import (
     accuracies,
     commonest_share,
     counted,
+    duration,
+    folds_table,
     interval,
     percent,
     table,
@@ -28,6 +30,8 @@ def test_numbers_in_words():
     assert percent(None) == interval(None) == "–"
     assert interval([0.7612, 0.7938]) == "76.1–79.4 %"
     assert (counted(1, "scene"), counted(2518, "recording")) == ("1 scene", "2,518 recordings")
+    said = [duration(seconds) for seconds in (0.0, 50.4, 303.0, 7500.0)]
+    assert said == ["", "50 s", "5 min 3 s", "2 h 5 min"]
 
 
 def test_worst_confusion_and_commonest_scene():
@@ -35,6 +39,22 @@ def test_worst_confusion_and_commonest_scene():
     assert worst_confusions(results) == {"bus": ("tram", 2), "metro": None, "tram": None}
     assert commonest_share(results) == 4 / 6
     assert results["confusion"][0] == [1, 1, 2], "the results themselves must stay as they were"
+
+
+def test_folds_table():
+    folds = {
+        fold: {"accuracy": metrics.proportion(correct, 10), "log_loss": 0.5}
+        for fold, correct in {1: 7, 2: 9}.items()
+    }
+    assert folds_table(metrics.over_folds(folds)) == (
+        "                  accuracy  95 % interval  correct  of\n"
+        "fold 1              70.0 %    39.7–89.2 %        7  10\n"
+        "fold 2              90.0 %    59.6–98.2 %        9  10\n"
+        "all folds pooled    80.0 %    58.4–91.9 %       16  20\n"
+        "mean of folds       80.0 %\n"
+        "their deviation     14.1 %\n"
+        "log loss / nats      0.500"
+    )
 
 
 def test_whole_table():
