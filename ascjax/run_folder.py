@@ -27,7 +27,7 @@ TEST_AGAIN = "remove results.json there and start the run's command again to tes
 # Keys that change where and how fast a run is computed, not what: they may differ when it goes on.
 FREE = (
     "data.num_workers", "data.resident", "data.store_dir", "init.weights_dir", "log_every_steps",
-    "num_devices",
+    "num_devices", "train.remat",
 )  # fmt: skip
 # What of run.json must still hold when a run goes on.
 SAME = ("scenes", "channels", "front_end", "duration_s", "recordings", "left_out")
