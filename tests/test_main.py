@@ -74,6 +74,8 @@ def test_it_trains_evaluates_prints_and_reports(finished):
     assert list((workdir / "events").iterdir())
     results = json.loads((workdir / "results.json").read_text())
     assert results["accuracy"]["total"] == 15
+    assert 0.2 < results["peak_memory_gb"]["host"] < 8
+    assert re.search(r"^peak memory of the host: \d\.\d\d GB$", done.stdout, re.MULTILINE)
     about = json.loads((workdir / "run.json").read_text())
     assert about["recordings"] == {"train": 15, "validation": 0, "test": 15}
     assert len(about["normalisation"]["mean"]) == 40
@@ -109,6 +111,7 @@ def test_a_run_goes_on_only_with_the_data_it_began_with(tiny, cache, tmp_path):
     assert run(root, tmp_path / "run", cache).returncode == 0
     again = json.loads(results.read_text())
     assert again["seconds"].pop("test") > 0 < before["seconds"].pop("test")
+    assert again.pop("peak_memory_gb").keys() == before.pop("peak_memory_gb").keys()
     assert again == before
     results.unlink()
     (root / "bus" / "2-001-A.wav").unlink()
