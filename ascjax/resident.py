@@ -1,4 +1,4 @@
-"""The training part kept on the devices: batches are cut there, several steps a dispatch.
+"""The training part kept on the devices: batches are taken there, several steps a dispatch.
 
 For accelerators, which a pipeline that copies from the store can keep waiting. What is kept is the
 store's float32, not bfloat16: batches are then those of the pipeline to the bit, and a run may go
@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array
 from tqdm import tqdm
 
 from ascjax import parallel
@@ -38,7 +38,7 @@ def fits(choice: str, fragments: batches.Fragments, platform: str, free: float) 
     """
     if choice == "off" or (choice == "auto" and platform == "cpu"):
         return False
-    needed = len(fragments.rows) * fragments.log_mel[0].nbytes
+    needed = 4 * len(fragments) * fragments.log_mel.shape[2] * fragments.num_frames
     if needed <= SHARES[choice] * free:
         return True
     said = (
@@ -72,11 +72,14 @@ def feed(
       gives the state and their losses [device, step], with zeros up to the longest round; and an
       iterator of the number of a round's last step and its inputs.
     """
+    shape = (fragments.log_mel.shape[2], fragments.num_frames, 1)
 
     def run(state: Any, inputs: dict[str, Any]) -> tuple[Any, Array]:
         def one(index: Array, carried: tuple[Any, Array]) -> tuple[Any, Array]:
             state, losses = carried
-            batch = cut(inputs["part"], inputs["examples"][:, index], fragments.num_frames)
+            examples = inputs["examples"][:, index]
+            batch = {name: rows[examples] for name, rows in inputs["part"].items()}
+            batch["log_mel"] = batch["log_mel"].reshape(-1, *shape)
             state, loss = step(state, batch)
             return state, losses.at[index].set(loss)
 
@@ -93,36 +96,14 @@ def feed(
             examples = np.zeros((steps["batch_size"], min(every)), np.int32)
             examples[:, :count] = np.stack(list(islice(order, count)), axis=1)
             last += count
-            yield (
-                last,
-                {
-                    "part": part,
-                    "examples": parallel.shard(examples, len(over)),
-                    "count": np.full(len(over), count, np.int32),
-                },
-            )
+            inputs = {"part": part, "examples": parallel.shard(examples, len(over))}
+            yield last, {**inputs, "count": np.full(len(over), count, np.int32)}
 
     return parallel.spread(run, over, donate=True), rounds()
 
 
 def _load(fragments: batches.Fragments) -> dict[str, np.ndarray]:
-    """Returns log_mel [recording, channel, mel, frame], label [recording], start [fragment]."""
-    return {
-        "log_mel": fragments.log_mel[fragments.rows],
-        "label": fragments.labels,
-        "start": np.array(fragments.layout[1], np.int32),
-    }
-
-
-def cut(part: dict[str, Any], examples: Int[Array, " batch"], width: int) -> dict[str, Array]:
-    """Returns log_mel [batch, mel, width, 1] and label [batch] of examples, by their numbers."""
-    log_mel = part["log_mel"]
-    shape = (*log_mel.shape[:2], len(part["start"]))
-    recording, channel, fragment = jnp.unravel_index(examples, shape)
-
-    def piece(recording: Array, channel: Array, start: Array) -> Array:
-        corner = (recording, channel, 0, start)
-        return jax.lax.dynamic_slice(log_mel, corner, (1, 1, log_mel.shape[2], width))[0, 0]
-
-    pieces = jax.vmap(piece)(recording, channel, part["start"][fragment])
-    return {"log_mel": pieces[..., None], "label": part["label"][recording]}
+    """Returns log_mel [example, mel · frame] and label [example] of the whole part."""
+    whole = fragments.take(np.arange(len(fragments)))
+    # Flat rows, as accelerators pad short axes.
+    return {"log_mel": whole["log_mel"].reshape(len(fragments), -1), "label": whole["label"]}

@@ -46,11 +46,10 @@ class Fragments:
     @property
     def num_frames(self) -> int:
         """Frames of a fragment."""
-        return self.layout[0]
+        return self._layout[0]
 
     @property
-    def layout(self) -> tuple[int, list[int]]:
-        """Frames of a fragment, and where each begins."""
+    def _layout(self) -> tuple[int, list[int]]:
         return layout(self.log_mel.shape[3], self.count, self.overlap)
 
     def __len__(self) -> int:
@@ -68,7 +67,7 @@ class Fragments:
         """
         mask = examples >= 0
         recording, channel, fragment = np.unravel_index(np.maximum(examples, 0), self.shape)
-        width, starts = self.layout
+        width, starts = self._layout
         out = np.zeros((len(examples), self.log_mel.shape[2], width, 1), np.float32)
         for i in np.flatnonzero(mask):
             start = starts[fragment[i]]
