@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax import fusion, models, optim, parallel, run_folder, train, weights
+from ascjax import fusion, models, optim, parallel, resident, run_folder, train, weights
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
@@ -72,6 +72,7 @@ def check(config: ConfigDict) -> None:
         "protocol": PROTOCOLS,
         "data.layout": LAYOUTS,
         "data.on_bad_file": ON_BAD_FILE,
+        "data.resident": resident.SHARES,
         "model.trunk": models.TRUNKS,
         "model.head": models.HEADS,
         "fusion.fragments": fusion.METHODS,
@@ -296,14 +297,19 @@ def build_networks(
         variables = weights.init_from(
             variables, path, trunk=settings.trunk, input_channel=init.input_channel
         )
-    training = build_network(config, num_scenes=num_scenes, axis_name=parallel.AXIS)
+    training = build_network(
+        config, num_scenes=num_scenes, axis_name=parallel.AXIS, remat=config.train.remat
+    )
     return Networks(training, evaluation, variables)
 
 
-def build_network(
-    config: ConfigDict, *, num_scenes: int, axis_name: str | None = None
-) -> nn.Module:
+def build_network(config: ConfigDict, *, num_scenes: int, **training: Any) -> nn.Module:
     """Builds the network alone, as ``build_networks`` does; the file of its weights isn't needed.
+
+    Args:
+      config: the whole.
+      num_scenes: K.
+      **training: ``axis_name`` and ``remat`` of ``models.build``, which matter to training alone.
 
     Raises:
       UserError: an unknown name.
@@ -316,7 +322,7 @@ def build_network(
         attend_over=(by.count, by.overlap) if by.attention else (1, 0.0),
         freeze=config.init.freeze,
         planes=1 if config.init.weights == "random" else planes,
-        axis_name=axis_name,
+        **training,
     )
 
 
@@ -329,6 +335,7 @@ def build_plan(config: ConfigDict, fragments: Fragments) -> train.Plan:
         seed=config.seed,
         log_every_steps=config.log_every_steps,
         checkpoint_every_epochs=config.checkpoint.every_epochs,
+        resident=config.data.resident,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from ascjax import run_folder
+from ascjax import compilation, run_folder
 from ascjax.errors import UserError, nearest
 from ascjax.signals import Stopped
 
@@ -30,6 +30,7 @@ Options = TypeVar("Options")
 def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Options]) -> None:
     """Runs a command line: exit code 2 and one or two lines for a user's mistake, no traceback."""
     logging.set_verbosity(logging.WARNING)
+    compilation.keep()
     try:
         app.run(main, flags_parser=parse)
     except UserError as error:

@@ -179,9 +179,10 @@ def _write_results(
     _write_examples(workdir, data, fusion.fuse(values, **config.fusion.to_dict()))
     epochs = run_folder.read_history(workdir / "metrics.jsonl")
     seconds = {"train": sum(epoch["seconds"] for epoch in epochs), "test": test_s}
-    results = {"part": "test", "step": step, "seconds": seconds, **results}
+    peak_gb = parallel.peak_memory_gb()
+    about = {"part": "test", "step": step, "seconds": seconds, "peak_memory_gb": peak_gb}
     # Comes last: where it is, the run is finished.
-    run_folder.write_json(workdir / "results.json", results)
+    run_folder.write_json(workdir / "results.json", {**about, **results})
 
 
 def _write_examples(workdir: Path, data: builders.Data, scores: np.ndarray) -> None:

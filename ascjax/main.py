@@ -49,6 +49,8 @@ def main(argv: Sequence[str]) -> None:
     print(table.table(results, synthetic=about["synthetic"]))
     for name, reason in about["left_out"].items():
         print(f"left out: {name}: {reason}")
+    for where, peak_gb in results.get("peak_memory_gb", {}).items():
+        print(f"peak memory of the {where}: {peak_gb:.2f} GB")
     print(f"report: {page}")
 
 

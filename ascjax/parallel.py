@@ -4,6 +4,7 @@ Since JAX 0.8 pmap is built on jit and shard_map; moving on to those is an edit 
 """
 
 import functools
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,23 @@ def check_batch_size(batch_size: int, num_devices: int, key: str) -> None:
             f"{key} is {batch_size}, which {num_devices} device(s) can't share equally; pass a "
             f"positive multiple of {num_devices}"
         )
+
+
+def free_memory(over: list[jax.Device]) -> float:
+    """Returns the bytes free on the device with least of them; infinite where none says."""
+    stats = [device.memory_stats() for device in over]
+    return min((s["bytes_limit"] - s["bytes_in_use"] for s in stats if s), default=np.inf)
+
+
+def peak_memory_gb() -> dict[str, float]:
+    """Returns the most that this process has held so far, on the host and on one accelerator."""
+    # In KiB; the kernel counts resident pages.
+    peaks = {"host": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    stats = [device.memory_stats() for device in jax.local_devices()]
+    held = [s["peak_bytes_in_use"] for s in stats if s]
+    if held:
+        peaks["device"] = max(held)
+    return {where: round(value / 1e9, 3) for where, value in peaks.items()}
 
 
 def spread(step: Callable, over: list[jax.Device], *, donate: bool = False) -> Callable:

@@ -25,7 +25,10 @@ from ascjax.errors import UserError
 RUN_AGAIN = "start the run's command again to finish it"
 TEST_AGAIN = "remove results.json there and start the run's command again to test anew"
 # Keys that change where and how fast a run is computed, not what: they may differ when it goes on.
-FREE = ("data.num_workers", "data.store_dir", "init.weights_dir", "num_devices", "log_every_steps")
+FREE = (
+    "data.num_workers", "data.resident", "data.store_dir", "init.weights_dir", "log_every_steps",
+    "num_devices", "train.remat",
+)  # fmt: skip
 # What of run.json must still hold when a run goes on.
 SAME = ("scenes", "channels", "front_end", "duration_s", "recordings", "left_out")
 RESULT_KEYS = (

@@ -1,7 +1,7 @@
 """Training: the state, the loss of one batch, the pmap-ed step, the loop."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from clu import metrics as clu_metrics
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
-from ascjax import augment, parallel
+from ascjax import augment, parallel, resident
 from ascjax.checkpoint import Checkpoints
 from ascjax.data import batches
 from ascjax.errors import UserError
@@ -140,6 +140,7 @@ class Plan:
       seed: of the order of fragments.
       log_every_steps: steps between looks at the loss.
       checkpoint_every_epochs: epochs between checkpoints.
+      resident: one of ``resident.SHARES``.
     """
 
     fragments: batches.Fragments
@@ -148,6 +149,7 @@ class Plan:
     seed: int
     log_every_steps: int
     checkpoint_every_epochs: int
+    resident: str = "off"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -192,30 +194,20 @@ class Trainer:
           Stopped: a stop was requested; the state has been saved.
           UserError: the loss is no longer a number.
         """
-        plan, recipe = self.plan, self.recipe
-        first_step = int(state.step)
+        plan = self.plan
+        first_step = looked = int(state.step)
         replicated = parallel.replicate(state, self.over)
-
-        step_fn = parallel.spread(partial(train_step, recipe=recipe), self.over, donate=True)
-        stream = batches.training(
-            plan.fragments,
-            batch_size=plan.batch_size,
-            seed=plan.seed,
-            first_step=first_step,
-            last_step=plan.num_steps,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
+        run, stream = self._feed(first_step)
         losses: list[jax.Array] = []
         started = time.perf_counter()
-        for step, batch in enumerate(stream, first_step + 1):
-            inputs = {name: batch[name] for name in ("log_mel", "label")}
-            replicated, loss = step_fn(replicated, parallel.shard(inputs, len(self.over)))
+        for step, inputs in stream:
+            replicated, loss = run(replicated, inputs)
             losses.append(loss)
             epoch_ends = step % plan.steps_per_epoch == 0
             if epoch_ends or step % plan.log_every_steps == 0 or self.stop.requested:
-                self._look(losses, step)
+                self._look(losses, range(looked + 1, step + 1))
                 losses.clear()
+                looked = step
             self.journal.tick(step)
             if epoch_ends:
                 replicated = self._end_epoch(replicated, step, time.perf_counter() - started)
@@ -227,14 +219,35 @@ class Trainer:
         self.checkpoints.wait()
         return parallel.first(replicated)
 
-    def _look(self, losses: list[jax.Array], step: int) -> None:
-        """Fetches the losses of the last steps; one that is no number ends the run."""
-        values = np.array([parallel.first(loss) for loss in losses])
+    def _feed(self, first_step: int) -> tuple[Callable, Iterator[tuple[int, Any]]]:
+        """Returns what is dispatched, and the last step of each dispatch with its inputs."""
+        plan, over = self.plan, self.over
+        step = partial(train_step, recipe=self.recipe)
+        steps = {
+            "batch_size": plan.batch_size,
+            "seed": plan.seed,
+            "first_step": first_step,
+            "last_step": plan.num_steps,
+        }
+        free = parallel.free_memory(over)
+        if resident.fits(plan.resident, plan.fragments, over[0].platform, free):
+            every = (plan.log_every_steps, plan.steps_per_epoch)
+            return resident.feed(step, plan.fragments, over, every, **steps)
+        processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+        stream = batches.training(plan.fragments, **processes, **steps)
+        inputs = (
+            parallel.shard({name: batch[name] for name in ("log_mel", "label")}, len(over))
+            for batch in stream
+        )
+        return parallel.spread(step, over, donate=True), enumerate(inputs, first_step + 1)
+
+    def _look(self, losses: list[jax.Array], steps: range) -> None:
+        """Fetches the losses of the last ``steps``; one that is no number ends the run."""
+        values = np.concatenate([np.ravel(parallel.first(loss)) for loss in losses])[: len(steps)]
         broken = np.flatnonzero(~np.isfinite(values))
         if len(broken):
-            at = step - len(values) + int(broken[0])
-            raise self._broken(f"the loss is {values[broken[0]]}", at + 1)
-        self.journal.event(step, {"train/step_loss": float(values.mean())})
+            raise self._broken(f"the loss is {values[broken[0]]}", steps[broken[0]])
+        self.journal.event(steps[-1], {"train/step_loss": float(values.mean())})
 
     def _broken(self, what: str, step: int) -> UserError:
         good = self.checkpoints.latest()

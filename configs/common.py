@@ -40,6 +40,10 @@ def get_config() -> ConfigDict:
     # Where extracted features are kept, and by how many processes they are made (0: one a core).
     config.data.store_dir = "store"
     config.data.num_workers = 0
+    # "on" keeps the training part's log-mels in float32 on each device, and takes log_every_steps
+    # at once, after which a request to stop is heard; "auto" does so on accelerators, where they
+    # fit in a quarter of the free memory; "off" reads batches from the store.
+    config.data.resident = "auto"
 
     config.synthetic = ConfigDict()
     config.synthetic.num_recordings = 240
@@ -97,6 +101,10 @@ def get_config() -> ConfigDict:
     config.train.batch_size = 32
     config.train.num_epochs = 15
     config.train.label_smoothing = 0.0
+    # Computes what is inside the trunk's blocks again for the gradients and doesn't keep it: a
+    # third more work, so that a larger batch of a ResNet fits on an accelerator. A VGG needs most
+    # memory within its first block, and the compiler for CPUs undoes it: no gain there.
+    config.train.remat = False
 
     config.optimizer = ConfigDict()
     # "adamw", "adam" or "sgd" (Nesterov momentum).

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -73,6 +74,8 @@ def test_it_trains_evaluates_prints_and_reports(finished):
     assert list((workdir / "events").iterdir())
     results = json.loads((workdir / "results.json").read_text())
     assert results["accuracy"]["total"] == 15
+    assert 0.2 < results["peak_memory_gb"]["host"] < 8
+    assert re.search(r"^peak memory of the host: \d\.\d\d GB$", done.stdout, re.MULTILINE)
     about = json.loads((workdir / "run.json").read_text())
     assert about["recordings"] == {"train": 15, "validation": 0, "test": 15}
     assert len(about["normalisation"]["mean"]) == 40
@@ -108,6 +111,7 @@ def test_a_run_goes_on_only_with_the_data_it_began_with(tiny, cache, tmp_path):
     assert run(root, tmp_path / "run", cache).returncode == 0
     again = json.loads(results.read_text())
     assert again["seconds"].pop("test") > 0 < before["seconds"].pop("test")
+    assert again.pop("peak_memory_gb").keys() == before.pop("peak_memory_gb").keys()
     assert again == before
     results.unlink()
     (root / "bus" / "2-001-A.wav").unlink()
@@ -314,6 +318,14 @@ def test_mistyped_flags_and_keys_say_the_nearest_right_name():
     assert "unexpected argument 'x'" in parsed("--config=configs/vgg.py", "x")
 
 
-def test_help_and_parse_errors_come_without_jax():
-    code = "import sys; from ascjax import main; sys.exit('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+@pytest.mark.parametrize("module", ["main", "sweep", "evaluate", "predict", "figures"])
+@pytest.mark.parametrize(("flag", "code"), [("--help", None), ("--mistyped=1", 2)])
+def test_help_and_mistakes_are_answered_at_once_and_without_jax(module, flag, code):
+    asked = [sys.executable, "-X", "importtime", "-m", f"ascjax.{module}", flag]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert re.search(r"\| +absl\.flags$", done.stderr, re.MULTILINE)
+    assert not re.search(r"\| +jax$", done.stderr, re.MULTILINE)
+    assert code is None or done.returncode == code
+    assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 2  # seconds

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -28,3 +31,11 @@ def test_too_many_devices_and_unequal_shares_are_the_users_to_mend():
         parallel.devices(99)
     with pytest.raises(UserError, match=r"config\.train\.batch_size is 10, which 4 device"):
         parallel.check_batch_size(10, 4, "config.train.batch_size")
+
+
+def test_peak_memory_is_the_kernels():
+    kernels = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert parallel.peak_memory_gb() == {
+        "host": pytest.approx(int(kernels[1]) * 1.024e-6, rel=0.05)
+    }
+    assert np.isinf(parallel.free_memory(parallel.devices()))  # that of CPUs isn't known

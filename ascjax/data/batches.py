@@ -8,6 +8,7 @@ alone: going on after step s means starting at batch s, with no iterator state t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grain
 import numpy as np
@@ -95,42 +96,51 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     return num_examples // batch_size
 
 
-def training(
-    fragments: Fragments,
-    *,
-    batch_size: int,
-    seed: int,
-    first_step: int,
-    last_step: int,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> Iterator[Batch]:
-    """Yields this process's share of the batches of steps first_step..last_step-1.
+def order(
+    num_examples: int, *, batch_size: int, seed: int, first_step: int, last_step: int
+) -> grain.MapDataset:
+    """Returns the numbers of the examples of steps first_step..last_step-1, [batch] for each.
 
-    Every epoch is a new permutation of all examples of the set. Reading runs ahead in threads.
+    Every epoch is a new permutation of all examples of the set.
 
     Args:
-      fragments: the training part.
+      num_examples: of the training part.
       batch_size: examples in a step over all processes.
       seed: decides every permutation.
       first_step: 0, or where an earlier run stopped.
       last_step: where to end.
-      process_index: which of the processes this is.
-      process_count: how many take part; it divides ``batch_size``.
     """
-    steps_per_epoch(len(fragments), batch_size)
-    share = batch_size // process_count
-    mine = slice(process_index * share, (process_index + 1) * share)
-    batches = (
-        grain.MapDataset.range(len(fragments))
+    steps_per_epoch(num_examples, batch_size)
+    return (
+        grain.MapDataset.range(num_examples)
         .seed(seed)
         .shuffle()
         .batch(batch_size, drop_remainder=True, batch_fn=np.asarray)
         .repeat(None)
         .slice(slice(first_step, last_step))
-        .map(lambda examples: fragments.take(examples[mine]))
     )
-    yield from batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
+
+
+def training(
+    fragments: Fragments, *, process_index: int = 0, process_count: int = 1, **options: int
+) -> Iterator[Batch]:
+    """Yields this process's share of the batches of some steps; reading runs ahead in threads.
+
+    Args:
+      fragments: the training part.
+      process_index: which of the processes this is.
+      process_count: how many take part; it divides ``batch_size``.
+      **options: which steps; see ``order``.
+    """
+    share = options["batch_size"] // process_count
+    mine = slice(process_index * share, (process_index + 1) * share)
+    examples = order(len(fragments), **options)
+    yield from read(examples.map(lambda batch: fragments.take(batch[mine])))
+
+
+def read(batches: grain.MapDataset) -> Iterator[Any]:
+    """Returns an iterator that reads ahead in threads."""
+    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
 
 
 def evaluation(fragments: Fragments, *, batch_size: int) -> Iterator[Batch]:
@@ -138,8 +148,7 @@ def evaluation(fragments: Fragments, *, batch_size: int) -> Iterator[Batch]:
     padded = -(-len(fragments) // batch_size) * batch_size
     examples = np.full(padded, -1)
     examples[: len(fragments)] = np.arange(len(fragments))
-    batches = grain.MapDataset.source(examples.reshape(-1, batch_size)).map(fragments.take)
-    yield from batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
+    yield from read(grain.MapDataset.source(examples.reshape(-1, batch_size)).map(fragments.take))
 
 
 def gather(

@@ -32,7 +32,7 @@ class Network(nn.Module):
       top_name: ``head`` or ``classifier``.
       planes: input planes that the first kernel sees; a single plane is repeated to as many.
       cut_into: fragments that an example is cut into, and their overlap, before the trunk.
-      num_frozen, dtype, axis_name: as in ``Trunk``.
+      num_frozen, dtype, axis_name, remat: as in ``Trunk``.
     """
 
     trunk_name: str
@@ -43,6 +43,7 @@ class Network(nn.Module):
     num_frozen: int = 0
     dtype: Any = jnp.float32
     axis_name: str | None = None
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -64,7 +65,12 @@ class Network(nn.Module):
         if x.shape[-1] == 1:
             x = jnp.repeat(x, self.planes, axis=-1)
         trunk = Trunk(
-            TRUNKS[self.trunk_name], self.num_frozen, self.dtype, self.axis_name, name="trunk"
+            TRUNKS[self.trunk_name],
+            self.num_frozen,
+            self.dtype,
+            self.axis_name,
+            self.remat,
+            name="trunk",
         )
         features = trunk(x, train)
         features = features.astype(jnp.promote_types(jnp.float32, features.dtype))
@@ -80,6 +86,7 @@ def build(
     dropout: float = 0.0,
     compute_dtype: str = "float32",
     axis_name: str | None = None,
+    remat: bool = False,
     freeze: str | int = "none",
     planes: int = 1,
     attend_over: tuple[int, float] = (1, 0.0),
@@ -96,6 +103,8 @@ def build(
         statistics, the head and the logits are float32 always.
       axis_name: mapped axis (of ``pmap``) over whose devices BatchNorm statistics are taken
         together, or None.
+      remat: the trunk's inner activations are computed again for the gradients and not kept, so
+        that a larger batch fits; slower.
       freeze: ``none``, ``trunk`` or how many first blocks are frozen: no gradient, and BatchNorm
         by its running statistics, which stay as they are. See also ``frozen_mask``.
       planes: planes that the first kernel sees; a one-plane input is repeated to as many. More than
@@ -123,6 +132,7 @@ def build(
         num_frozen=num_frozen(architecture, freeze),
         dtype=choose("config.model.compute_dtype", compute_dtype, COMPUTE_DTYPES),
         axis_name=axis_name,
+        remat=remat,
     )
 
 

@@ -1,6 +1,7 @@
 """What all trunks have in common: named blocks in a row, the first of them frozen or not."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,12 +42,14 @@ class Trunk(nn.Module):
       num_frozen: this many first blocks neither learn nor update their BatchNorm statistics.
       dtype: of the computation; parameters are float32.
       axis_name: mapped axis over which BatchNorm synchronises, or None.
+      remat: the blocks' inner activations are computed again for the gradients and not kept.
     """
 
     architecture: Architecture
     num_frozen: int = 0
     dtype: Any = jnp.float32
     axis_name: str | None = None
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -56,7 +59,10 @@ class Trunk(nn.Module):
         x = x.astype(self.dtype)
         for index, (name, make_block) in enumerate(self.architecture.blocks.items()):
             block = make_block(dtype=self.dtype, axis_name=self.axis_name, name=name)
-            x = block(x, train=train and index >= self.num_frozen)
+            apply = functools.partial(
+                type(block).__call__, train=train and index >= self.num_frozen
+            )
+            x = (nn.remat(apply) if self.remat else apply)(block, x)
             if index + 1 == self.num_frozen:
                 # Nothing below learns: don't compute its gradients.
                 x = jax.lax.stop_gradient(x)

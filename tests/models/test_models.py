@@ -191,3 +191,32 @@ def test_frozen_blocks_neither_learn_nor_update_statistics(trunk, freeze):
             assert np.array_equal(old, new) == frozen
         moved = [np.any(leaf != 0) for leaf in jax.tree.leaves(grads["trunk"][block])]
         assert any(moved) != frozen
+
+
+@pytest.mark.parametrize(
+    ("trunk", "head", "shape"),
+    [("vgg_tiny", "mlp", (2, 32, 33, 1)), ("baseline", "baseline", (2, 20, 20, 1))],
+)
+def test_remat_gives_the_same_gradients_and_keeps_less(trunk, head, shape):
+    """XLA's CPU compiler undoes it, so what is kept is counted before compiling."""
+    x = normal(*shape)
+    results, kept = [], []
+    for remat in (False, True):
+        model = models.build(trunk, head, 3, remat=remat)
+        variables = init(model, x)
+        rngs = {"dropout": jax.random.key(0)}
+
+        def loss(params, model=model, variables=variables, rngs=rngs):
+            wanted = {**variables, "params": params}
+            logits, updates = model.apply(wanted, x, True, rngs=rngs, mutable=["batch_stats"])
+            return jnp.square(logits).sum(), updates
+
+        results.append(jax.jit(jax.grad(loss, has_aux=True))(variables["params"]))
+        pull_back = jax.eval_shape(
+            lambda p, loss=loss: jax.vjp(loss, p, has_aux=True)[1], variables["params"]
+        )
+        kept.append(sum(leaf.size for leaf in jax.tree.leaves(pull_back)))
+    for a, b in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    assert kept[1] - parameters < (kept[0] - parameters) / 3

@@ -1,0 +1,66 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ascjax import parallel, resident
+from ascjax.data import batches
+from ascjax.errors import UserError
+
+
+def make_part(num_recordings=7, count=3, overlap=0.0):
+    """Every value of the log-mel is another; rows are taken backwards."""
+    rng = np.random.default_rng(0)
+    log_mel = rng.normal(size=(num_recordings + 2, 2, 4, 11)).astype(np.float32)
+    rows = np.arange(1, num_recordings + 1)[::-1].copy()
+    labels = (np.arange(num_recordings) % 3).astype(np.int32)
+    return batches.Fragments(log_mel, rows, labels, count, overlap)
+
+
+@pytest.mark.parametrize(("first_step", "overlap"), [(0, 0.0), (3, 0.5)])
+def test_batches_are_those_of_the_pipeline_to_the_bit(first_step, overlap):
+    part, over = make_part(overlap=overlap), parallel.devices(4)
+    steps = {"batch_size": 8, "seed": 5, "first_step": first_step, "last_step": 15}
+
+    def step(state, batch):
+        """Keeps the batch of every step."""
+        at, kept = state
+        kept = {name: kept[name].at[at].set(batch[name]) for name in kept}
+        return (at + 1, kept), at.astype(jnp.float32)
+
+    empty = {
+        "log_mel": np.zeros((15, 2, 4, part.num_frames, 1), np.float32),
+        "label": np.zeros((15, 2), np.int32),
+    }
+    run, rounds = resident.feed(step, part, over, (4, 5), **steps)
+    state = parallel.replicate((np.int32(first_step), empty), over)
+    ends, losses = [first_step], []
+    for end, inputs in rounds:
+        state, round_losses = run(state, inputs)
+        losses += np.asarray(round_losses)[0, : end - ends[-1]].tolist()
+        ends.append(end)
+    assert ends == [first_step, *(n for n in (4, 5, 8, 10, 12, 15) if n > first_step)]
+    assert losses == list(range(first_step, 15))
+    for at, batch in enumerate(batches.training(part, **steps), first_step):
+        for name, kept in state[1].items():
+            np.testing.assert_array_equal(kept[:, at], parallel.shard(batch[name], 4))
+
+
+NEEDED = 7 * 2 * 3 * 4 * 3 * 4  # recordings, channels, fragments, mels, frames, bytes
+
+
+def test_auto_is_for_accelerators_with_room(capsys):
+    part = make_part()
+    assert resident.fits("auto", part, "gpu", 4 * NEEDED)
+    assert resident.fits("auto", part, "tpu", np.inf)
+    assert not resident.fits("auto", part, "cpu", np.inf)
+    assert not resident.fits("off", part, "gpu", np.inf)
+    assert not capsys.readouterr().out
+    assert not resident.fits("auto", part, "gpu", 4 * NEEDED - 1)
+    assert "more than 25% of" in capsys.readouterr().out
+
+
+def test_on_is_for_any_device_and_says_the_way_out_where_there_is_no_room():
+    part = make_part()
+    assert resident.fits("on", part, "cpu", 2 * NEEDED)
+    with pytest.raises(UserError, match=r"resident is on, but .* more than 50% .*resident=off"):
+        resident.fits("on", part, "gpu", 2 * NEEDED - 1)
