@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-# Below so many positions in a feature map, XLA's own gradient is as fast.
+# Below so many positions in a feature map, or for a single example, XLA's own gradient is as fast.
 MIN_POSITIONS = 400
 
 
@@ -34,7 +34,7 @@ def convolve(
         return lax.conv_general_dilated(x, kernel, strides, padding, **kwargs)
 
     out = jax.eval_shape(plain, x, kernel)
-    many = out.shape[1] * out.shape[2] >= MIN_POSITIONS
+    many = out.shape[1] * out.shape[2] >= MIN_POSITIONS and len(x) > 1
     # A kernel over a single plane has too few columns for a product of matrices.
     if not many or tuple(strides) != (1, 1) or kernel.shape[2] < 16:
         return plain(x, kernel)

@@ -47,9 +47,10 @@ def test_gradients_are_xlas(window, padding):
 
 
 @pytest.mark.parametrize(
-    ("shape", "stride"), [((2, 12, 12, 16), 1), ((2, 60, 60, 16), 2), ((2, 30, 30, 1), 1)]
+    ("shape", "stride"),
+    [((2, 12, 12, 16), 1), ((2, 60, 60, 16), 2), ((2, 30, 30, 1), 1), ((1, 30, 30, 16), 1)],
 )
-def test_small_maps_strides_and_single_planes_are_left_to_xla(shape, stride):
+def test_small_maps_strides_single_planes_and_single_examples_are_left_to_xla(shape, stride):
     x, kernel = arrays(shape, (3, 3), 8)
     padding = [(1, 1), (1, 1)]
     jaxpr = jax.make_jaxpr(lambda *a: gradients(convolve, *a, padding, stride))(x, kernel)
