@@ -24,9 +24,7 @@ from ascjax import command
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
 from ascjax.data import extract, recordings, store
-from benchmarks import measure
-
-CHANNELS = ("left", "right", "average")
+from benchmarks import frontend, measure
 
 
 class PeakMemory:
@@ -85,13 +83,13 @@ def measure_store(part: Sequence[recordings.Recording], workers: int, scratch: P
     infos, _ = store.scan(part[:100], on_bad_file="stop")
     rate, duration_s = store.common_rate_and_duration(infos)
     front_end = FrontEnd(sample_rate_hz=rate)
-    job = extract.Job(Path(os.devnull), front_end, CHANNELS, round(duration_s * rate), 0.5)
+    job = extract.Job(Path(os.devnull), front_end, frontend.CHANNELS, round(duration_s * rate), 0.5)
     sample = part[:: max(1, len(part) // 100)]
     read, read_and_front_end = ms_each(sample, None), ms_each(sample, job)
     with tempfile.TemporaryDirectory(dir=scratch) as folder, PeakMemory() as peak:
         start = time.perf_counter()
         store.prepare(
-            part, front_end=front_end, channels=CHANNELS, duration_s=duration_s,
+            part, front_end=front_end, channels=frontend.CHANNELS, duration_s=duration_s,
             store_dir=Path(folder), num_workers=workers,
         )  # fmt: skip
         seconds = time.perf_counter() - start
@@ -102,6 +100,7 @@ def measure_store(part: Sequence[recordings.Recording], workers: int, scratch: P
         "ms each": 1e3 * seconds / len(part),
         "reading ms": read,
         "reading + log-mel ms": read_and_front_end,
+        "GFLOP/s": len(part) * frontend.flop(front_end, job.num_samples) / seconds / 1e9,
         "share of their pace": read_and_front_end * len(part) / workers / (1e3 * seconds),
         "memory MB": peak.megabytes,
     }
