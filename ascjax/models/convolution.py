@@ -27,16 +27,14 @@ def convolve(
     """Returns what ``lax.conv_general_dilated`` does; made for ``flax.linen.Conv``.
 
     Reverse-mode gradients of it are the same up to rounding. Forward-mode ones exist only where the
-    stride isn't 1 or the map is small.
+    map is small.
     """
 
     def plain(x: Array, kernel: Array) -> Array:
         return lax.conv_general_dilated(x, kernel, strides, padding, **kwargs)
 
     out = jax.eval_shape(plain, x, kernel)
-    many = out.shape[1] * out.shape[2] >= MIN_POSITIONS and len(x) > 1
-    # A kernel over a single plane has too few columns for a product of matrices.
-    if not many or tuple(strides) != (1, 1) or kernel.shape[2] < 16:
+    if out.shape[1] * out.shape[2] < MIN_POSITIONS or len(x) == 1:
         return plain(x, kernel)
 
     @jax.custom_vjp
@@ -53,7 +51,7 @@ def convolve(
             return jax.vjp(lambda kernel: plain(x, kernel), kernel)[1](gradient)[0]
 
         def of_kernel_by_products(x: Array, gradient: Array) -> Array:
-            return _kernel_gradient(x, gradient, kernel.shape[:2], padding)
+            return _kernel_gradient(x, gradient, kernel.shape[:2], strides, padding)
 
         by_platform = lax.platform_dependent(
             x, gradient, cpu=of_kernel_by_products, default=of_kernel
@@ -68,16 +66,18 @@ def _kernel_gradient(
     x: Float[Array, "batch height width channel"],
     gradient: Float[Array, "batch height_out width_out channel_out"],
     window: Sequence[int],
+    strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
 ) -> Float[Array, "rows columns channel channel_out"]:
     """Returns the sum over examples of gradientᵀ · im2col(x), an example at a time."""
     height, width, channels_out = gradient.shape[1:]
+    down, right = strides
     shifts = [(row, column) for row in range(window[0]) for column in range(window[1])]
 
     def add(total: Array, example: tuple[Array, Array]) -> tuple[Array, None]:
         plane, slope = example
         plane = jnp.pad(plane, (*padding, (0, 0)))
-        patches = [plane[row : row + height, column : column + width] for row, column in shifts]
+        patches = [plane[row::down, column::right][:height, :width] for row, column in shifts]
         columns = jnp.concatenate(patches, -1).reshape(height * width, -1)
         rows = slope.reshape(height * width, channels_out).T
         return total + jnp.matmul(rows, columns, preferred_element_type=total.dtype), None

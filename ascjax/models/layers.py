@@ -92,7 +92,11 @@ class BatchNorm(nn.Module):
                     running.value = kept + (1 - self.momentum) * new.reshape(-1)
         else:
             mean, var = running_mean.value.reshape(shape), running_var.value.reshape(shape)
-        return ((x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias).astype(self.dtype)
+        scale = jax.lax.rsqrt(var + self.epsilon) * scale
+        # Deviations from a mean sum to zero: it acts on the output as the bias does, and not on the
+        # variance. Written like this its gradient takes no pass over the feature map.
+        center = jax.lax.stop_gradient(mean)
+        return ((x - center) * scale + (bias - (mean - center) * scale)).astype(self.dtype)
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array, Array]:
         """Returns mean, biased and unbiased variance, one of each along ``axis``."""
@@ -108,7 +112,7 @@ class BatchNorm(nn.Module):
             return local if axis_name is None else jax.lax.pmean(local, axis_name)
 
         mean = mean_over_all(x)
-        var = mean_over_all(jnp.square(x - mean))
+        var = mean_over_all(jnp.square(x - jax.lax.stop_gradient(mean)))
         return mean, var, var * (count / max(count - 1, 1))
 
 
