@@ -11,10 +11,16 @@ from configs import esc10
 
 
 def get_config() -> ConfigDict:
-    """Returns esc10.py with ResNet-18, trained as its PyTorch reference was."""
+    """Returns esc10.py with ResNet-18, whose clips are moved in time, round and round.
+
+    Chosen on fold 1's training part, of which 30 % was held out (benchmarks/RESULTS.md). The
+    recipe of the PyTorch reference is this with --config.augment.max_shift=0
+    --config.train.num_epochs=15.
+    """
     config = esc10.get_config()
     config.model.trunk = "resnet18"
-    config.train.num_epochs = 15
+    config.augment.max_shift = 0.5
+    config.train.num_epochs = 20
     config.optimizer.learning_rate = 3e-4
     config.optimizer.schedule = "cosine"
     return config
