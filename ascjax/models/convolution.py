@@ -1,7 +1,7 @@
 """A convolution whose weight gradient is fast on the CPU too.
 
 XLA computes the gradient of a kernel as a convolution with a window as large as the feature map; on
-the CPU that is 1.5 to 4.5 times slower, for maps larger than their kernels, than the products of
+the CPU that is 1.3 to 4.5 times slower, for maps larger than their kernels, than the products of
 matrices here (benchmarks/train_step.py). On other platforms XLA's own is used.
 """
 
