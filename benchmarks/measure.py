@@ -66,6 +66,7 @@ def interleaved(
     for turn in range(-warmup, repeats):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
+            time.sleep(0.1)  # idle threads of the side before stop spinning
             start = time.perf_counter()
             sides[name]()
             if turn >= 0:

@@ -75,10 +75,11 @@ def test_train_step(tmp_path):
     assert 0 < row["share of peak"] < 1.5
 
 
-def test_gradients_of_kernels(tmp_path):
-    flags = ["--weight_gradients", "--frames=32", "--batch=1", "--repeats=1"]
+def test_gradients(tmp_path):
+    flags = ["--gradients", "--frames=32", "--batch=1", "--repeats=1"]
     (rows,) = run(train_step, tmp_path, *flags)
-    assert [row["planes"] for row in rows][:3] == ["1 → 64", "64 → 64", "64 → 128"]
+    assert [row["planes"] for row in rows][:5:2] == ["1 → 64", "64 → 64", "64 → 128"]
+    assert [row["gradient of"] for row in rows][:2] == ["kernel", "input"]
     assert max(row["relative difference"] for row in rows) < 1e-4
 
 

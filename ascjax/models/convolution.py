@@ -1,8 +1,10 @@
-"""A convolution whose weight gradient is fast on the CPU too.
+"""A convolution whose gradients are fast on the CPU too.
 
-XLA computes the gradient of a kernel as a convolution with a window as large as the feature map; on
-the CPU that is 1.3 to 4.5 times slower, for maps larger than their kernels, than the products of
-matrices here (benchmarks/train_step.py). On other platforms XLA's own is used.
+XLA computes the gradient of a kernel as a convolution with a window as large as the feature map,
+and that of an input with the kernel transposed. On the CPU products of matrices are faster: 1.3 to
+4.5 times for the kernels of large maps, and 1.1 to 2 times for the inputs of maps of few positions
+and many channels, where transposing the kernel takes as long as using it
+(benchmarks/train_step.py). On other platforms XLA's own are used.
 """
 
 from collections.abc import Sequence
@@ -10,11 +12,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-# Below so many positions in a feature map, or for a single example, XLA's own gradient is as fast.
+# From so many positions in the output on, and two examples, a kernel's gradient takes products ...
 MIN_POSITIONS = 400
+# ... and up to so many positions of all examples together for each output channel, an input's does.
+MAX_POSITIONS_A_CHANNEL = 2
 
 
 def convolve(
@@ -26,19 +31,21 @@ def convolve(
 ) -> Float[Array, "batch height_out width_out channel_out"]:
     """Returns what ``lax.conv_general_dilated`` does; made for ``flax.linen.Conv``.
 
-    Reverse-mode gradients of it are the same up to rounding. Forward-mode ones exist only where the
-    map is small.
+    Reverse-mode gradients of it are the same up to rounding. Forward-mode ones exist only where
+    both of XLA's own gradients serve.
     """
 
     def plain(x: Array, kernel: Array) -> Array:
         return lax.conv_general_dilated(x, kernel, strides, padding, **kwargs)
 
-    out = jax.eval_shape(plain, x, kernel)
-    if out.shape[1] * out.shape[2] < MIN_POSITIONS or len(x) == 1:
+    batch, height, width, channels = jax.eval_shape(plain, x, kernel).shape
+    large = height * width >= MIN_POSITIONS and batch > 1
+    small = batch * height * width <= MAX_POSITIONS_A_CHANNEL * channels
+    if not (large or small):
         return plain(x, kernel)
 
     @jax.custom_vjp
-    def with_fast_gradient(x: Array, kernel: Array) -> Array:
+    def with_fast_gradients(x: Array, kernel: Array) -> Array:
         return plain(x, kernel)
 
     def forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -47,19 +54,53 @@ def convolve(
     def backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
         x, kernel = kept
 
+        def of_input(kernel: Array, gradient: Array) -> Array:
+            return jax.vjp(lambda x: plain(x, kernel), x)[1](gradient)[0]
+
+        def of_input_by_products(kernel: Array, gradient: Array) -> Array:
+            return _input_gradient(kernel, gradient, x.shape, strides, padding)
+
         def of_kernel(x: Array, gradient: Array) -> Array:
             return jax.vjp(lambda kernel: plain(x, kernel), kernel)[1](gradient)[0]
 
         def of_kernel_by_products(x: Array, gradient: Array) -> Array:
             return _kernel_gradient(x, gradient, kernel.shape[:2], strides, padding)
 
-        by_platform = lax.platform_dependent(
-            x, gradient, cpu=of_kernel_by_products, default=of_kernel
+        return (
+            lax.platform_dependent(
+                kernel, gradient, cpu=of_input_by_products if small else of_input, default=of_input
+            ),
+            lax.platform_dependent(
+                x, gradient, cpu=of_kernel_by_products if large else of_kernel, default=of_kernel
+            ),
         )
-        return jax.vjp(lambda x: plain(x, kernel), x)[1](gradient)[0], by_platform
 
-    with_fast_gradient.defvjp(forward, backward)
-    return with_fast_gradient(x, kernel)
+    with_fast_gradients.defvjp(forward, backward)
+    return with_fast_gradients(x, kernel)
+
+
+def _input_gradient(
+    kernel: Float[Array, "rows columns channel channel_out"],
+    gradient: Float[Array, "batch height_out width_out channel_out"],
+    shape: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> Float[Array, "batch height width channel"]:
+    """Returns the sum over the kernel's taps of gradient · tapᵀ, each laid where the tap read."""
+    total = jnp.zeros(shape, jnp.promote_types(jnp.float32, kernel.dtype))
+    for tap in np.ndindex(kernel.shape[:2]):
+        part = jnp.einsum(
+            "bhwo,co->bhwc", gradient, kernel[tap], preferred_element_type=total.dtype
+        )
+        edges = [(0, 0, 0)] * 4
+        for axis, (stride, offset, (before, _)) in enumerate(
+            zip(strides, tap, padding, strict=True), start=1
+        ):
+            low = offset - before
+            high = shape[axis] - low - stride * (part.shape[axis] - 1) - 1
+            edges[axis] = (low, high, stride - 1)
+        total += lax.pad(part, jnp.zeros((), total.dtype), edges)
+    return total.astype(kernel.dtype)
 
 
 def _kernel_gradient(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ascjax.models.convolution import MIN_POSITIONS, convolve
+from ascjax.models.convolution import MAX_POSITIONS_A_CHANNEL, MIN_POSITIONS, convolve
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -26,36 +26,50 @@ def arrays(shape, window, channels_out, dtype=jnp.float32):
     return x, jax.random.normal(keys[1], (*window, shape[-1], channels_out), dtype)
 
 
-@pytest.mark.parametrize(
-    ("window", "padding", "stride", "planes"),
-    [
-        ((3, 3), [(1, 1), (1, 1)], 1, 16),
-        ((1, 1), [(0, 0), (0, 0)], 1, 16),
-        ((5, 3), [(2, 2), (0, 0)], 1, 16),
-        ((2, 4), [(0, 1), (3, 0)], 1, 1),
-        ((1, 1), [(0, 0), (0, 0)], 2, 16),
-        ((3, 3), [(1, 1), (1, 1)], 2, 3),
-        ((7, 7), [(3, 3), (3, 3)], 2, 1),
-        ((4, 2), [(0, 3), (2, 0)], 3, 2),
-    ],
-)
-def test_gradients_are_xlas(window, padding, stride, planes):
+KERNELS = [
+    ((3, 3), [(1, 1), (1, 1)], 1, 16),
+    ((1, 1), [(0, 0), (0, 0)], 1, 16),
+    ((5, 3), [(2, 2), (0, 0)], 1, 16),
+    ((2, 4), [(0, 1), (3, 0)], 1, 1),
+    ((1, 1), [(0, 0), (0, 0)], 2, 16),
+    ((3, 3), [(1, 1), (1, 1)], 2, 3),
+    ((7, 7), [(3, 3), (3, 3)], 2, 1),
+    ((4, 2), [(0, 3), (2, 0)], 3, 2),
+]
+
+
+@pytest.mark.parametrize(("window", "padding", "stride", "planes"), KERNELS)
+def test_gradients_in_large_maps_are_xlas(window, padding, stride, planes):
     x, kernel = arrays((3, 25 * stride + 1, 22 * stride, planes), window, 24)
     function = jax.jit(lambda *a: gradients(convolve, *a, padding, stride))
-    ours = function(x, kernel)
     plain = gradients(lax.conv_general_dilated, x, kernel, padding, stride)
     assert plain[0].shape[1] * plain[0].shape[2] >= MIN_POSITIONS
     assert "scan" in str(jax.make_jaxpr(function)(x, kernel))
+    assert_equal(function(x, kernel), plain)
+
+
+@pytest.mark.parametrize(("window", "padding", "stride", "planes"), KERNELS)
+def test_gradients_in_small_maps_are_xlas(window, padding, stride, planes):
+    x, kernel = arrays((2, 5 * stride + 3, 4 * stride + 4, planes), window, 64)
+    function = jax.jit(lambda *a: gradients(convolve, *a, padding, stride))
+    plain = gradients(lax.conv_general_dilated, x, kernel, padding, stride)
+    assert np.prod(plain[0].shape[:3]) <= MAX_POSITIONS_A_CHANNEL * 64
+    assert "dot_general" in str(jax.make_jaxpr(function)(x, kernel))
+    assert_equal(function(x, kernel), plain)
+
+
+def assert_equal(ours, plain):
     for got, expected in zip(ours, plain, strict=True):
         np.testing.assert_allclose(got, expected, atol=2e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("shape", [(2, 12, 12, 16), (1, 30, 30, 16)])
-def test_small_maps_and_single_examples_are_left_to_xla(shape):
+def test_maps_between_and_single_examples_are_left_to_xla(shape):
     x, kernel = arrays(shape, (3, 3), 8)
     padding = [(1, 1), (1, 1)]
-    jaxpr = jax.make_jaxpr(lambda *a: gradients(convolve, *a, padding))(x, kernel)
-    assert "scan" not in str(jaxpr)
+    jaxpr = str(jax.make_jaxpr(lambda *a: gradients(convolve, *a, padding))(x, kernel))
+    assert "scan" not in jaxpr
+    assert "dot_general" not in jaxpr
 
 
 def test_bfloat16_sums_are_taken_in_float32():

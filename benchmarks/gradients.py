@@ -1,10 +1,9 @@
-"""The gradients of VGG-16's kernels, a row for each shape of layer: ours beside XLA's plain ones.
+"""The gradients of VGG-16's convolutions, layer by layer: ours beside XLA's plain ones.
 
-Run: python -m benchmarks.train_step --weight_gradients
+Run: python -m benchmarks.train_step --gradients
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -24,11 +23,15 @@ def compare(batch: int, frames: int, repeats: int) -> list[measure.Row]:
     for channels in (64, 128, 256, 512, 512):
         shapes += [(height, width, planes, channels), (height, width, channels, channels)]
         height, width, planes = height // 2, width // 2, channels
-    return [_of_layer(batch, *shape, repeats) for shape in dict.fromkeys(shapes)]
+    return [
+        _of_layer(batch, *shape, of, repeats)
+        for shape in dict.fromkeys(shapes)
+        for of in ("kernel", "input")
+    ]
 
 
 def _of_layer(
-    batch: int, height: int, width: int, planes: int, channels: int, repeats: int
+    batch: int, height: int, width: int, planes: int, channels: int, of: str, repeats: int
 ) -> measure.Row:
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (batch, height, width, planes))
@@ -36,11 +39,13 @@ def _of_layer(
     slope = jax.random.normal(keys[2], (batch, height, width, channels))
 
     def gradient(conv: Callable[..., Array]) -> Callable[[], Array]:
-        def of_kernel(x: Array, kernel: Array, slope: Array) -> Array:
-            made = partial(conv, x, dimension_numbers=AXES)
-            return jax.vjp(lambda k: made(k, (1, 1), PADDING), kernel)[1](slope)[0]
+        def pull_back(x: Array, kernel: Array, slope: Array) -> Array:
+            def convolved(x: Array, kernel: Array) -> Array:
+                return conv(x, kernel, (1, 1), PADDING, dimension_numbers=AXES)
 
-        compiled = jax.jit(of_kernel)
+            return jax.vjp(convolved, x, kernel)[1](slope)[("input", "kernel").index(of)]
+
+        compiled = jax.jit(pull_back)
         return lambda: compiled(x, kernel, slope).block_until_ready()
 
     sides = {"ours": gradient(convolve), "plain": gradient(jax.lax.conv_general_dilated)}
@@ -49,6 +54,7 @@ def _of_layer(
     return {
         "map": f"{height} × {width}",
         "planes": f"{planes} → {channels}",
+        "gradient of": of,
         "ours ms": measure.spread(1e3 * seconds["ours"]),
         "plain ms": measure.spread(1e3 * seconds["plain"]),
         "ours is faster by": measure.spread(seconds["plain"] / seconds["ours"]),
