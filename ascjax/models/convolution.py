@@ -1,10 +1,10 @@
 """A convolution whose gradients are fast on the CPU too.
 
 XLA computes the gradient of a kernel as a convolution with a window as large as the feature map,
-and that of an input with the kernel transposed. On the CPU products of matrices are faster: 1.3 to
-4.5 times for the kernels of large maps, and 1.1 to 2 times for the inputs of maps of few positions
-and many channels, where transposing the kernel takes as long as using it
-(benchmarks/train_step.py). On other platforms XLA's own are used.
+and that of an input with the kernel transposed. On the CPU products of matrices are faster: up to
+4.5 times for the kernels of large maps, and up to twice for the inputs of maps of few positions and
+many channels, where transposing the kernel takes as long as using it (benchmarks/train_step.py
+--gradients). On other platforms XLA's own are used.
 """
 
 from collections.abc import Sequence
