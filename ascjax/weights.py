@@ -16,7 +16,7 @@ from flax import traverse_util
 from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
 
-from ascjax.errors import UserError, choose
+from ascjax.errors import UserError, choose, nearest
 from ascjax.models import TRUNKS
 
 CLASSIFIER = "params/classifier/"
@@ -75,7 +75,7 @@ def resolve(weights: str, trunk: str, weights_dir: str | Path) -> Path:
             f"config.init.weights: {trunk} has no twin in torchvision, so there are no {weights} "
             "weights for it; use random, or another trunk"
         )
-    raise UserError(_how_to_make(path, trunk))
+    raise UserError(f"{_missing(path, trunk)}, or set config.init.weights=random")
 
 
 def load(path: str | Path) -> Converted:
@@ -86,7 +86,7 @@ def load(path: str | Path) -> Converted:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(_how_to_make(path, path.stem if path.stem in TRUNKS else "NAME"))
+        raise UserError(_missing(path, path.stem if path.stem in TRUNKS else "NAME"))
     tensors, metadata = read_tensors(path)
     if "architecture" not in metadata:
         raise UserError(
@@ -122,7 +122,9 @@ def _view(content: np.ndarray, entry: Mapping, where: str) -> np.ndarray:
         "F32": np.dtype(np.float32),
         "F16": np.dtype(np.float16),
         "BF16": np.dtype(jnp.bfloat16),
+        # Of counters, which nobody uses.
         "I64": np.dtype(np.int64),
+        "I32": np.dtype(np.int32),
     }
     if entry["dtype"] not in dtypes:
         raise UserError(f"{where} is {entry['dtype']}; expected one of {', '.join(dtypes)}")
@@ -197,9 +199,11 @@ def listed(items: list[str], limit: int = 8) -> str:
     return ", ".join(items[:limit]) + more
 
 
-def _how_to_make(path: Path, trunk: str) -> str:
+def _missing(path: Path, trunk: str) -> str:
     folder = f"{path.parent}/" if str(path.parent) != "." else "."
+    made = path.with_name(f"{trunk}.safetensors")
+    and_use = "" if made == path else f", which writes {made}"
     return (
-        f"no converted weights at {path}; make them with "
-        f"`python -m convert {trunk} --out {folder}`, or set config.init.weights=random"
+        f"no converted weights at {path}{nearest(str(path), ['imagenet', 'random'])}; make them "
+        f"with `python -m convert {trunk} --out {folder}`{and_use}"
     )

@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     """
     config = esc10.get_config()
     config.model.trunk = "resnet18"
+    config.features.log_floor = 1e-2
     config.augment.max_shift = 0.5
     config.train.num_epochs = 20
     config.optimizer.learning_rate = 3e-4

@@ -4,21 +4,25 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from ascjax.arguments import Parser
 from ascjax.errors import UserError, choose
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code, 2 for a user's mistake."""
-    options = _parser().parse_args(arguments)
+def main(argv: Sequence[str]) -> int:
+    """Runs the command line ``argv``, the program first; returns the exit code, 2 for a mistake."""
     # Nothing here gains from an accelerator, and on one the products may be less exact.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     try:
-        _run(options)
+        _run(_parser().parse(argv))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 
@@ -42,8 +46,8 @@ def _run(options: argparse.Namespace) -> None:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m convert", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="python -m convert", description=__doc__)
     parser.add_argument("name", nargs="?", help="architecture, see --list")
     parser.add_argument(
         "--source", type=Path, help=".pth or .safetensors; without it, torchvision's default"
@@ -59,4 +63,4 @@ def _parser() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     # Ends as an exception would, so that no half-written file stays.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.exit(main())
+    sys.exit(main(sys.argv))

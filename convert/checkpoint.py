@@ -17,8 +17,11 @@ from ascjax.weights import read_tensors
 # Keys under which training scripts keep a state_dict among other things.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 # Put into keys by DataParallel (around all or, as in PyTorch's ImageNet example, around the
-# features alone) and by torch.compile; no network of torchvision's has modules of these names.
-WRAPPED = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")
+# features alone), by torch.compile and by training modules that hold the network as `model`; no
+# network of torchvision's has modules of these names.
+WRAPPED = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod|model)\.")
+# How torch.load names what it would have to call.
+CODE = re.compile(r"unsupported (?:global: )?GLOBAL (\w\S*)", re.IGNORECASE)
 
 
 class Checkpoint(NamedTuple):
@@ -37,14 +40,20 @@ def read(path: Path) -> Checkpoint:
     """Reads a ``.safetensors`` file with NumPy alone, any other with ``torch.load``.
 
     Raises:
-      UserError: no such file; damaged; needs code to be run; or holds no state_dict.
+      UserError: no such file; damaged; needs code to be run; holds no state_dict; or was
+        converted already.
     """
     try:
         path.open("rb").close()
     except OSError as error:
         raise UserError(f"--source: can't read {path}: {error.strerror}") from error
     if path.suffix == ".safetensors":
-        content: Any = read_tensors(path)[0]
+        content: Any
+        content, metadata = read_tensors(path)
+        if "architecture" in metadata:
+            raise UserError(
+                f"{path} is converted already: start from it with --config.init.weights={path}"
+            )
     else:
         content = _torch_load(path)
     notes: list[str] = []
@@ -74,7 +83,7 @@ def _torch_load(path: Path) -> Any:
         with warnings.catch_warnings(action="ignore"):  # about pickles that torch didn't write
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # a damaged file can raise nearly anything out of the unpickler
-        if code := re.search(r"Unsupported global: GLOBAL (\w\S*)", str(error)):
+        if code := CODE.search(str(error)):
             raise UserError(
                 f"{path} holds code ({code[1]}), which is never run: load it where you trust it "
                 "and save model.state_dict() alone"
@@ -86,10 +95,11 @@ def _torch_load(path: Path) -> Any:
 
 
 def _unwrap(content: Any, path: Path, notes: list[str]) -> Mapping[str, Any]:
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            notes.append(f"unwrapped {wrapper!r}")
-            content = content[wrapper]
+    while isinstance(content, Mapping) and (
+        inner := [key for key in WRAPPERS if isinstance(content.get(key), Mapping)]
+    ):
+        notes.append(f"unwrapped {inner[0]!r}")
+        content = content[inner[0]]
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         kind = type(content).__name__
         raise UserError(f"{path}: expected a state_dict (names → tensors), got a {kind}")
@@ -108,9 +118,11 @@ def _to_numpy(key: str, value: Any, path: Path) -> np.ndarray:
         if value.dtype == torch.bfloat16:  # which torch doesn't give to NumPy
             return value.view(torch.int16).numpy().view(jnp.bfloat16)
         return value.numpy()
-    except (AttributeError, TypeError, RuntimeError) as error:
+    except (AttributeError, TypeError, RuntimeError, NotImplementedError) as error:
+        tensor = isinstance(value, torch.Tensor)
+        found = f"{value.layout}, {value.dtype}, {value.device}" if tensor else type(value).__name__
         raise UserError(
-            f"{path}: expected a state_dict of plain tensors, but {key!r} is {type(value).__name__}"
+            f"{path}: expected a state_dict of plain tensors, but {key!r} is {found}"
         ) from error
 
 
@@ -119,5 +131,7 @@ def _unwrap_keys(tensors: dict[str, np.ndarray], notes: list[str]) -> dict[str, 
     shorter = {WRAPPED.sub("", key): array for key, array in tensors.items()}
     if not found or len(shorter) < len(tensors):
         return tensors
-    notes.append(f"removed {' and '.join(found)} from the keys (DataParallel or torch.compile)")
+    notes.append(
+        f"removed {' and '.join(found)} from the keys (DataParallel, torch.compile or such)"
+    )
     return shorter

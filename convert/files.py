@@ -47,21 +47,21 @@ def draft(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Writes a safetensors file from arrays of any stride, a slab at a time.
+    """Writes a safetensors file in float32 from arrays of any stride, a slab at a time.
 
     ``safetensors.numpy.save_file`` would need all arrays contiguous, so a second copy in memory.
 
     Args:
       path: file to write over.
-      tensors: key → float32 array.
+      tensors: key → array of floating point.
       metadata: of the header; may be replaced by ``replace_metadata``.
     """
     # Sizes that would put what follows off the alignment go last: the format has no gaps.
-    order = sorted(tensors, key=lambda key: (tensors[key].nbytes % ALIGNMENT != 0, key))
+    order = sorted(tensors, key=lambda key: (_num_bytes(tensors[key]) % ALIGNMENT != 0, key))
     entries, offset = {}, 0
     for key in order:
         array = tensors[key]
-        stop = offset + array.nbytes
+        stop = offset + _num_bytes(array)
         entries[key] = {
             "dtype": "F32",
             "shape": list(array.shape),
@@ -89,8 +89,12 @@ def replace_metadata(path: Path, metadata: Mapping[str, str]) -> None:
         file.write(content.ljust(length))
 
 
+def _num_bytes(array: np.ndarray) -> int:
+    return array.size * np.dtype("<f4").itemsize
+
+
 def _slabs(array: np.ndarray) -> Iterator[np.ndarray]:
-    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
+    rows = max(1, CHUNK_BYTES // max(1, _num_bytes(array[:1]))) if array.ndim else 1
     if array.ndim == 0:
         yield array
     for start in range(0, len(array) if array.ndim else 0, rows):

@@ -55,6 +55,8 @@ def convert(
         reference.import_torchvision()
     source = source or reference.download(architecture)
     path = out / f"{architecture}.safetensors"
+    if path.resolve() == source.resolve():
+        raise UserError(f"--source and the file to write are both {path}: give another --out")
     with files.draft(path) as temporary:
         draft = _write(temporary, architecture, source, prove=prove, licence=licence)
         if prove:

@@ -21,7 +21,8 @@ class Variables(NamedTuple):
     """Flax variables made from a checkpoint.
 
     Attributes:
-      tensors: path into the variables → float32 array (a view of the source where it can be).
+      tensors: path into the variables → array, a view of the source in its own precision, so
+        that half precision isn't held twice: ``files.write`` makes it float32.
       num_classes: length of the logits; None where the checkpoint has no classifier.
       notes: what was left out or changed, for the user.
     """
@@ -49,8 +50,9 @@ def to_variables(source: Mapping[str, np.ndarray], architecture: str, where: str
       where: the source's name, for messages.
 
     Raises:
-      UserError: keys are missing, unexpected, of a wrong shape or type, or hold NaN or infinity;
-        all of them are in the message, and the architecture that the keys look like.
+      UserError: keys are missing, unexpected, of a wrong shape or type, or hold NaN, infinity or
+        a negative variance; the message counts all of them, names the first of each kind, and the
+        architecture that the keys look like.
     """
     num_classes = _num_classes(source, architecture)
     slots = expected_slots(architecture, num_classes)
@@ -58,10 +60,7 @@ def to_variables(source: Mapping[str, np.ndarray], architecture: str, where: str
     used = {key: array for key, array in source.items() if key not in counts}
     _check_keys(used, slots, architecture, where)
     _check_values(used, where)
-    tensors = {
-        slot.path: used[key].astype(np.float32, copy=False).transpose(slot.axes)
-        for key, slot in slots.items()
-    }
+    tensors = {slot.path: used[key].transpose(slot.axes) for key, slot in slots.items()}
     return Variables(tensors, num_classes, _notes(used, counts, num_classes))
 
 
@@ -141,7 +140,8 @@ def _bad_values(array: np.ndarray, key: str) -> str | None:
     with np.errstate(over="ignore", invalid="ignore"):
         extremes = np.array([array.min(), array.max()]).astype(np.float32)
     if np.isfinite(extremes).all():
-        return None
+        negative = key.endswith("running_var") and extremes[0] < 0
+        return f"{key} holds a negative variance" if negative else None
     nans, infinities = int(np.isnan(array).sum()), int(np.isinf(array).sum())
     found = f"{nans} NaN and {infinities} infinities" if nans or infinities else "too large values"
     return f"{key} holds {found}"

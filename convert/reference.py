@@ -136,10 +136,16 @@ def download(architecture: str) -> Path:
         print(f"fetching {default.url}", flush=True)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(default.url, str(path))
+            prefix = default.sha256_prefix
+            torch.hub.download_url_to_file(default.url, str(path), hash_prefix=prefix)
         except OSError as error:  # urllib's errors are of this kind
             reason = getattr(error, "reason", None) or error
             raise UserError(f"could not fetch {default.url} ({reason}): {by_hand}") from error
+        except RuntimeError as error:  # nothing is kept of a file with another hash
+            raise UserError(
+                f"{default.url}: what came has no SHA-256 that begins with {prefix} (incomplete, "
+                f"or not what torchvision published): try again, or {by_hand}"
+            ) from error
     if not sha256(path).startswith(default.sha256_prefix):
         raise UserError(
             f"{path}: its SHA-256 doesn't begin with {default.sha256_prefix}, so it isn't what "

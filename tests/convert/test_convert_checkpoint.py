@@ -1,4 +1,5 @@
 import hashlib
+import os
 import pickle
 import sys
 
@@ -62,7 +63,7 @@ def test_wrapped_and_prefixed(tmp_path):
     assert_is_state(tensors)
     assert notes == [
         "unwrapped 'state_dict'",
-        "removed module. from the keys (DataParallel or torch.compile)",
+        "removed module. from the keys (DataParallel, torch.compile or such)",
     ]
 
 
@@ -80,23 +81,48 @@ def test_keys_that_would_collide_stay(tmp_path):
     assert read(path).tensors.keys() == {"module.a", "a"}
 
 
+def test_wrappers_in_wrappers(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save({"model": {"state_dict": {"model.a": torch.ones(1)}}}, path)
+    tensors, notes = read(path)
+    assert list(tensors) == ["a"]
+    assert notes[:2] == ["unwrapped 'model'", "unwrapped 'state_dict'"]
+
+
+def test_what_is_no_plain_tensor_is_described(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(2).to(torch.float8_e4m3fn)}, path)
+    with pytest.raises(UserError, match="'a' is torch.strided, torch.float8_e4m3fn, cpu"):
+        read(path)
+
+
+def test_converted_already(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file({"params/a": torch.ones(1)}, path, {"architecture": "vgg11"})
+    with pytest.raises(UserError, match="converted already: start from it with --config.init"):
+        read(path)
+
+
 class Malicious:
-    def __init__(self, victim):
-        self.victim = victim
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
 
     def __reduce__(self):
-        return eval, (f"open({str(self.victim)!r}, 'w')",)
+        return self.call
 
 
+@pytest.mark.parametrize("function", [eval, os.system])
 @pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
-def test_code_is_never_run(tmp_path, form):
+def test_code_is_never_run(tmp_path, form, function):
     path, victim = tmp_path / "x.pth", tmp_path / "victim"
-    content = {**STATE, "extra": Malicious(victim)}
+    action = f"open({str(victim)!r}, 'w')" if function is eval else f"touch {victim}"
+    content = {**STATE, "extra": Malicious(function, action)}
     if form == "pickle":
         path.write_bytes(pickle.dumps(content["extra"]))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
-    message = "not a whole torch checkpoint" if form == "pickle" else r"holds code \(.*eval\)"
+    name = function.__name__
+    message = "not a whole torch checkpoint" if form == "pickle" else rf"holds code \(.*{name}\)"
     with pytest.raises(UserError, match=message):
         read(path)
     assert not victim.exists()
@@ -135,7 +161,7 @@ def test_other_files(tmp_path, content):
         ({1: torch.ones(1)}, "expected a state_dict .*, got a dict"),
         ({}, "no tensors in it"),
         ({"a": torch.ones(1), "epoch": 3}, "but 'epoch' is int"),
-        ({"a": torch.ones(2, 2).to_sparse()}, "but 'a' is Tensor"),
+        ({"a": torch.ones(2, 2).to_sparse()}, "but 'a' is torch.sparse_coo"),
     ],
 )
 def test_no_state_dict(tmp_path, content, message):

@@ -14,10 +14,10 @@ def test_list_shows_every_architecture_and_what_is_converted(tmp_path, state_dic
     torch.save(state_dict("resnet18", 12), source)
     out = tmp_path / "weights"
     command = ["resnet18", "--source", str(source), "--out", str(out), "--no-proof"]
-    assert main(command) == 0
+    assert main(["convert", *command]) == 0
     (out / "vgg11.safetensors").write_bytes(b"damaged")
     capsys.readouterr()
-    assert main(["--list", "--out", str(out)]) == 0
+    assert main(["convert", "--list", "--out", str(out)]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.endswith(f"converted in {out}/")
     assert [line.split()[0] for line in lines] == list(KEY_MAPS)
@@ -30,9 +30,9 @@ def test_list_shows_every_architecture_and_what_is_converted(tmp_path, state_dic
 def test_show_prints_the_header(tmp_path, state_dict, capsys):
     source = tmp_path / "x.pth"
     torch.save({"state_dict": state_dict("resnet18")}, source)
-    main(["resnet18", "--source", str(source), "--out", str(tmp_path), "--no-proof"])
+    main(["convert", "resnet18", "--source", str(source), "--out", str(tmp_path), "--no-proof"])
     capsys.readouterr()
-    assert main(["--show", str(tmp_path / "resnet18.safetensors")]) == 0
+    assert main(["convert", "--show", str(tmp_path / "resnet18.safetensors")]) == 0
     out = capsys.readouterr().out
     for text in (
         "source      x.pth",
@@ -50,7 +50,7 @@ def test_show_prints_the_header(tmp_path, state_dict, capsys):
 def test_show_of_a_file_that_says_little(tmp_path, capsys):
     path = tmp_path / "resnet18.safetensors"
     save_file({"params/trunk/x": torch.zeros(3)}, path, {"architecture": "resnet18"})
-    assert main(["--show", str(path)]) == 0
+    assert main(["convert", "--show", str(path)]) == 0
     assert "licence     not stated" in capsys.readouterr().out
 
 
@@ -60,13 +60,14 @@ def test_show_of_a_file_that_says_little(tmp_path, capsys):
         ([], "which architecture?"),
         (["vgg_tiny"], "architecture: expected one of alexnet, vgg11"),
         (["resnet81"], "did you mean 'resnet18'?"),
+        (["resnet18", "--sourse=x.pth"], "unknown '--sourse'; did you mean '--source'?"),
         (["vgg16", "--source", "nowhere.pth", "--no-proof"], "can't read nowhere.pth: No such"),
         (["--show", "nowhere.safetensors"], "no converted weights at nowhere.safetensors"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main([*arguments, "--out", "w"]) == 2
+    assert main(["convert", *arguments, "--out", "w"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error

@@ -32,6 +32,15 @@ def test_safetensors_own_reader_reads_it(tmp_path, monkeypatch, chunk_bytes):
         assert loaded[key].shape == array.shape
 
 
+def test_half_precision_is_written_as_float32(tmp_path):
+    path = tmp_path / "x.safetensors"
+    half = {key: array.astype(np.float16) for key, array in TENSORS.items()}
+    files.write(path, half, {})
+    for key, array in load_file(path).items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, half[key])
+
+
 def test_arrays_lie_aligned(tmp_path):
     path = tmp_path / "x.safetensors"
     files.write(path, TENSORS, {})

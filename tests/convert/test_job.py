@@ -64,6 +64,15 @@ def test_a_safetensors_source_of_half_precision(tmp_path, state_dict, small_proo
     assert weights.load(path).metadata["licence"] == "CC0"
 
 
+def test_a_source_is_never_written_over(tmp_path, state_dict):
+    source = tmp_path / "resnet18.safetensors"
+    save_file(state_dict("resnet18"), source)
+    before = source.read_bytes()
+    with pytest.raises(UserError, match="both .*resnet18.safetensors: give another --out"):
+        job.convert("resnet18", source, tmp_path, prove=False)
+    assert source.read_bytes() == before
+
+
 def test_no_proof_needs_no_torchvision_and_is_marked(tmp_path, state_dict, monkeypatch):
     source = tmp_path / "x.safetensors"
     save_file(state_dict("resnet18"), source)

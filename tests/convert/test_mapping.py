@@ -45,11 +45,11 @@ def test_counts_are_named_as_ignored(arrays):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-def test_other_precisions_become_float32(arrays, dtype):
+def test_other_precisions_stay_and_are_said(arrays, dtype):
     source = {k: v.astype(jnp.dtype(dtype)) for k, v in arrays("resnet18").items()}
     tensors, _, notes = to_variables(source, "resnet18", "x.pth")
     assert f"{dtype} converted to float32" in notes
-    assert {array.dtype.name for array in tensors.values()} == {"float32"}
+    assert {array.dtype.name for array in tensors.values()} == {dtype}
     kernel = tensors["params/trunk/stem/conv1/conv/kernel"]
     np.testing.assert_array_equal(
         kernel[1, 2, 0, 3], np.float32(source["conv1.weight"][3, 0, 1, 2])
@@ -118,3 +118,10 @@ def test_values_must_be_finite(arrays, dtype, value, text):
     with pytest.raises(UserError, match="x.pth: weights must be finite float32") as raised:
         to_variables(source, "resnet18", "x.pth")
     assert text in str(raised.value)
+
+
+def test_a_variance_below_zero_is_refused(arrays):
+    source = dict(arrays("resnet18"))
+    source["bn1.running_var"] = -source["bn1.running_var"]
+    with pytest.raises(UserError, match="bn1.running_var holds a negative variance"):
+        to_variables(source, "resnet18", "x.pth")

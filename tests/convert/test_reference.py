@@ -57,6 +57,10 @@ def test_download_checks_the_hash_and_is_kept(published, tmp_path, capsys):
 
 def test_download_of_something_else(published):
     kept = published(b"not what was published", digits="01234567")
+    with pytest.raises(UserError, match="no SHA-256 that begins with 01234567"):
+        reference.download("resnet18")
+    assert not list(kept.parent.iterdir())
+    kept.write_bytes(b"from elsewhere")
     with pytest.raises(UserError, match="doesn't begin with 01234567, so it isn't what") as raised:
         reference.download("resnet18")
     assert f"{kept}: " in str(raised.value)
