@@ -83,7 +83,7 @@ def _paces(entry: Entry) -> list[float]:
     paces = []
     for run in entry.runs:
         if run.finished:
-            about = run_folder.read_json(run.path / "run.json")
+            about = run_folder.read_run(run.path)
             history = run_folder.read_history(run.path / "metrics.jsonl")
             seconds = [epoch["seconds"] for epoch in history]
             recordings = TRAINING_FACTOR * about["recordings"]["train"]

@@ -46,7 +46,7 @@ def main(options: argparse.Namespace) -> None:
         data_root=options.data_root,
     )
     own, against = asked["own"], asked["mcnemar"]
-    synthetic = run_folder.read_json(options.run / "run.json").get("synthetic", False)
+    synthetic = run_folder.read_run(options.run)["synthetic"]
     print(table.table(asked, synthetic=synthetic))
     print("\n" + table.accuracies({_settings(asked): asked, f"the run: {_settings(own)}": own}))
     print(
@@ -156,6 +156,7 @@ def run_model(
     from ml_collections import ConfigDict
 
     from ascjax import builders, predictor
+    from ascjax.data import synthetic
     from ascjax.signals import StopRequest
 
     model = predictor.load(run_dir, fragments=fragments)
@@ -167,6 +168,8 @@ def run_model(
             f"config.data.root: {root} isn't there; pass --data_root=DIR, where the run's data set "
             "is now"
         )
+    if config.data.layout == "synthetic" and not synthetic.is_set(Path(root).expanduser()):
+        raise UserError(f"config.data.root: {root} holds no synthetic set; pass --data_root=DIR")
     with StopRequest() as stop:
         data = builders.load_data(config, stop)
     names = [data.dataset.recordings[row].name for row in data.test.rows]

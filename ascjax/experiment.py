@@ -15,7 +15,7 @@ from tqdm import tqdm
 import ascjax
 from ascjax import builders, cost, fusion, locks, metrics, parallel, report, run_folder, train
 from ascjax.checkpoint import Checkpoints
-from ascjax.data import store
+from ascjax.data import store, synthetic
 from ascjax.data.batches import Fragments
 from ascjax.evaluator import Evaluator, score
 from ascjax.journal import Journal
@@ -115,7 +115,7 @@ def _describe(
     input_shape = (data.store.front_end.num_mels, data.train.num_frames)
     examples_per_recording = len(data.store.channels) * data.train.count
     return {
-        "format": 1,
+        "format": run_folder.FORMAT,
         "ascjax": ascjax.__version__,
         "scenes": list(data.dataset.scenes),
         "channels": list(data.store.channels),
@@ -142,7 +142,7 @@ def _describe(
             "layout": data.dataset.layout,
             "fold": config.data.fold,
         },
-        "synthetic": config.data.layout == "synthetic",
+        "synthetic": synthetic.is_set(data.dataset.root),
     }
 
 

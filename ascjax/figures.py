@@ -116,7 +116,7 @@ def _spectrogram(options: argparse.Namespace) -> "Figure":
     of_run, scenes = None, ()
     if options.run:
         path = options.run / "run.json"
-        about = run_folder.read_json(path, required=["front_end", "scenes"])
+        about = run_folder.read_run(options.run)
         scenes = about["scenes"]
         try:
             of_run = FrontEnd(**about["front_end"])

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
         print(runs.train_folds(CONFIG.value, workdir))
         return
     page = experiment.train_and_evaluate(CONFIG.value, workdir)
-    results, about = run_folder.read_results(workdir), run_folder.read_json(workdir / "run.json")
+    results, about = run_folder.read_results(workdir), run_folder.read_run(workdir)
     print(table.table(results, synthetic=about["synthetic"]))
     for name, reason in about["left_out"].items():
         print(f"left out: {name}: {reason}")

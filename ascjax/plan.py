@@ -123,11 +123,20 @@ def check_weights(entries: Mapping[str, Entry]) -> None:
     """Checks that every row has the converted weights that it starts from.
 
     Raises:
-      UserError: some lack them; the message has the commands that make them.
+      UserError: some that aren't finished lack them; the message has the commands that make them.
     """
-    commands = dict.fromkeys(entry.lacking for entry in entries.values() if entry.lacking)
+    lacking = {
+        name: entry.lacking
+        for name, entry in entries.items()
+        if entry.lacking and not all(run.finished for run in entry.runs)
+    }
+    commands = dict.fromkeys(lacking.values())
     if commands:
+        others = ",".join(
+            name for name, entry in entries.items() if entry.runs and name not in lacking
+        )
+        without = f", or train the others alone with --rows={others}" if others else ""
         raise UserError(
             f"converted weights are missing; make them with `{' && '.join(map(str, commands))}`, "
-            "or say where they are with --config.init.weights_dir=DIR"
+            f"or say where they are with --config.init.weights_dir=DIR{without}"
         )

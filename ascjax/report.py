@@ -26,6 +26,7 @@ from ascjax.run_folder import (
     read_json,
     read_posteriors,
     read_results,
+    read_run,
     write_text,
 )
 from ascjax.table import SYNTHETIC_NOTE, commonest_share, duration, worst_confusions
@@ -46,14 +47,14 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
     """
     folder = Path(run_dir)
     config = read_json(folder / "config.json")
-    run = read_json(folder / "run.json")
+    run = read_run(folder)
     results = read_results(folder)
     history = read_history(folder / "metrics.jsonl")
     text = page.template("report.html.j2").render(
         name=folder.resolve().name,
         run=run,
         results=results,
-        synthetic_note=SYNTHETIC_NOTE if run.get("synthetic") else None,
+        synthetic_note=SYNTHETIC_NOTE if run["synthetic"] else None,
         fused_by={axis: _in_words(method) for axis, method in results["fusion"].items()},
         commonest=commonest_share(results),
         worst=worst_confusions(results),

@@ -24,6 +24,8 @@ from ascjax.errors import UserError
 
 RUN_AGAIN = "start the run's command again to finish it"
 TEST_AGAIN = "remove results.json there and start the run's command again to test anew"
+# Of run.json; that of results.json is ``metrics.FORMAT``.
+FORMAT = 1
 # Keys that change where and how fast a run is computed, not what: they may differ when it goes on.
 FREE = (
     "data.num_workers", "data.resident", "data.store_dir", "init.weights_dir", "log_every_steps",
@@ -31,11 +33,17 @@ FREE = (
 )  # fmt: skip
 # What of run.json must still hold when a run goes on.
 SAME = ("scenes", "channels", "front_end", "duration_s", "recordings", "left_out")
-RESULT_KEYS = (
-    "format", "recordings", "fragments", "scenes", "channels", "fusion", "chance", "accuracy",
-    "macro_accuracy", "log_loss", "log_loss_floor", "confusion", "by_scene", "by_channel",
-    "single_fragment", "fragments_fused",
-)  # fmt: skip
+# What run.json and results.json must have, and of which type.
+RUN_KEYS = {
+    "format": int, "scenes": list, "channels": list, "fragments": int, "front_end": dict,
+    "model": dict, "recordings": dict, "synthetic": bool,
+}  # fmt: skip
+RESULT_KEYS = {
+    "format": int, "recordings": int, "fragments": int, "scenes": list, "channels": list,
+    "fusion": dict, "chance": float, "accuracy": dict, "macro_accuracy": float, "log_loss": float,
+    "log_loss_floor": float, "confusion": list, "by_scene": dict, "by_channel": dict,
+    "single_fragment": dict, "fragments_fused": dict,
+}  # fmt: skip
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -98,6 +106,34 @@ def read_json(path: Path, *, required: Sequence[str] = (), mend: str = RUN_AGAIN
         raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {mend}")
     need(content, *required, path=path)
     return content
+
+
+def _read_format(path: Path, form: int, kinds: Mapping[str, type], mend: str) -> dict[str, Any]:
+    """Returns the JSON object in ``path``, its version and the types of its values checked."""
+    content = read_json(path, required=["format"], mend=mend)
+    if content["format"] != form:
+        raise UserError(
+            f"{path}: expected format {form}, got {content['format']!r}; use the version of ascjax "
+            "that wrote it"
+        )
+    need(content, *kinds, path=path)
+    wrong = [key for key, kind in kinds.items() if not isinstance(content[key], kind)]
+    if wrong:
+        raise UserError(
+            f"{path}: expected {wrong[0]} as {kinds[wrong[0]].__name__}, got "
+            f"{content[wrong[0]]!r:.40}; {mend}"
+        )
+    return content
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Returns run.json of a run.
+
+    Raises:
+      UserError: it is missing, damaged or of another format.
+    """
+    mend = "train the run anew in another folder"
+    return _read_format(folder / "run.json", FORMAT, RUN_KEYS, mend)
 
 
 def need(content: Mapping[str, Any], *keys: str, path: Path) -> None:
@@ -165,12 +201,12 @@ def read_results(folder: Path) -> dict[str, Any]:
       UserError: it is missing, damaged or of another format.
     """
     path = folder / "results.json"
-    results = read_json(path, required=RESULT_KEYS, mend=TEST_AGAIN)
-    if results["format"] != metrics.FORMAT:
-        raise UserError(
-            f"{path}: expected format {metrics.FORMAT}, got {results['format']!r}; evaluate the "
-            "run anew with this version of ascjax"
-        )
+    results = _read_format(path, metrics.FORMAT, RESULT_KEYS, TEST_AGAIN)
+    need(results["accuracy"], "correct", "total", "accuracy", "interval_95", path=path)
+    sides = {len(results["scenes"]), len(results["confusion"])}
+    sides |= {len(row) if isinstance(row, list) else -1 for row in results["confusion"]}
+    if len(sides) > 1:
+        raise UserError(f"{path}: expected confusion as scenes × scenes of counts; {TEST_AGAIN}")
     return results
 
 
@@ -282,7 +318,7 @@ def begin(workdir: Path, config: Mapping[str, Any], about: Mapping[str, Any]) ->
     """
     path = workdir / "run.json"
     if path.exists():
-        before = read_json(path)
+        before = read_run(workdir)
         changed = [key for key in SAME if before.get(key) != json.loads(json.dumps(about[key]))]
         for key, values in about["normalisation"].items():
             # Not to the bit: another processor rounds otherwise.

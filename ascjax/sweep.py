@@ -102,7 +102,10 @@ def run(
     from ascjax import comparison, estimate, plan, runs
 
     rows = {name: row for table in tables.values() for name, row in table.rows.items()}
-    chosen = [choose("--rows", name, {row: row for row in rows}) for name in only or rows]
+    wanted = rows if only is None else only
+    chosen = [choose("--rows", name, {row: row for row in rows}) for name in wanted]
+    if not chosen:
+        raise UserError(f"--rows: expected names of rows, got none; they are {', '.join(rows)}")
     if workdir.exists() or not dry_run:
         _check(workdir, about)
     entries, found = plan.make(
@@ -133,12 +136,15 @@ def _check(workdir: Path, about: Mapping[str, Any]) -> None:
     path = workdir / "sweep.json"
     if run_folder.is_new(workdir, path.name):
         return
-    before = run_folder.read_json(path, required=tuple(about))
+    mend = "remove it and start the sweep's command again: finished runs stay"
+    before = run_folder.read_json(path, required=tuple(about), mend=mend)
     if before["format"] != FORMAT:
         raise UserError(
             f"{path}: expected format {FORMAT}, got {before['format']!r}; use the version of "
             "ascjax that wrote it, or another --workdir"
         )
+    if not (isinstance(before["tables"], list) and isinstance(before["seeds"], int)):
+        raise UserError(f"{path}: expected a list of tables and a number of seeds; {mend}")
     # More tables and more seeds leave all that is there as it is.
     if set(before["tables"]) <= set(about["tables"]):
         before["tables"] = about["tables"]

@@ -148,6 +148,14 @@ def test_a_data_set_that_has_moved_or_changed(finished_run, tmp_path):
     config = json.loads((run / "config.json").read_text())
     config["data"]["root"] = str(tmp_path / "away")
     (run / "config.json").write_text(json.dumps(config))
+    config["data"]["layout"] = "synthetic"
+    synthetic, empty = tmp_path / "synthetic", tmp_path / "empty"
+    shutil.copytree(run, synthetic)
+    (synthetic / "config.json").write_text(json.dumps(config))
+    empty.mkdir()
+    with pytest.raises(UserError, match=r"empty holds no synthetic set; pass --data_root"):
+        evaluate.evaluate(synthetic, test_fragments=1, data_root=str(empty))
+    assert not list(empty.iterdir())
     with pytest.raises(
         UserError, match=r"config\.data\.root: .*away isn't there; pass --data_root"
     ):

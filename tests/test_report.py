@@ -164,13 +164,6 @@ def test_without_optional_files_the_page_says_what_is_left_out(tmp_path):
     assert "Left out: the run folder has no examples.npz with posteriors.npz." in words
 
 
-def test_a_run_file_with_the_least_in_it_is_enough(tmp_path):
-    write_fake_run(tmp_path)
-    (tmp_path / "examples.npz").unlink()
-    (tmp_path / "run.json").write_text("{}")
-    assert "10 scenes; each recording" in Page(report.write(tmp_path).read_text("utf-8")).plain
-
-
 @pytest.mark.parametrize("name", ["config.json", "run.json", "results.json"])
 def test_missing_and_damaged_files_are_named(tmp_path, name):
     write_fake_run(tmp_path)

@@ -2,9 +2,17 @@ import json
 
 import numpy as np
 import pytest
+from fake_run import write_fake_run
 
 from ascjax.errors import UserError
-from ascjax.run_folder import check_new, read_arrays, read_history, read_json
+from ascjax.run_folder import (
+    check_new,
+    read_arrays,
+    read_history,
+    read_json,
+    read_results,
+    read_run,
+)
 
 
 def test_json_is_read(tmp_path):
@@ -87,3 +95,23 @@ def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
         check_new(tmp_path / "old.json", "--out")
     with pytest.raises(UserError, match=r"--out=.*x\.json: cannot be written \(No such file"):
         check_new(tmp_path / "nowhere" / "x.json", "--out")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("run.json", {"format": 2}, "run.json: expected format 1, got 2; use the version"),
+        ("run.json", {"model": None}, "run.json: expected model as dict, got None; train the run"),
+        ("results.json", {"accuracy": None}, "expected accuracy as dict, got None; remove results"),
+        ("results.json", {"accuracy": {}}, "results.json: expected the keys correct, total"),
+        ("results.json", {"confusion": [[1, 2], [3]]}, "expected confusion as scenes × scenes"),
+        ("results.json", {"confusion": [3] * 10}, "expected confusion as scenes × scenes"),
+    ],
+)
+def test_what_is_json_but_not_a_run_is_named(tmp_path, name, change, message):
+    write_fake_run(tmp_path)
+    path = tmp_path / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    read = {"run.json": read_run, "results.json": read_results}[name]
+    with pytest.raises(UserError, match=message):
+        read(tmp_path)

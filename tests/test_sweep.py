@@ -200,6 +200,9 @@ def test_damaged_runs_and_newer_formats_are_named(run, trained):
     with pytest.raises(UserError, match=r"npz: expected \d+ right decisions as in results\.json"):
         run()
     about = json.loads((workdir / "sweep.json").read_text())
+    (workdir / "sweep.json").write_text(json.dumps({**about, "tables": None}))
+    with pytest.raises(UserError, match=r"sweep\.json: expected a list of tables .*; remove it"):
+        run()
     (workdir / "sweep.json").write_text(json.dumps({**about, "format": 2}))
     with pytest.raises(UserError, match=r"sweep\.json: expected format 1, got 2"):
         run()
@@ -211,7 +214,8 @@ def test_missing_weights_are_named_before_anything_is_trained(run, trained, caps
     settings = {"model.trunk": "alexnet", "features.num_mels": 64, "fragments.count": 1}
     options["more"].update(settings)
     with pytest.raises(
-        UserError, match=r"`python -m convert alexnet --out nowhere`, or .*_dir=DIR"
+        UserError,
+        match=r"`python -m convert alexnet --out nowhere`, or .*_dir=DIR.* alone with --rows=gap$",
     ):
         run(tables, **options)
     assert trained == []
@@ -229,6 +233,8 @@ def test_only_some_rows_are_trained_when_asked(run, trained):
     assert records(workdir)["1", "gap"]["state"] == "not run yet"
     with pytest.raises(UserError, match="--rows: expected one of gap, mlp, cut, got 'mpl'"):
         run(only=["mpl"])
+    with pytest.raises(UserError, match="--rows: expected names of rows, got none; they are gap"):
+        run(only=[])
 
 
 def test_a_run_that_fails_keeps_no_other_from_running(run, trained, monkeypatch, capsys):

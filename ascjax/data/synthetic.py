@@ -23,6 +23,7 @@ from ascjax.errors import UserError
 from ascjax.signals import StopRequest
 
 SAMPLE_RATE_HZ = sounds.SAMPLE_RATE_HZ
+MADE_WITH = "synthetic.json"  # in the set's folder: the parameters that it was made with
 CITIES = ("alba", "borg", "cove", "dale")  # of no country, so that nobody takes it for real data
 _FORMAT = 1  # raise it when the same parameters come to sound different
 
@@ -170,7 +171,7 @@ def make(
         partial = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
         try:
             _write(partial, _plan(num_recordings), duration_s, seed, stop)
-            (partial / "synthetic.json").write_text(json.dumps(parameters, indent=1) + "\n")
+            (partial / MADE_WITH).write_text(json.dumps(parameters, indent=1) + "\n")
             partial.chmod(0o755)
             partial.rename(root)
         finally:
@@ -182,12 +183,17 @@ def make(
     return root
 
 
+def is_set(root: Path) -> bool:
+    """Returns whether the data set in ``root`` was synthesised here."""
+    return (root / MADE_WITH).is_file()
+
+
 def _is_there(root: Path, parameters: dict) -> bool:
     """Returns whether the set is there; raises if something else is."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    made_with = root / "synthetic.json"
-    if not made_with.is_file():
+    made_with = root / MADE_WITH
+    if not is_set(root):
         raise UserError(
             f"config.data.root: {root} is there and holds no synthetic set; name a new folder for "
             "one, or another config.data.layout"
