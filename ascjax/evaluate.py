@@ -92,7 +92,6 @@ def evaluate(
         choices; fragments are too short for the trunk; the data set isn't there or not the same.
     """
     own = run_folder.read_results(run_dir)
-    run_folder.need(own, "part", "step", path=run_dir / "results.json")
     by = {
         "fragments": fusion or own["fusion"]["fragments"],
         "channels": channel_fusion or own["fusion"]["channels"],
@@ -156,20 +155,19 @@ def run_model(
     from ml_collections import ConfigDict
 
     from ascjax import builders, predictor
-    from ascjax.data import synthetic
     from ascjax.signals import StopRequest
 
     model = predictor.load(run_dir, fragments=fragments)
     config = ConfigDict(run_folder.read_json(run_dir / "config.json"))
     config.fragments.count = fragments
+    # As the set was read: nothing is guessed, or synthesised, from another folder.
+    config.data.layout = run_folder.read_run(run_dir)["data"]["layout"]
     root = config.data.root = data_root or config.data.root
     if not Path(root).expanduser().exists():
         raise UserError(
             f"config.data.root: {root} isn't there; pass --data_root=DIR, where the run's data set "
             "is now"
         )
-    if config.data.layout == "synthetic" and not synthetic.is_set(Path(root).expanduser()):
-        raise UserError(f"config.data.root: {root} holds no synthetic set; pass --data_root=DIR")
     with StopRequest() as stop:
         data = builders.load_data(config, stop)
     names = [data.dataset.recordings[row].name for row in data.test.rows]

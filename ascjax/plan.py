@@ -23,7 +23,7 @@ class Entry:
       config: what its runs have in common.
       seeds: for each seed its runs: one, or one for each fold; none if it can't exist.
       impossible: why it can't exist, or None.
-      lacking: the command that makes the converted weights it lacks, or None.
+      lacking: the command that makes the converted weights that runs still to do lack, or None.
     """
 
     row: Row
@@ -77,7 +77,10 @@ def make(
             seeded.seed = seed
             run = Run(f"{name}, seed {seed}", seeded, workdir / name / f"seed{seed}")
             seeds.append(runs.by_fold(run, found.dataset) if all_folds else [run])
-        entries[name] = Entry(rows[name], config, [] if impossible else seeds, impossible, lacking)
+        seeds = [] if impossible else seeds
+        if all(run.finished for seed in seeds for run in seed):
+            lacking = None
+        entries[name] = Entry(rows[name], config, seeds, impossible, lacking)
     for entry in entries.values():
         for run in entry.runs:
             _check_run(run)
@@ -125,15 +128,10 @@ def check_weights(entries: Mapping[str, Entry]) -> None:
     Raises:
       UserError: some that aren't finished lack them; the message has the commands that make them.
     """
-    lacking = {
-        name: entry.lacking
-        for name, entry in entries.items()
-        if entry.lacking and not all(run.finished for run in entry.runs)
-    }
-    commands = dict.fromkeys(lacking.values())
+    commands = dict.fromkeys(entry.lacking for entry in entries.values() if entry.lacking)
     if commands:
         others = ",".join(
-            name for name, entry in entries.items() if entry.runs and name not in lacking
+            name for name, entry in entries.items() if entry.runs and not entry.lacking
         )
         without = f", or train the others alone with --rows={others}" if others else ""
         raise UserError(

@@ -99,9 +99,7 @@ def load(run_dir: str | os.PathLike[str], *, fragments: int | None = None) -> Pr
     """
     folder = Path(run_dir)
     results = run_folder.read_results(folder)
-    run_folder.need(results, "step", path=folder / "results.json")
     run = run_folder.read_run(folder)
-    run_folder.need(run, "fusion", "duration_s", "normalisation", path=folder / "run.json")
     config = run_folder.read_json(folder / "config.json", required=("model", "init", "fragments"))
     keys = ("count", "overlap", "attention")
     run_folder.need(config["fragments"], *keys, path=folder / "config.json")

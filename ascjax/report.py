@@ -92,7 +92,7 @@ def _examples(
         return []
     shown = read_arrays(path, "recording", "log_mel")
     whole = read_posteriors(folder, results)
-    front_end = run.get("front_end", {})
+    front_end = run["front_end"]
     need(front_end, "hop_size_s", "sample_rate_hz", path=folder / "run.json")
     if np.any(shown["recording"] >= results["recordings"]):
         raise UserError(f"{path}: expected recordings of posteriors.npz, got others; {TEST_AGAIN}")

@@ -35,14 +35,16 @@ FREE = (
 SAME = ("scenes", "channels", "front_end", "duration_s", "recordings", "left_out")
 # What run.json and results.json must have, and of which type.
 RUN_KEYS = {
-    "format": int, "scenes": list, "channels": list, "fragments": int, "front_end": dict,
-    "model": dict, "recordings": dict, "synthetic": bool,
+    "format": int, "scenes": list, "channels": list, "fragments": int, "duration_s": float,
+    "front_end": dict, "normalisation": dict, "model": dict, "fusion": dict, "recordings": dict,
+    "left_out": dict, "data": dict, "synthetic": bool,
 }  # fmt: skip
 RESULT_KEYS = {
-    "format": int, "recordings": int, "fragments": int, "scenes": list, "channels": list,
-    "fusion": dict, "chance": float, "accuracy": dict, "macro_accuracy": float, "log_loss": float,
-    "log_loss_floor": float, "confusion": list, "by_scene": dict, "by_channel": dict,
-    "single_fragment": dict, "fragments_fused": dict,
+    "format": int, "part": str, "step": int, "seconds": dict, "recordings": int,
+    "fragments": int, "scenes": list, "channels": list, "fusion": dict, "chance": float,
+    "accuracy": dict, "macro_accuracy": float, "log_loss": float, "log_loss_floor": float,
+    "confusion": list, "by_scene": dict, "by_channel": dict, "single_fragment": dict,
+    "fragments_fused": dict,
 }  # fmt: skip
 
 
@@ -203,6 +205,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     path = folder / "results.json"
     results = _read_format(path, metrics.FORMAT, RESULT_KEYS, TEST_AGAIN)
     need(results["accuracy"], "correct", "total", "accuracy", "interval_95", path=path)
+    need(results["seconds"], "train", "test", path=path)
     sides = {len(results["scenes"]), len(results["confusion"])}
     sides |= {len(row) if isinstance(row, list) else -1 for row in results["confusion"]}
     if len(sides) > 1:

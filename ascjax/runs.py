@@ -137,9 +137,6 @@ def read(runs: Sequence[Run]) -> Outcome:
       UserError: one is damaged; the message names the file.
     """
     results = [run_folder.read_results(run.path) for run in runs]
-    for run, each in zip(runs, results, strict=True):
-        run_folder.need(each, "seconds", path=run.path / "results.json")
-        run_folder.need(each["seconds"], "train", "test", path=run.path / "results.json")
     parts = [_decisions(run.path, each) for run, each in zip(runs, results, strict=True)]
     recordings, right = (np.concatenate(values) for values in zip(*parts, strict=True))
     return Outcome(

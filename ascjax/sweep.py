@@ -136,7 +136,7 @@ def _check(workdir: Path, about: Mapping[str, Any]) -> None:
     path = workdir / "sweep.json"
     if run_folder.is_new(workdir, path.name):
         return
-    mend = "remove it and start the sweep's command again: finished runs stay"
+    mend = "start the sweep in another --workdir and move the folders of its rows there"
     before = run_folder.read_json(path, required=tuple(about), mend=mend)
     if before["format"] != FORMAT:
         raise UserError(

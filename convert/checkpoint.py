@@ -118,7 +118,7 @@ def _to_numpy(key: str, value: Any, path: Path) -> np.ndarray:
         if value.dtype == torch.bfloat16:  # which torch doesn't give to NumPy
             return value.view(torch.int16).numpy().view(jnp.bfloat16)
         return value.numpy()
-    except (AttributeError, TypeError, RuntimeError, NotImplementedError) as error:
+    except (AttributeError, TypeError, RuntimeError) as error:
         tensor = isinstance(value, torch.Tensor)
         found = f"{value.layout}, {value.dtype}, {value.device}" if tensor else type(value).__name__
         raise UserError(

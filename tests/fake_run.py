@@ -104,6 +104,10 @@ def _run(
             "window_size_s": 0.0464,
             "hop_size_s": 0.0232,
         },
+        "duration_s": 10.0,
+        "normalisation": {"mean": [0.0] * 128, "deviation": [1.0] * 128},
+        "fusion": {"fragments": "mean", "channels": "mean"},
+        "left_out": {},
         "recordings": {"train": 6122, "validation": 0, "test": recordings},
         "model": {
             "trunk": "vgg16",

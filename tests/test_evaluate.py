@@ -153,7 +153,7 @@ def test_a_data_set_that_has_moved_or_changed(finished_run, tmp_path):
     shutil.copytree(run, synthetic)
     (synthetic / "config.json").write_text(json.dumps(config))
     empty.mkdir()
-    with pytest.raises(UserError, match=r"empty holds no synthetic set; pass --data_root"):
+    with pytest.raises(UserError, match=r"empty: expected a folder of audio files"):
         evaluate.evaluate(synthetic, test_fragments=1, data_root=str(empty))
     assert not list(empty.iterdir())
     with pytest.raises(

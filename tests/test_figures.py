@@ -156,9 +156,13 @@ def test_runs_that_are_missing_unfinished_or_damaged_are_named(run, tone, tmp_pa
         fails(rf"npz: .*{name}.*remove results\.json", "fragments", f"--run={tmp_path}")
     draw("confusion", f"--run={tmp_path}")  # needs results.json alone
     about = json.loads((tmp_path / "run.json").read_text())
-    for front_end in (3, {"mels": 5}, {"num_mels": 5}):
+    for front_end, reason in (
+        (3, "expected front_end as dict, got 3"),
+        ({"mels": 5}, "front_end: "),
+        ({"num_mels": 5}, "front_end: "),
+    ):
         (tmp_path / "run.json").write_text(json.dumps({**about, "front_end": front_end}))
-        fails(r"run\.json: .*front_end", "spectrogram", tone, f"--run={tmp_path}")
+        fails(rf"run\.json: {reason}", "spectrogram", tone, f"--run={tmp_path}")
 
 
 def test_help_lists_the_figures_and_loads_nothing_slow():

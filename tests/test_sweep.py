@@ -201,7 +201,9 @@ def test_damaged_runs_and_newer_formats_are_named(run, trained):
         run()
     about = json.loads((workdir / "sweep.json").read_text())
     (workdir / "sweep.json").write_text(json.dumps({**about, "tables": None}))
-    with pytest.raises(UserError, match=r"sweep\.json: expected a list of tables .*; remove it"):
+    with pytest.raises(
+        UserError, match=r"sweep\.json: expected a list of tables .*; start the sweep in ano"
+    ):
         run()
     (workdir / "sweep.json").write_text(json.dumps({**about, "format": 2}))
     with pytest.raises(UserError, match=r"sweep\.json: expected format 1, got 2"):
