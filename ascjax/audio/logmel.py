@@ -7,7 +7,9 @@ mel bank and take the natural logarithm over a floor (the paper's section 4.1).
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,11 +114,13 @@ def log_mel(
     wave: Float[Array | np.ndarray, "*batch sample"],
     front_end: FrontEnd,
     shares: Float[np.ndarray, "channel column"] | None = None,
-) -> Float[Array, "*batch_or_channel mel frame"]:
+) -> Float[np.ndarray, "*batch_or_channel mel frame"]:
     """Computes log-mels by XLA, compiled once for each shape and front end.
 
     Call it outside of ``jit``: the transform runs in float64, which this switches on for itself.
     In float32 its rounding, 1e-7 of the loudest band, shows in the logarithm of quiet ones.
+    XLA has one thread for a transform: a long waveform is shared among as many as there are cores,
+    or as the environment's NPROC says, which XLA follows too.
 
     Args:
       wave: waveforms at the front end's sample rate, −1..1.
@@ -128,24 +132,67 @@ def log_mel(
       float32, within 1e-4 of ``log_mel_librosa``: of each waveform, or of each channel if there are
       ``shares``.
     """
-    with jax.enable_x64(True):
-        return _log_mel(wave, shares, front_end)
+    wave = np.asarray(wave)
+    num_frames = front_end.num_frames(wave.shape[-1])
+    length, hop = front_end.fft_length, front_end.hop_length
+    threads = max(1, min(_num_cores(), num_frames // _FRAMES_A_THREAD))
+    # Of one length, and so compiled once; the last piece may end with frames that aren't wanted.
+    count = -(-num_frames // threads)
+    num_samples = (threads * count - 1) * hop + length
+    before = length // 2
+    after = max(0, num_samples - before - wave.shape[-1])
+    padded = np.pad(wave, [(0, 0)] * (wave.ndim - 1) + [(before, after)])
+
+    def piece(index: int) -> np.ndarray:
+        first = index * count * hop
+        samples = padded[..., first : first + (count - 1) * hop + length]
+        with jax.enable_x64(True):
+            return np.asarray(_log_mel(samples, shares, front_end))
+
+    if threads == 1:
+        return piece(0)
+    pieces = list(_pool(threads).map(piece, range(threads)))
+    return np.concatenate(pieces, axis=-1)[..., :num_frames]
+
+
+# A thread for fewer saves less than it takes.
+_FRAMES_A_THREAD = 100
+
+
+def _num_cores() -> int:
+    """Returns the threads that XLA would have on the CPU, and 1 where it runs on something else."""
+    if jax.default_backend() != "cpu":
+        return 1
+    return int(os.environ.get("NPROC") or os.cpu_count() or 1)
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
 
 
 # So many at a time that their spectra stay in a core's own cache.
 _FRAMES_AT_ONCE = 32
 
 
-@functools.partial(jax.jit, static_argnames="front_end")
-def _log_mel(wave: Array, shares: Array | None, front_end: FrontEnd) -> Array:
-    *batch, num_samples = wave.shape
+# XLA's own threads would only share out the small products, at the cost of the others.
+@functools.partial(
+    jax.jit,
+    static_argnames="front_end",
+    compiler_options={"xla_cpu_multi_thread_eigen": False},
+)
+def _log_mel(
+    samples: Array, shares: Array | None, front_end: FrontEnd
+) -> Float[Array, "*batch_or_channel mel frame"]:
+    """Returns the log-mels of whole windows: the first starts with the first sample."""
+    *batch, num_samples = samples.shape
     length, hop = front_end.fft_length, front_end.hop_length
-    padded = jnp.pad(wave.reshape(-1, num_samples), ((0, 0), (length // 2, length // 2)))
+    samples = samples.reshape(-1, num_samples)
     window = jnp.asarray(_window(front_end))[None]
     bank = _mel_bank(front_end)
 
     def of_frame(start: Array) -> Float[Array, "row mel"]:
-        frame = jax.lax.dynamic_slice_in_dim(padded, start, length, axis=1)
+        frame = jax.lax.dynamic_slice_in_dim(samples, start, length, axis=1)
         spectrum = jnp.fft.rfft(frame.astype(jnp.float64) * window)
         real, imaginary = spectrum.real, spectrum.imag
         if shares is not None:
@@ -157,11 +204,12 @@ def _log_mel(wave: Array, shares: Array | None, front_end: FrontEnd) -> Array:
         ]
         return jnp.log(jnp.maximum(jnp.concatenate(mel, axis=1), front_end.log_floor))
 
-    num_frames = front_end.num_frames(num_samples)
-    # Past the end the last frame again: a block of another length would be compiled apart.
-    frames = np.minimum(np.arange(num_frames + -num_frames % _FRAMES_AT_ONCE), num_frames - 1)
+    count = 1 + (num_samples - length) // hop
+    # Whole blocks, with the last frame again: another length would be compiled apart, and rounded
+    # otherwise.
+    frames = np.minimum(np.arange(count + -count % _FRAMES_AT_ONCE), count - 1)
     values = jax.lax.map(of_frame, jnp.asarray(frames * hop), batch_size=_FRAMES_AT_ONCE)
-    values = values[:num_frames].transpose(1, 2, 0)
+    values = values[:count].transpose(1, 2, 0)
     return values if shares is not None else values.reshape(*batch, *values.shape[1:])
 
 

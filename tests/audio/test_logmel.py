@@ -130,6 +130,18 @@ def test_leading_axes_are_kept_and_independent():
     assert distance(samples, front_end) < TOLERANCE
 
 
+@pytest.mark.parametrize("num_samples", [99 * 1_114, 240_000, 480_000, 480_001])
+def test_is_the_same_however_many_threads_share_it(monkeypatch, num_samples):
+    front_end = FrontEnd(48_000, 8)
+    samples = np.stack([noise(num_samples), noise(num_samples, 1)])
+    monkeypatch.setenv("NPROC", "1")
+    alone = logmel.log_mel(samples, front_end)
+    assert distance(samples, front_end) < TOLERANCE
+    for threads in ("2", "3", "64"):
+        monkeypatch.setenv("NPROC", threads)
+        np.testing.assert_array_equal(logmel.log_mel(samples, front_end), alone)
+
+
 def test_silence_is_at_the_floor():
     front_end = FrontEnd(48_000, log_floor=1e-3)
     values = np.asarray(logmel.log_mel(np.zeros(9_600, np.float32), front_end))
