@@ -20,8 +20,14 @@ from pathlib import Path
 from ascjax import command
 from ascjax.errors import UserError
 from benchmarks import measure
-from convert.reference import import_torchvision
 
+# In a process of its own too: the system counts what this one holds to those that it starts.
+MAKE = """
+import sys, torch
+from convert.reference import import_torchvision
+model = import_torchvision().models.get_model(sys.argv[1], weights=None)
+torch.save(model.state_dict(), sys.argv[2])
+"""
 EQXVISION = (
     "import sys, torch, eqxvision.models as m; getattr(m, sys.argv[1])(torch_weights=sys.argv[2])"
 )
@@ -48,12 +54,8 @@ def cost(arguments: list[str]) -> tuple[float, float]:
 
 def compare(architecture: str, repeats: int, folder: Path, eqxvision: bool) -> measure.Row:
     """Times one architecture in every way."""
-    import torch
-
     source = folder / f"{architecture}.pth"
-    model = import_torchvision().models.get_model(architecture, weights=None)
-    torch.save(model.state_dict(), source)
-    del model
+    cost(["-c", MAKE, architecture, str(source)])
     file_mb = source.stat().st_size / 1e6
     convert = ["-m", "convert", architecture, "--source", str(source), "--out", str(folder)]
     ways = {"proven": convert, "not proven": [*convert, "--no-proof"]}

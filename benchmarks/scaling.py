@@ -4,9 +4,10 @@ Run: python -m benchmarks.scaling [--quick] [--trunk=vgg16] [--batch=24] [--out=
 
 Without accelerators the devices are eight parts of this host, which share its cores: their pace
 shows the cost of spreading a step, not its gain. ``differs from one device by`` says how far apart
-all parameters are in the end, over how far those of one device have moved. Where a convolution has
-a bias before BatchNorm (vgg_tiny), its gradient is nothing but rounding and AdamW follows its sign:
-there some 1e-3 are harmless.
+all parameters are after the first step, over how far those of one device have moved. Later steps of
+a deep network without BatchNorm multiply any rounding. Where a convolution has a bias before
+BatchNorm (vgg_tiny), its gradient is nothing but rounding and AdamW follows its sign: there some
+1e-3 are harmless.
 
 The model: a ring all-reduce of the gradients (float32) takes 2 (n − 1) / n × bytes / bandwidth and
 2 (n − 1) latencies, and nothing overlaps with it. Defaults, from NVIDIA's data sheets of H100 SXM
@@ -38,18 +39,19 @@ def devices(case: ours.Case, repeats: int) -> list[measure.Row]:
         if count <= jax.local_device_count()
     }
     start = trainings[1].parameters()
-    sides = {}
+    sides, after = {}, {}
     for count, training in trainings.items():
         parallel.check_batch_size(case.batch, count, "--batch")
         sides[str(count)] = partial(training.step_and_wait, training.place(inputs))
+        sides[str(count)]()
+        after[count] = training.parameters()
     seconds = measure.interleaved(sides, repeats, warmup=1)
-    one = trainings[1].parameters()
     flop, peak = ours.flops_of_step(built, inputs), measure.matmul_peak()
     rows = []
-    for count, training in trainings.items():
+    for count in trainings:
         values = seconds[str(count)]
         pace = case.batch / measure.median(values)
-        away = np.linalg.norm(training.parameters() - one) / np.linalg.norm(one - start)
+        away = np.linalg.norm(after[count] - after[1]) / np.linalg.norm(after[1] - start)
         rows.append(
             {
                 "devices": count,
