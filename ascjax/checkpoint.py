@@ -17,17 +17,28 @@ def rank(numbers: dict[str, float]) -> tuple[float, float, float]:
 
 
 class Checkpoints:
-    """The checkpoints in a folder, by step. Saving goes on in the background until ``wait``."""
+    """The checkpoints in a folder, by step. Saving goes on in the background until ``wait``.
 
-    def __init__(self, path: Path, *, keep: int = 1):
+    Args:
+      path: the folder.
+      keep: how many of the last are kept.
+      ranked: they come with validation numbers, and the best by ``rank`` is kept too.
+    """
+
+    def __init__(self, path: Path, *, keep: int = 1, ranked: bool = True):
         self.path = Path(path).resolve()
-        best = policies.BestN(get_metric_fn=rank, n=1, keep_checkpoints_without_metrics=False)
-        policy = policies.AnyPreservationPolicy([policies.LatestN(max(keep, 1)), best])
+        kept: list[Any] = [policies.LatestN(max(keep, 1))]
+        if ranked:
+            best = policies.BestN(get_metric_fn=rank, n=1, keep_checkpoints_without_metrics=False)
+            kept.append(best)
         self._manager = ocp.CheckpointManager(
             self.path,
-            # Without best_fn Orbax neither keeps numbers on disk nor reads them back.
+            # Without best_fn Orbax neither keeps numbers on disk nor reads them back; with it, it
+            # warns of every checkpoint that has none.
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policy, best_fn=rank, cleanup_tmp_directories=True
+                preservation_policy=policies.AnyPreservationPolicy(kept),
+                best_fn=rank if ranked else None,
+                cleanup_tmp_directories=True,
             ),
         )
 

@@ -54,6 +54,8 @@ def parse(argv: Sequence[str]) -> list[str]:
     """
     try:
         rest = flags.FLAGS(argv)
+    except SystemExit:
+        sys.exit()  # --help was printed, which absl takes for a failure
     except flags.Error as error:
         raise UserError(f"{' '.join(str(error).split())}; --help lists the flags") from error
     if len(rest) > 1:

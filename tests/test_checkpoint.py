@@ -53,12 +53,14 @@ def test_a_checkpoint_of_a_stop_between_does_not_push_the_best_out(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, restored, state(1))
 
 
-def test_without_validation_there_is_no_best(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
+def test_without_validation_the_last_is_kept_and_nothing_warned_of(tmp_path, caplog):
+    checkpoints = Checkpoints(tmp_path, ranked=False)
     assert checkpoints.latest() is None
-    checkpoints.save(3, state(3), {})
+    for step in (3, 4):
+        checkpoints.save(step, state(step), {})
     checkpoints.wait()
-    assert checkpoints.best() is None
+    assert steps(tmp_path) == [4]
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
