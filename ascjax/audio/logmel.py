@@ -163,7 +163,8 @@ def _num_cores() -> int:
     """Returns the threads that XLA would have on the CPU, and 1 where it runs on something else."""
     if jax.default_backend() != "cpu":
         return 1
-    return int(os.environ.get("NPROC") or os.cpu_count() or 1)
+    told = os.environ.get("NPROC", "")
+    return int(told) if told.isdecimal() else os.cpu_count() or 1
 
 
 @functools.cache

@@ -137,7 +137,7 @@ def test_is_the_same_however_many_threads_share_it(monkeypatch, num_samples):
     monkeypatch.setenv("NPROC", "1")
     alone = logmel.log_mel(samples, front_end)
     assert distance(samples, front_end) < TOLERANCE
-    for threads in ("2", "3", "64"):
+    for threads in ("2", "3", "64", "0", "many"):
         monkeypatch.setenv("NPROC", threads)
         np.testing.assert_array_equal(logmel.log_mel(samples, front_end), alone)
 
