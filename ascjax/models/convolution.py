@@ -2,8 +2,8 @@
 
 XLA computes the gradient of a kernel as a convolution with a window as large as the feature map,
 and that of an input with the kernel transposed. On the CPU products of matrices are faster: up to
-4.5 times for the kernels of large maps, and up to twice for the inputs of maps of few positions and
-many channels, where transposing the kernel takes as long as using it (benchmarks/train_step.py
+4.5 times for the kernels of large maps, and up to twice for both gradients of maps of few positions
+and many channels, where transposing the kernel takes as long as using it (benchmarks/train_step.py
 --gradients). On other platforms XLA's own are used.
 """
 
@@ -16,9 +16,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-# From so many positions in the output on, and two examples, a kernel's gradient takes products ...
+# A kernel's gradient takes products, an example at a time, from so many positions in the output and
+# two examples on ...
 MIN_POSITIONS = 400
-# ... and up to so many positions of all examples together for each output channel, an input's does.
+# ... and both gradients take them, all examples at once, up to so many positions of all together
+# for each output channel.
 MAX_POSITIONS_A_CHANNEL = 2
 
 
@@ -64,15 +66,14 @@ def convolve(
             return jax.vjp(lambda kernel: plain(x, kernel), kernel)[1](gradient)[0]
 
         def of_kernel_by_products(x: Array, gradient: Array) -> Array:
-            return _kernel_gradient(x, gradient, kernel.shape[:2], strides, padding)
+            window = kernel.shape[:2]
+            return _kernel_gradient(x, gradient, window, strides, padding, at_once=small)
 
         return (
             lax.platform_dependent(
                 kernel, gradient, cpu=of_input_by_products if small else of_input, default=of_input
             ),
-            lax.platform_dependent(
-                x, gradient, cpu=of_kernel_by_products if large else of_kernel, default=of_kernel
-            ),
+            lax.platform_dependent(x, gradient, cpu=of_kernel_by_products, default=of_kernel),
         )
 
     with_fast_gradients.defvjp(forward, backward)
@@ -109,8 +110,10 @@ def _kernel_gradient(
     window: Sequence[int],
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
+    *,
+    at_once: bool,
 ) -> Float[Array, "rows columns channel channel_out"]:
-    """Returns the sum over examples of im2col(x)ᵀ · gradient, an example at a time.
+    """Returns the sum over examples of im2col(x)ᵀ · gradient, in one product or one for each.
 
     A product is fastest with the wider matrix last: that is im2col(x), unless x has few channels.
     """
@@ -118,20 +121,27 @@ def _kernel_gradient(
     down, right = strides
     shifts = [(row, column) for row in range(window[0]) for column in range(window[1])]
     wider = channels_out > len(shifts) * x.shape[-1]
-
-    def add(total: Array, example: tuple[Array, Array]) -> tuple[Array, None]:
-        plane, slope = example
-        plane = jnp.pad(plane, (*padding, (0, 0)))
-        patches = [plane[row::down, column::right][:height, :width] for row, column in shifts]
-        columns = jnp.concatenate(patches, -1).reshape(height * width, -1)
-        slope = slope.reshape(height * width, channels_out)
-        first, last = (columns, slope) if wider else (slope, columns)
-        return total + jnp.matmul(first.T, last, preferred_element_type=total.dtype), None
-
     # Sums over a feature map are too long for bfloat16.
     dtype = jnp.promote_types(jnp.float32, x.dtype)
-    shape = (channels_out, len(shifts) * x.shape[-1])
-    total = jnp.zeros(shape[::-1] if wider else shape, dtype)
-    total, _ = lax.scan(add, total, (x, gradient))
+
+    def product(planes: Array, slopes: Array) -> Array:
+        planes = jnp.pad(planes, ((0, 0), *padding, (0, 0)))
+        patches = [
+            planes[:, row::down, column::right][:, :height, :width] for row, column in shifts
+        ]
+        columns = jnp.concatenate(patches, -1).reshape(-1, len(shifts) * x.shape[-1])
+        slopes = slopes.reshape(-1, channels_out)
+        first, last = (columns, slopes) if wider else (slopes, columns)
+        return jnp.matmul(first.T, last, preferred_element_type=dtype)
+
+    def add(total: Array, example: tuple[Array, Array]) -> tuple[Array, None]:
+        return total + product(*(part[None] for part in example)), None
+
+    if at_once:
+        total = product(x, gradient)
+    else:
+        shape = (channels_out, len(shifts) * x.shape[-1])
+        total = jnp.zeros(shape[::-1] if wider else shape, dtype)
+        total, _ = lax.scan(add, total, (x, gradient))
     total = total if wider else total.T
     return total.reshape(*window, x.shape[-1], channels_out).astype(x.dtype)
