@@ -55,7 +55,9 @@ def parse(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except SystemExit:
-        sys.exit()  # --help was printed, which absl takes for a failure
+        if not any(word.lstrip("-").startswith("help") for word in argv[1:]):
+            raise
+        sys.exit()  # help was printed, which absl takes for a failure
     except flags.Error as error:
         raise UserError(f"{' '.join(str(error).split())}; --help lists the flags") from error
     if len(rest) > 1:

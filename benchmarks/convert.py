@@ -21,7 +21,7 @@ from ascjax import command
 from ascjax.errors import UserError
 from benchmarks import measure
 
-# In a process of its own too: the system counts what this one holds to those that it starts.
+# In a process of its own too: Linux counts a parent's peak of memory in its children's.
 MAKE = """
 import sys, torch
 from convert.reference import import_torchvision

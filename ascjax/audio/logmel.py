@@ -115,7 +115,7 @@ def log_mel(
     front_end: FrontEnd,
     shares: Float[np.ndarray, "channel column"] | None = None,
 ) -> Float[np.ndarray, "*batch_or_channel mel frame"]:
-    """Computes log-mels by XLA, compiled once for each shape and front end.
+    """Computes log-mels by XLA, compiled once for each shape, front end and number of threads.
 
     Call it outside of ``jit``: the transform runs in float64, which this switches on for itself.
     In float32 its rounding, 1e-7 of the loudest band, shows in the logarithm of quiet ones.
@@ -149,10 +149,8 @@ def log_mel(
         with jax.enable_x64(True):
             return np.asarray(_log_mel(samples, shares, front_end))
 
-    if threads == 1:
-        return piece(0)
-    pieces = list(_pool(threads).map(piece, range(threads)))
-    return np.concatenate(pieces, axis=-1)[..., :num_frames]
+    pieces = map(piece, [0]) if threads == 1 else _pool().map(piece, range(threads))
+    return np.concatenate(list(pieces), axis=-1)[..., :num_frames]
 
 
 # A thread for fewer saves less than it takes.
@@ -160,23 +158,23 @@ _FRAMES_A_THREAD = 100
 
 
 def _num_cores() -> int:
-    """Returns the threads that XLA would have on the CPU, and 1 where it runs on something else."""
+    """Returns what NPROC says, else the cores it may use; 1 where XLA runs on something else."""
     if jax.default_backend() != "cpu":
         return 1
     told = os.environ.get("NPROC", "")
-    return int(told) if told.isdecimal() else os.cpu_count() or 1
+    return int(told) if told.isdecimal() else len(os.sched_getaffinity(0))
 
 
 @functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)))
 
 
 # So many at a time that their spectra stay in a core's own cache.
 _FRAMES_AT_ONCE = 32
 
 
-# XLA's own threads would only share out the small products, at the cost of the others.
+# XLA's own threads would share out no transform, only small products, and wait for each other.
 @functools.partial(
     jax.jit,
     static_argnames="front_end",
