@@ -56,9 +56,10 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
         )
         evaluator = Evaluator(networks.evaluation, mean, deviation, over, config.eval.batch_size)
         run_folder.begin(workdir, config.to_dict(), _describe(config, data, networks, recipe))
-        ranked = data.validation is not None
         checkpoints = Checkpoints(
-            workdir / "checkpoints", keep=config.checkpoint.keep, ranked=ranked
+            workdir / "checkpoints",
+            keep=config.checkpoint.keep,
+            ranked=data.validation is not None,
         )
         state = train.initial_state(recipe, networks.variables)
         latest = checkpoints.latest()
@@ -79,7 +80,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
         with closing(journal):
             trainer = train.Trainer(recipe, plan, over, validate, checkpoints, journal, stop)
             state = trainer.fit(state)
-        best = checkpoints.best() if ranked else None
+        best = checkpoints.best()
         if best is not None and best != int(state.step):
             state = checkpoints.restore(best, state)
         checkpoints.close()

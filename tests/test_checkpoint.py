@@ -53,9 +53,17 @@ def test_a_checkpoint_of_a_stop_between_does_not_push_the_best_out(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, restored, state(1))
 
 
-def test_without_validation_the_last_is_kept_and_nothing_warned_of(tmp_path, caplog):
-    checkpoints = Checkpoints(tmp_path, ranked=False)
+@pytest.mark.parametrize("ranked", [True, False])
+def test_without_validation_there_is_no_best(tmp_path, ranked):
+    checkpoints = Checkpoints(tmp_path, ranked=ranked)
     assert checkpoints.latest() is None
+    checkpoints.save(3, state(3), {})
+    checkpoints.wait()
+    assert checkpoints.best() is None
+
+
+def test_where_none_is_ranked_the_last_is_kept_and_nothing_warned_of(tmp_path, caplog):
+    checkpoints = Checkpoints(tmp_path, ranked=False)
     for step in (3, 4):
         checkpoints.save(step, state(step), {})
     checkpoints.wait()

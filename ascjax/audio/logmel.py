@@ -158,7 +158,7 @@ _FRAMES_A_THREAD = 100
 
 
 def _num_cores() -> int:
-    """Returns what NPROC says, else the cores it may use; 1 where XLA runs on something else."""
+    """Returns NPROC, else the cores of this process; 1 where XLA runs on something else."""
     if jax.default_backend() != "cpu":
         return 1
     told = os.environ.get("NPROC", "")

@@ -98,7 +98,7 @@ def log_mels(path: Path, job: Job) -> np.ndarray:
     samples, rate = wave.read(path, job.front_end.sample_rate_hz)
     samples = _fit(samples, rate, path, job)
     shares = wave.shares(job.channels, len(samples))
-    return np.asarray(logmel.log_mel(samples, job.front_end, shares), np.float32)
+    return logmel.log_mel(samples, job.front_end, shares)
 
 
 def _fit(samples: np.ndarray, rate: int, path: Path, job: Job) -> np.ndarray:
