@@ -162,12 +162,15 @@ def _num_cores() -> int:
     if jax.default_backend() != "cpu":
         return 1
     told = os.environ.get("NPROC", "")
-    return int(told) if told.isdecimal() else len(os.sched_getaffinity(0))
+    if told.isdecimal():
+        return int(told)
+    # Not every system can bind a process to cores.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    return ThreadPoolExecutor()
 
 
 # So many at a time that their spectra stay in a core's own cache.
