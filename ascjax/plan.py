@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from ascjax import builders, command, models, run_folder, runs
 from ascjax.errors import UserError
 from ascjax.runs import Run
-from ascjax.signals import StopRequest
 from ascjax.tables import Row
 
 
@@ -40,43 +39,41 @@ class Entry:
 
 def make(
     rows: Mapping[str, Row],
+    configs: Mapping[str, ConfigDict],
     workdir: Path,
+    limits: Mapping[str, Any],
     *,
-    settings: Mapping[str, Any],
     num_seeds: int,
     all_folds: bool,
-) -> tuple[dict[str, Entry], builders.Survey]:
+) -> dict[str, Entry]:
     """Plans the runs of rows, in the folders ROW/seedS or ROW/seedS/foldK.
 
     Args:
       rows: by name.
+      configs: theirs.
       workdir: the sweep's folder.
-      settings: what every row sets otherwise than its config, by dotted key.
+      limits: what the data set allows, as ``find_limits`` returns.
       num_seeds: how many seeds, from the config's on.
       all_folds: whether on every fold of the set.
 
     Returns:
-      The entries by the rows' names, and the survey of their data set.
+      The entries by the rows' names.
 
     Raises:
-      UserError: a config, the data set, or a run that is already there is at fault.
-      Stopped: Ctrl-C or SIGTERM.
+      UserError: every fold is wanted of a set that has one, or a run that is already there is
+        damaged or of another config.
     """
-    configs = {name: make_config(row, settings) for name, row in rows.items()}
-    for config in configs.values():
-        builders.check(config)
-    with StopRequest() as stop:
-        found = builders.survey(next(iter(configs.values())), stop)
-        stop.check("before the first run")
     entries = {}
     for name, config in configs.items():
-        impossible, lacking = _obstacles(config, found)
+        impossible, lacking = limits["impossible"][name], None
+        if not impossible:
+            impossible, lacking = _without_weights(config)
         seeds = []
         for seed in range(config.seed, config.seed + num_seeds):
             seeded = config.copy_and_resolve_references()
             seeded.seed = seed
             run = Run(f"{name}, seed {seed}", seeded, workdir / name / f"seed{seed}")
-            seeds.append(runs.by_fold(run, found.dataset) if all_folds else [run])
+            seeds.append(runs.by_fold(run, limits["folds"]) if all_folds else [run])
         seeds = [] if impossible else seeds
         if all(run.finished for seed in seeds for run in seed):
             lacking = None
@@ -84,7 +81,22 @@ def make(
     for entry in entries.values():
         for run in entry.runs:
             _check_run(run)
-    return entries, found
+    return entries
+
+
+def find_limits(found: builders.Survey, configs: Mapping[str, ConfigDict]) -> dict[str, Any]:
+    """Returns all that ``make`` needs to know of a data set, fit for JSON.
+
+    Returns:
+      ``folds``: the numbers of those there are; ``impossible``: by row, why it can't exist or None.
+    """
+    impossible: dict[str, str | None] = dict.fromkeys(configs)
+    for name, config in configs.items():
+        try:
+            found.input_shape(config)
+        except UserError as error:
+            impossible[name] = str(error)
+    return {"folds": list(found.dataset.folds), "impossible": impossible}
 
 
 def make_config(row: Row, settings: Mapping[str, Any]) -> ConfigDict:
@@ -98,12 +110,8 @@ def make_config(row: Row, settings: Mapping[str, Any]) -> ConfigDict:
     return config
 
 
-def _obstacles(config: ConfigDict, found: builders.Survey) -> tuple[str | None, str | None]:
-    """Returns why a row can't exist, and by which command it gets the weights it lacks."""
-    try:
-        found.input_shape(config)
-    except UserError as error:
-        return str(error), None
+def _without_weights(config: ConfigDict) -> tuple[str | None, str | None]:
+    """Returns why a row can never have its weights, or by which command it gets those it lacks."""
     try:
         builders.find_weights(config)
     except UserError as error:

@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ascjax import builders, experiment, fusion, metrics, run_folder
-from ascjax.data.recordings import Dataset
 from ascjax.errors import UserError
 from ascjax.signals import StopRequest
 from ascjax.table import folds_table
@@ -34,18 +33,18 @@ class Run:
         return (self.path / "results.json").exists()
 
 
-def by_fold(run: Run, dataset: Dataset) -> list[Run]:
-    """Returns the run on each fold of its set, in the folders fold1, fold2, ...
+def by_fold(run: Run, folds: Sequence[int]) -> list[Run]:
+    """Returns the run on each of the folds of its set, in the folders fold1, fold2, ...
 
     Raises:
       UserError: the set has one fold only.
     """
-    if len(dataset.folds) < 2:
+    if len(folds) < 2:
         raise UserError(
-            f"--folds=all: {dataset.root} has fold {dataset.folds[0]} only; leave --folds out"
+            f"--folds=all: {run.config.data.root} has fold {folds[0]} only; leave --folds out"
         )
     runs = []
-    for fold in dataset.folds:
+    for fold in folds:
         config = run.config.copy_and_resolve_references()
         config.data.fold = fold
         runs.append(Run(f"{run.name}, fold {fold}", config, run.path / f"fold{fold}"))
@@ -104,7 +103,7 @@ def train_folds(config: ConfigDict, workdir: Path) -> str:
     with StopRequest() as stop:
         dataset = builders.load_dataset(config, stop)
         stop.check("before the first fold")
-    folds = by_fold(Run(config.model.trunk, config, workdir), dataset)
+    folds = by_fold(Run(config.model.trunk, config, workdir), dataset.folds)
     train(folds)
     summary = read(folds).summary
     run_folder.write_json(workdir / "folds.json", {"format": FOLDS_FORMAT, **summary})

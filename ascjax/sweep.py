@@ -8,6 +8,7 @@ table.md, table.csv and table.html. --config.KEY=VALUE sets a leaf in every row,
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ml_collections import config_flags
 from ascjax import command, run_folder
 from ascjax.command import FOLDS, WORKDIR
 from ascjax.errors import UserError, choose
+from ascjax.signals import StopRequest
 from ascjax.tables import TABLES, Table
 
 FORMAT = 1
@@ -99,43 +101,61 @@ def run(
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
     # JAX takes seconds to import; a mistyped flag is answered before that.
-    from ascjax import comparison, estimate, plan, runs
+    from ascjax import builders, comparison, estimate, plan, runs
 
     rows = {name: row for table in tables.values() for name, row in table.rows.items()}
     wanted = rows if only is None else only
     chosen = [choose("--rows", name, {row: row for row in rows}) for name in wanted]
     if not chosen:
         raise UserError(f"--rows: expected names of rows, got none; they are {', '.join(rows)}")
-    if workdir.exists() or not dry_run:
-        _check(workdir, about)
-    entries, found = plan.make(
+    limits = _check(workdir, about) if workdir.exists() or not dry_run else None
+    configs = {name: plan.make_config(row, settings) for name, row in rows.items()}
+    for config in configs.values():
+        builders.check(config)
+    make = partial(
+        plan.make,
         rows,
+        configs,
         workdir,
-        settings=settings,
         num_seeds=about["seeds"],
         all_folds=about["folds"] == "all",
     )
-    to_train = {name: entries[name] for name in chosen}
-    if dry_run:
-        print(estimate.listing(to_train, found))
-        return
-    plan.check_weights(to_train)
-    run_folder.write_json(workdir / "sweep.json", about)
+    # What is finished needs no data set any more.
+    entries = make(limits) if limits and rows.keys() <= limits["impossible"].keys() else {}
+    if dry_run or not entries or any(not run.finished for n in chosen for run in entries[n].runs):
+        with StopRequest() as stop:
+            found = builders.survey(next(iter(configs.values())), stop)
+            stop.check("before the first run")
+        limits = plan.find_limits(found, configs)
+        entries = make(limits)
+        to_train = {name: entries[name] for name in chosen}
+        if dry_run:
+            print(estimate.listing(to_train, found))
+            return
+        plan.check_weights(to_train)
+    run_folder.write_json(workdir / "sweep.json", {**about, "limits": limits})
 
     def write() -> str:
         return comparison.write(workdir, about, tables, entries)
 
     write()
-    runs.train([each for entry in to_train.values() for each in entry.runs], then=write)
+    runs.train([run for name in chosen for run in entries[name].runs], then=write)
     print(write())
     print(f"table: {workdir}/table.html")
 
 
-def _check(workdir: Path, about: Mapping[str, Any]) -> None:
-    """Raises UserError unless ``workdir`` is new, or of this sweep or one that this one extends."""
+def _check(workdir: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Checks that ``workdir`` is new, or of this sweep or one that this one extends.
+
+    Returns:
+      The limits that its data set had, as in `plan.find_limits`, or None if they aren't known.
+
+    Raises:
+      UserError: it holds something else, or sweep.json is damaged.
+    """
     path = workdir / "sweep.json"
     if run_folder.is_new(workdir, path.name):
-        return
+        return None
     mend = "start the sweep in another --workdir and move the folders of its rows there"
     before = run_folder.read_json(path, required=tuple(about), mend=mend)
     if before["format"] != FORMAT:
@@ -143,8 +163,15 @@ def _check(workdir: Path, about: Mapping[str, Any]) -> None:
             f"{path}: expected format {FORMAT}, got {before['format']!r}; use the version of "
             "ascjax that wrote it, or another --workdir"
         )
+    limits = before.pop("limits", None)
     if not (isinstance(before["tables"], list) and isinstance(before["seeds"], int)):
         raise UserError(f"{path}: expected a list of tables and a number of seeds; {mend}")
+    if limits is not None and not (
+        isinstance(limits, dict)
+        and isinstance(limits.get("folds"), list)
+        and isinstance(limits.get("impossible"), dict)
+    ):
+        raise UserError(f"{path}: expected limits with folds and impossible rows; {mend}")
     # More tables and more seeds leave all that is there as it is.
     if set(before["tables"]) <= set(about["tables"]):
         before["tables"] = about["tables"]
@@ -154,6 +181,7 @@ def _check(workdir: Path, about: Mapping[str, Any]) -> None:
         raise UserError(
             f"--workdir={workdir}: holds another sweep: {differing}; choose another --workdir"
         )
+    return limits
 
 
 if __name__ == "__main__":

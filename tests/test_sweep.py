@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,22 @@ def test_more_seeds_and_tables_extend_a_sweep(run, trained):
     assert "± their sample deviation" in plain(workdir)
 
 
+def test_a_finished_sweep_needs_its_data_set_no_more(run, trained, tiny, tmp_path):
+    root = shutil.copytree(tiny, tmp_path / "set")
+    workdir = run(root=root, folds="all")
+    pages = [workdir / name for name in ("table.md", "table.csv", "table.html")]
+    made = [page.read_bytes() for page in pages]
+    for page in pages:
+        page.unlink()
+    shutil.rmtree(root)
+    trained.clear()
+    run(root=root, folds="all")
+    assert [page.read_bytes() for page in pages] == made
+    assert trained == []
+    with pytest.raises(UserError, match=f"{root} doesn.t exist"):
+        run(root=root, folds="all", seeds=2)
+
+
 def test_a_folder_of_another_sweep_is_refused_with_what_differs(run, trained, tiny):
     run({"2": TABLES["2"]}, seeds=2)
     for pattern, options in {
@@ -205,6 +222,12 @@ def test_damaged_runs_and_newer_formats_are_named(run, trained):
         UserError, match=r"sweep\.json: expected a list of tables .*; start the sweep in ano"
     ):
         run()
+    for limits in ({"folds": [1]}, {"folds": 1, "impossible": {}}, ["folds", "impossible"], 3):
+        (workdir / "sweep.json").write_text(json.dumps({**about, "limits": limits}))
+        with pytest.raises(
+            UserError, match=r"sweep\.json: expected limits with folds and impossib"
+        ):
+            run()
     (workdir / "sweep.json").write_text(json.dumps({**about, "format": 2}))
     with pytest.raises(UserError, match=r"sweep\.json: expected format 1, got 2"):
         run()
