@@ -20,8 +20,11 @@ TRAINING_FACTOR = 3
 TIMED_EXAMPLES = 8
 
 
-def listing(entries: Mapping[str, Entry], found: Survey) -> str:
-    """Returns the runs with their states and the time they will take, and what that comes to."""
+def listing(entries: Mapping[str, Entry], found: Survey | None) -> str:
+    """Returns the runs with their states and the time they will take, and what that comes to.
+
+    ``found`` is the survey of their data set; what is finished needs none.
+    """
     paces = {entry.config.model.trunk: pace for entry in entries.values() for pace in _paces(entry)}
     sources = dict.fromkeys(paces, "as measured by finished runs here")
     lines, total_s = [("run", "time", "state")], 0.0
@@ -30,7 +33,7 @@ def listing(entries: Mapping[str, Entry], found: Survey) -> str:
             lines.append((name, "", f"can't exist: {entry.impossible}"))
         states = [_state(run) for run in entry.runs]
         whole_s = 0.0
-        if any(share_left for _, share_left in states):
+        if found and any(share_left for _, share_left in states):
             trunk = entry.config.model.trunk
             num_scenes, input_shape = len(found.dataset.scenes), found.input_shape(entry.config)
             network = builders.build_network(entry.config, num_scenes=num_scenes)

@@ -1,7 +1,8 @@
 """What a sweep has to do: rows of tables become runs; what can't exist, and what is missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 from ascjax import builders, command, models, run_folder, runs
 from ascjax.errors import UserError
 from ascjax.runs import Run
+from ascjax.signals import StopRequest
 from ascjax.tables import Row
 
 
@@ -39,30 +41,65 @@ class Entry:
 
 def make(
     rows: Mapping[str, Row],
-    configs: Mapping[str, ConfigDict],
     workdir: Path,
-    limits: Mapping[str, Any],
+    limits: dict[str, Any] | None,
     *,
+    chosen: Sequence[str],
+    settings: Mapping[str, Any],
     num_seeds: int,
     all_folds: bool,
-) -> dict[str, Entry]:
+) -> tuple[dict[str, Entry], dict[str, Any], builders.Survey | None]:
     """Plans the runs of rows, in the folders ROW/seedS or ROW/seedS/foldK.
 
     Args:
       rows: by name.
-      configs: theirs.
       workdir: the sweep's folder.
-      limits: what the data set allows, as ``find_limits`` returns.
+      limits: what the data set allows, as returned before and kept since, or None.
+      chosen: names of the rows to train; where all of them are finished and the limits known, the
+        data set isn't looked at.
+      settings: what every row sets otherwise than its config, by dotted key.
       num_seeds: how many seeds, from the config's on.
       all_folds: whether on every fold of the set.
 
     Returns:
-      The entries by the rows' names.
+      The entries by the rows' names; the limits, fit for JSON (``folds``: the numbers of those
+      there are, ``impossible``: by row, why it can't exist or None); and the survey of the data
+      set, None if it wasn't looked at.
 
     Raises:
-      UserError: every fold is wanted of a set that has one, or a run that is already there is
-        damaged or of another config.
+      UserError: a config, the data set, or a run that is already there is at fault.
+      Stopped: Ctrl-C or SIGTERM.
     """
+    configs = {name: make_config(row, settings) for name, row in rows.items()}
+    for config in configs.values():
+        builders.check(config)
+    entries_within = partial(_entries, rows, configs, workdir, num_seeds, all_folds)
+    found = None
+    if limits and not rows.keys() <= limits["impossible"].keys():
+        limits = None
+    entries = entries_within(limits) if limits else {}
+    if not limits or any(not run.finished for name in chosen for run in entries[name].runs):
+        with StopRequest() as stop:
+            found = builders.survey(next(iter(configs.values())), stop)
+            stop.check("before the first run")
+        impossible = {name: _why_impossible(config, found) for name, config in configs.items()}
+        limits = {"folds": list(found.dataset.folds), "impossible": impossible}
+        entries = entries_within(limits)
+    for entry in entries.values():
+        for run in entry.runs:
+            _check_run(run)
+    return entries, limits, found
+
+
+def _entries(
+    rows: Mapping[str, Row],
+    configs: Mapping[str, ConfigDict],
+    workdir: Path,
+    num_seeds: int,
+    all_folds: bool,
+    limits: Mapping[str, Any],
+) -> dict[str, Entry]:
+    """Returns the entries of rows within the limits of their data set."""
     entries = {}
     for name, config in configs.items():
         impossible, lacking = limits["impossible"][name], None
@@ -78,25 +115,7 @@ def make(
         if all(run.finished for seed in seeds for run in seed):
             lacking = None
         entries[name] = Entry(rows[name], config, seeds, impossible, lacking)
-    for entry in entries.values():
-        for run in entry.runs:
-            _check_run(run)
     return entries
-
-
-def find_limits(found: builders.Survey, configs: Mapping[str, ConfigDict]) -> dict[str, Any]:
-    """Returns all that ``make`` needs to know of a data set, fit for JSON.
-
-    Returns:
-      ``folds``: the numbers of those there are; ``impossible``: by row, why it can't exist or None.
-    """
-    impossible: dict[str, str | None] = dict.fromkeys(configs)
-    for name, config in configs.items():
-        try:
-            found.input_shape(config)
-        except UserError as error:
-            impossible[name] = str(error)
-    return {"folds": list(found.dataset.folds), "impossible": impossible}
 
 
 def make_config(row: Row, settings: Mapping[str, Any]) -> ConfigDict:
@@ -108,6 +127,15 @@ def make_config(row: Row, settings: Mapping[str, Any]) -> ConfigDict:
     config = command.load_config(row.config)
     config.update_from_flattened_dict({**row.overrides, **settings})
     return config
+
+
+def _why_impossible(config: ConfigDict, found: builders.Survey) -> str | None:
+    """Returns why a row can't exist on this data set, or None."""
+    try:
+        found.input_shape(config)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _without_weights(config: ConfigDict) -> tuple[str | None, str | None]:

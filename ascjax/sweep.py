@@ -8,7 +8,6 @@ table.md, table.csv and table.html. --config.KEY=VALUE sets a leaf in every row,
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from ml_collections import config_flags
 from ascjax import command, run_folder
 from ascjax.command import FOLDS, WORKDIR
 from ascjax.errors import UserError, choose
-from ascjax.signals import StopRequest
 from ascjax.tables import TABLES, Table
 
 FORMAT = 1
@@ -90,7 +88,7 @@ def run(
 
     Args:
       workdir: the sweep's folder.
-      about: its sweep.json: what it is a sweep of.
+      about: of its sweep.json, what it is a sweep of.
       tables: by number.
       settings: what every row sets otherwise than its config, by dotted key.
       only: names of the rows to train; None for all.
@@ -101,7 +99,7 @@ def run(
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
     # JAX takes seconds to import; a mistyped flag is answered before that.
-    from ascjax import builders, comparison, estimate, plan, runs
+    from ascjax import comparison, estimate, plan, runs
 
     rows = {name: row for table in tables.values() for name, row in table.rows.items()}
     wanted = rows if only is None else only
@@ -109,37 +107,27 @@ def run(
     if not chosen:
         raise UserError(f"--rows: expected names of rows, got none; they are {', '.join(rows)}")
     limits = _check(workdir, about) if workdir.exists() or not dry_run else None
-    configs = {name: plan.make_config(row, settings) for name, row in rows.items()}
-    for config in configs.values():
-        builders.check(config)
-    make = partial(
-        plan.make,
+    entries, limits, found = plan.make(
         rows,
-        configs,
         workdir,
+        limits,
+        chosen=chosen,
+        settings=settings,
         num_seeds=about["seeds"],
         all_folds=about["folds"] == "all",
     )
-    # What is finished needs no data set any more.
-    entries = make(limits) if limits and rows.keys() <= limits["impossible"].keys() else {}
-    if dry_run or not entries or any(not run.finished for n in chosen for run in entries[n].runs):
-        with StopRequest() as stop:
-            found = builders.survey(next(iter(configs.values())), stop)
-            stop.check("before the first run")
-        limits = plan.find_limits(found, configs)
-        entries = make(limits)
-        to_train = {name: entries[name] for name in chosen}
-        if dry_run:
-            print(estimate.listing(to_train, found))
-            return
-        plan.check_weights(to_train)
+    to_train = {name: entries[name] for name in chosen}
+    if dry_run:
+        print(estimate.listing(to_train, found))
+        return
+    plan.check_weights(to_train)
     run_folder.write_json(workdir / "sweep.json", {**about, "limits": limits})
 
     def write() -> str:
         return comparison.write(workdir, about, tables, entries)
 
     write()
-    runs.train([run for name in chosen for run in entries[name].runs], then=write)
+    runs.train([each for entry in to_train.values() for each in entry.runs], then=write)
     print(write())
     print(f"table: {workdir}/table.html")
 
@@ -148,7 +136,7 @@ def _check(workdir: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
     """Checks that ``workdir`` is new, or of this sweep or one that this one extends.
 
     Returns:
-      The limits that its data set had, as in `plan.find_limits`, or None if they aren't known.
+      The limits that its data set had, as `plan.make` returns, or None if they aren't known.
 
     Raises:
       UserError: it holds something else, or sweep.json is damaged.

@@ -160,7 +160,7 @@ def test_more_seeds_and_tables_extend_a_sweep(run, trained):
     assert "± their sample deviation" in plain(workdir)
 
 
-def test_a_finished_sweep_needs_its_data_set_no_more(run, trained, tiny, tmp_path):
+def test_a_finished_sweep_needs_its_data_set_no_more(run, trained, tiny, tmp_path, capsys):
     root = shutil.copytree(tiny, tmp_path / "set")
     workdir = run(root=root, folds="all")
     pages = [workdir / name for name in ("table.md", "table.csv", "table.html")]
@@ -172,6 +172,9 @@ def test_a_finished_sweep_needs_its_data_set_no_more(run, trained, tiny, tmp_pat
     run(root=root, folds="all")
     assert [page.read_bytes() for page in pages] == made
     assert trained == []
+    capsys.readouterr()
+    run(root=root, folds="all", dry_run=True)
+    assert "0 of 4 runs are left, about 0 s" in capsys.readouterr().out
     with pytest.raises(UserError, match=f"{root} doesn.t exist"):
         run(root=root, folds="all", seeds=2)
 
