@@ -37,7 +37,7 @@ class Evaluator:
 
     @cached_property
     def _step(self) -> Callable:
-        return parallel.spread(self._posteriors_of, self.over, forward_only=True)
+        return parallel.spread(self._posteriors_of, self.over)
 
     def _posteriors_of(
         self, variables: Any, log_mel: Float[Array, "batch mel frame 1"]

@@ -16,10 +16,10 @@ from ascjax.errors import UserError
 # Collectives inside a step (gradient and BatchNorm averages) name this axis.
 AXIS = "device"
 
-# XLA's CPU backend gives convolutions to its YNN library, with which a forward pass takes 1.15 to
-# 1.4 times as long as without; for a training step neither is the faster throughout
-# (benchmarks/RESULTS.md).
-_NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
+# XLA's CPU backend gives convolutions, products and sums to its YNN library. Only for sums is that
+# the faster way: with all of it a training step takes up to 1.1 times as long, a forward pass 1.3
+# to 1.4 times (benchmarks/RESULTS.md).
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
 def devices(count: int = 0) -> list[jax.Device]:
@@ -68,29 +68,27 @@ def peak_memory_gb() -> dict[str, float]:
     return {where: round(value / 1e9, 3) for where, value in peaks.items()}
 
 
-def spread(
-    step: Callable, over: list[jax.Device], *, donate: bool = False, forward_only: bool = False
-) -> Callable:
+def spread(step: Callable, over: list[jax.Device], *, donate: bool = False) -> Callable:
     """Returns ``step(state, batch)`` on every device at once.
 
     ``donate`` lets an accelerator write the new state over the old one. On the CPU it is kept until
     the new one is there: XLA would copy most of it before writing over it, a sixth of a ResNet-18's
-    step. ``forward_only`` says that the step takes no gradients.
+    step.
     """
     on_cpu = over[0].platform == "cpu"
     donated = (0,) if donate and not on_cpu else ()
     spread_step = jax.pmap(step, axis_name=AXIS, devices=over, donate_argnums=donated)
-    if forward_only and on_cpu and _knows_ynn():
-        # jit would take over pmap's own attributes, such as ``lower``, from the function itself.
-        return jax.jit(lambda *args: spread_step(*args), compiler_options=_NO_YNN)
-    return spread_step
+    if not (on_cpu and _knows_cpu_options()):
+        return spread_step
+    # jit would take over pmap's own attributes, such as ``lower``, from the function itself.
+    return jax.jit(lambda *args: spread_step(*args), compiler_options=_CPU_OPTIONS)
 
 
 @functools.cache
-def _knows_ynn() -> bool:
-    """Whether this version of XLA takes the experimental option; without it nothing is wrong."""
+def _knows_cpu_options() -> bool:
+    """Whether this version of XLA takes the experimental options; without them nothing is wrong."""
     try:
-        jax.jit(lambda: 0, compiler_options=_NO_YNN).lower().compile()
+        jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
     except jax.errors.JaxRuntimeError:
         return False
     return True

@@ -26,29 +26,30 @@ def test_sums_and_means_go_over_devices():
     np.testing.assert_array_equal(mean, [1.5, 1.5, 1.5, 1.5])
 
 
-def _convolution(kernel, planes):
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(
-        planes, kernel, (1, 1), "SAME", dimension_numbers=dimensions
-    )
+def test_convolutions_and_products_are_xlas_own_on_the_cpu_and_sums_are_not():
+    def step(kernel, planes):
+        dimensions = ("NHWC", "HWIO", "NHWC")
+        out = jax.lax.conv_general_dilated(
+            planes, kernel, (1, 1), "SAME", dimension_numbers=dimensions
+        )
+        return out, out @ kernel[0, 0], out.sum((0, 1, 2))
 
-
-def test_convolutions_of_a_forward_step_are_xlas_own_on_the_cpu():
     over = parallel.devices(2)
     kernel = np.ones((2, 3, 3, 64, 64), np.float32)
     planes = np.random.default_rng(0).normal(size=(2, 2, 16, 18, 64)).astype(np.float32)
-    step = parallel.spread(_convolution, over, forward_only=True)
-    program = step.lower(kernel, planes).compile().as_text()
-    assert "conv" in program
-    assert "ynn" not in program
-    plain = parallel.spread(_convolution, over)
-    np.testing.assert_allclose(step(kernel, planes), plain(kernel, planes), rtol=1e-4, atol=1e-3)
+    ours, plain = parallel.spread(step, over), jax.pmap(step, devices=over)
+    program = ours.lower(kernel, planes).compile().as_text()
+    assert " convolution(" in program
+    assert " dot(" in program
+    assert program.count('"__ynn_fusion"') == 1
+    for got, expected in zip(ours(kernel, planes), plain(kernel, planes), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=0.02)
 
 
-def test_an_xla_without_that_option_is_served_too(monkeypatch):
-    monkeypatch.setattr(parallel, "_NO_YNN", {"xla_cpu_of_another_version": ""})
-    monkeypatch.setattr(parallel, "_knows_ynn", parallel._knows_ynn.__wrapped__)
-    step = parallel.spread(lambda _, x: 2 * x, parallel.devices(2), forward_only=True)
+def test_an_xla_without_those_options_is_served_too(monkeypatch):
+    monkeypatch.setattr(parallel, "_CPU_OPTIONS", {"xla_cpu_of_another_version": ""})
+    monkeypatch.setattr(parallel, "_knows_cpu_options", parallel._knows_cpu_options.__wrapped__)
+    step = parallel.spread(lambda _, x: 2 * x, parallel.devices(2))
     np.testing.assert_array_equal(step(np.zeros(2), np.arange(2.0)), [0, 2])
 
 

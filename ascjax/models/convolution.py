@@ -1,13 +1,14 @@
-"""A convolution whose gradients are fast on the CPU too.
+"""A convolution that is fast on the CPU too, forward and backward.
 
 XLA computes the gradient of a kernel as a convolution with a window as large as the feature map,
-and that of an input with the kernel transposed. On the CPU products of matrices are faster: up to
-4.5 times for the kernels of large maps, and up to twice for both gradients of maps of few positions
-and many channels, where transposing the kernel takes as long as using it (benchmarks/train_step.py
---gradients). On other platforms XLA's own are used.
+and that of an input with the kernel transposed; on the CPU products of matrices are several times
+faster. Kernels of 1 × 1 are such products themselves, most of 3 × 3 and 5 × 5 need fewer of them
+(``models.winograd``). benchmarks/train_step.py --gradients prints what the gradients gain. On other
+platforms XLA's own convolution and gradients are used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,11 +17,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-# A kernel's gradient takes products, an example at a time, from so many positions in the output and
-# two examples on ...
-MIN_POSITIONS = 400
-# ... and both gradients take them, all examples at once, up to so many positions of all together
-# for each output channel.
+from ascjax.models import winograd
+
+# An input's gradient takes products up to so many positions of all examples for each output
+# channel: transposing the kernel then takes as long as using it.
 MAX_POSITIONS_A_CHANNEL = 2
 
 
@@ -33,66 +33,94 @@ def convolve(
 ) -> Float[Array, "batch height_out width_out channel_out"]:
     """Returns what ``lax.conv_general_dilated`` does; made for ``flax.linen.Conv``.
 
-    Reverse-mode gradients of it are the same up to rounding. Forward-mode ones exist only where
-    both of XLA's own gradients serve.
+    It and its reverse-mode gradients are the same up to rounding, which on the CPU may come to 1e-5
+    of the largest value unless ``jax.default_matmul_precision`` is ``highest``. There are no
+    forward-mode gradients.
     """
-
-    def plain(x: Array, kernel: Array) -> Array:
-        return lax.conv_general_dilated(x, kernel, strides, padding, **kwargs)
-
-    batch, height, width, channels = jax.eval_shape(plain, x, kernel).shape
-    large = height * width >= MIN_POSITIONS and batch > 1
-    small = batch * height * width <= MAX_POSITIONS_A_CHANNEL * channels
-    if not (large or small):
-        return plain(x, kernel)
+    plain = partial(lax.conv_general_dilated, window_strides=strides, padding=padding, **kwargs)
+    side = _tile_side(x, kernel, strides, padding)
+    if side:
+        forward: Callable = partial(winograd.convolve, side=side)
+        gradients: Callable = partial(winograd.gradients, side=side)
+    else:
+        pointwise = kernel.shape[:2] == (1, 1) and not np.any(padding)
+        forward = partial(_pointwise, strides=strides) if pointwise else plain
+        gradients = partial(_gradients, plain=plain, strides=strides, padding=padding)
 
     @jax.custom_vjp
-    def with_fast_gradients(x: Array, kernel: Array) -> Array:
-        return plain(x, kernel)
+    def convolved(x: Array, kernel: Array) -> Array:
+        return lax.platform_dependent(x, kernel, cpu=forward, default=plain)
 
-    def forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-        return plain(x, kernel), (x, kernel)
+    def plain_gradients(x: Array, kernel: Array, slope: Array) -> tuple[Array, Array]:
+        return jax.vjp(plain, x, kernel)[1](slope)
 
-    def backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-        x, kernel = kept
+    convolved.defvjp(
+        lambda x, kernel: (convolved(x, kernel), (x, kernel)),
+        lambda kept, slope: lax.platform_dependent(
+            *kept, slope, cpu=gradients, default=plain_gradients
+        ),
+    )
+    return convolved(x, kernel)
 
-        def of_input(kernel: Array, gradient: Array) -> Array:
-            return jax.vjp(lambda x: plain(x, kernel), x)[1](gradient)[0]
 
-        def of_input_by_products(kernel: Array, gradient: Array) -> Array:
-            return _input_gradient(kernel, gradient, x.shape, strides, padding)
+def _tile_side(
+    x: Array, kernel: Array, strides: Sequence[int], padding: Sequence[tuple[int, int]]
+) -> int | None:
+    """Returns the side of Winograd's output tiles, or None where they don't serve."""
+    rows, columns, _, channels_out = kernel.shape
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    fits = (
+        rows == columns
+        and tuple(strides) == (1, 1)
+        and np.all(np.equal(padding, rows // 2))
+        and x.dtype in (jnp.float32, jnp.float64)
+        and precision not in ("highest", "float32")
+    )
+    return winograd.best_side(x.shape, rows, channels_out) if fits else None
 
-        def of_kernel(x: Array, gradient: Array) -> Array:
-            return jax.vjp(lambda kernel: plain(x, kernel), kernel)[1](gradient)[0]
 
-        def of_kernel_by_products(x: Array, gradient: Array) -> Array:
-            window = kernel.shape[:2]
-            return _kernel_gradient(x, gradient, window, strides, padding, at_once=small)
+def _pointwise(
+    x: Float[Array, "batch height width channel"],
+    kernel: Float[Array, "1 1 channel channel_out"],
+    strides: Sequence[int],
+) -> Float[Array, "batch height_out width_out channel_out"]:
+    """Returns the convolution with a kernel of 1 × 1 as one product of matrices."""
+    down, right = strides
+    return jnp.einsum("bhwc,co->bhwo", x[:, ::down, ::right], kernel[0, 0])
 
-        return (
-            lax.platform_dependent(
-                kernel, gradient, cpu=of_input_by_products if small else of_input, default=of_input
-            ),
-            lax.platform_dependent(x, gradient, cpu=of_kernel_by_products, default=of_kernel),
-        )
 
-    with_fast_gradients.defvjp(forward, backward)
-    return with_fast_gradients(x, kernel)
+def _gradients(
+    x: Float[Array, "batch height width channel"],
+    kernel: Float[Array, "rows columns channel channel_out"],
+    slope: Float[Array, "batch height_out width_out channel_out"],
+    *,
+    plain: Callable,
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> tuple[
+    Float[Array, "batch height width channel"],
+    Float[Array, "rows columns channel channel_out"],
+]:
+    """Returns the gradients of x and of the kernel, given that of the output."""
+    x, slope = lax.optimization_barrier((x, slope))
+    if kernel.shape[:2] == (1, 1) or slope.size <= MAX_POSITIONS_A_CHANNEL * slope.shape[3] ** 2:
+        of_x = _input_gradient(kernel, slope, x.shape, strides, padding)
+    else:
+        of_x = jax.vjp(lambda x: plain(x, kernel), x)[1](slope)[0]
+    return of_x, _kernel_gradient(x, slope, kernel.shape[:2], strides, padding)
 
 
 def _input_gradient(
     kernel: Float[Array, "rows columns channel channel_out"],
-    gradient: Float[Array, "batch height_out width_out channel_out"],
+    slope: Float[Array, "batch height_out width_out channel_out"],
     shape: Sequence[int],
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
 ) -> Float[Array, "batch height width channel"]:
-    """Returns the sum over the kernel's taps of gradient · tapᵀ, each laid where the tap read."""
+    """Returns the sum over the kernel's taps of slope · tapᵀ, each laid where the tap read."""
     total = jnp.zeros(shape, jnp.promote_types(jnp.float32, kernel.dtype))
     for tap in np.ndindex(kernel.shape[:2]):
-        part = jnp.einsum(
-            "bhwo,co->bhwc", gradient, kernel[tap], preferred_element_type=total.dtype
-        )
+        part = jnp.einsum("bhwo,co->bhwc", slope, kernel[tap], preferred_element_type=total.dtype)
         edges = [(0, 0, 0)] * 4
         for axis, (stride, offset, (before, _)) in enumerate(
             zip(strides, tap, padding, strict=True), start=1
@@ -106,42 +134,36 @@ def _input_gradient(
 
 def _kernel_gradient(
     x: Float[Array, "batch height width channel"],
-    gradient: Float[Array, "batch height_out width_out channel_out"],
+    slope: Float[Array, "batch height_out width_out channel_out"],
     window: Sequence[int],
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
-    *,
-    at_once: bool,
 ) -> Float[Array, "rows columns channel channel_out"]:
-    """Returns the sum over examples of im2col(x)ᵀ · gradient, in one product or one for each.
+    """Returns the sum over examples of im2col(x)ᵀ · slope, a few of them at a time.
 
     A product is fastest with the wider matrix last: that is im2col(x), unless x has few channels.
     """
-    height, width, channels_out = gradient.shape[1:]
+    height, width, channels_out = slope.shape[1:]
     down, right = strides
-    shifts = [(row, column) for row in range(window[0]) for column in range(window[1])]
-    wider = channels_out > len(shifts) * x.shape[-1]
+    shifts = list(np.ndindex(*window))
+    num_columns = len(shifts) * x.shape[-1]
+    wider = channels_out > num_columns
     # Sums over a feature map are too long for bfloat16.
     dtype = jnp.promote_types(jnp.float32, x.dtype)
 
-    def product(planes: Array, slopes: Array) -> Array:
-        planes = jnp.pad(planes, ((0, 0), *padding, (0, 0)))
+    def add(total: Array, taken: tuple[Array, Array]) -> tuple[Array, None]:
+        planes = jnp.pad(taken[0], ((0, 0), *padding, (0, 0)))
         patches = [
             planes[:, row::down, column::right][:, :height, :width] for row, column in shifts
         ]
-        columns = jnp.concatenate(patches, -1).reshape(-1, len(shifts) * x.shape[-1])
-        slopes = slopes.reshape(-1, channels_out)
+        columns = jnp.concatenate(patches, -1).reshape(-1, num_columns)
+        slopes = taken[1].reshape(-1, channels_out)
         first, last = (columns, slopes) if wider else (slopes, columns)
-        return jnp.matmul(first.T, last, preferred_element_type=dtype)
+        return total + jnp.matmul(first.T, last, preferred_element_type=dtype), None
 
-    def add(total: Array, example: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + product(*(part[None] for part in example)), None
-
-    if at_once:
-        total = product(x, gradient)
-    else:
-        shape = (channels_out, len(shifts) * x.shape[-1])
-        total = jnp.zeros(shape[::-1] if wider else shape, dtype)
-        total, _ = lax.scan(add, total, (x, gradient))
+    shape = (channels_out, num_columns)
+    total = jnp.zeros(shape[::-1] if wider else shape, dtype)
+    count = winograd.num_parts(len(x), height * width * num_columns)
+    total, _ = lax.scan(add, total, (winograd.cut(x, count), winograd.cut(slope, count)))
     total = total if wider else total.T
     return total.reshape(*window, x.shape[-1], channels_out).astype(x.dtype)
