@@ -1,13 +1,13 @@
 """The training step: ours beside PyTorch's, trunk × head × length of a fragment.
 
 Run: python -m benchmarks.train_step [--quick] [--trunks=vgg16,...] [--heads=gap,mlp]
-       [--frames=71,431] [--batch=12] [--dtype=bfloat16] [--gradients] [--out=FILE.json]
+       [--frames=71,431] [--batch=12] [--dtype=bfloat16] [--convolutions] [--out=FILE.json]
 
 Both sides do the same work from the same weights on the same batch, which lies where it is used:
 normalisation, cross entropy, clipping, AdamW; ``loss differs by`` says how far apart the losses of
 the first step are. PyTorch's is the fastest of eager, channels_last and torch.compile, with as many
 threads; its bf16 autocast is stated beside. ``share of peak`` is of the fastest product of matrices
-in the same run. --gradients compares only the gradients of VGG-16's convolutions with XLA's own.
+in the same run. --convolutions compares only VGG-16's, and their gradients, with XLA's own.
 CPU, float32: at least 0.9 × PyTorch, the aim is 1.1. GPU, bfloat16: 1.2 × PyTorch and, for VGG-16,
 45 % of the peak.
 """
@@ -20,7 +20,7 @@ from functools import partial
 import jax.numpy as jnp
 
 from ascjax import command, parallel
-from benchmarks import gradients, measure, ours, torch_side
+from benchmarks import convolutions, measure, ours, torch_side
 
 
 def compare(case: ours.Case, repeats: int, variants: Sequence[str], peak: float) -> measure.Row:
@@ -75,7 +75,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--batch", type=int, default=12)
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of both sides")
     add("--no_compile", action="store_true", help="leave torch.compile out")
-    add("--gradients", action="store_true", help="only these, of VGG-16")
+    add("--convolutions", action="store_true", help="only these, of VGG-16")
     options = parser.parse(argv)
     if options.quick:
         options.trunks, options.heads, options.frames = ["alexnet", "vgg16"], ["gap"], [71]
@@ -85,9 +85,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> None:
     """Measures, prints and writes."""
-    if options.gradients:
-        rows = gradients.compare(options.batch, options.frames[0], options.repeats)
-        measure.report("train_step", options, {"gradients of convolutions": rows})
+    if options.convolutions:
+        rows = convolutions.compare(options.batch, options.frames[0], options.repeats)
+        measure.report("train_step", options, {"convolutions": rows})
         return
     variants, note = torch_side.variants(not options.no_compile)
     peak = measure.matmul_peak(jnp.dtype(options.dtype))

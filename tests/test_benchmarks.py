@@ -11,6 +11,7 @@ from ascjax.errors import UserError
 from benchmarks import (
     all,
     convert,
+    convolutions,
     epoch,
     extract,
     frontend,
@@ -75,11 +76,17 @@ def test_train_step(tmp_path):
     assert 0 < row["share of peak"] < 1.5
 
 
-def test_gradients(tmp_path):
-    flags = ["--gradients", "--frames=32", "--batch=1", "--repeats=1"]
+def test_convolutions():
+    for what in ("output", "gradient of kernel", "gradient of input"):
+        row = convolutions.of_layer(8, 16, 9, 64, 72, what, repeats=1)
+        assert 0 < row["relative difference"] < 1e-4
+
+
+@pytest.mark.slow
+def test_convolutions_of_all_layers(tmp_path):
+    flags = ["--convolutions", "--frames=32", "--batch=1", "--repeats=1"]
     (rows,) = run(train_step, tmp_path, *flags)
-    assert [row["planes"] for row in rows][:5:2] == ["1 → 64", "64 → 64", "64 → 128"]
-    assert [row["gradient of"] for row in rows][:2] == ["kernel", "input"]
+    assert [row["planes"] for row in rows][:7:3] == ["1 → 64", "64 → 64", "64 → 128"]
     assert max(row["relative difference"] for row in rows) < 1e-4
 
 

@@ -3,7 +3,7 @@
 XLA computes the gradient of a kernel as a convolution with a window as large as the feature map,
 and that of an input with the kernel transposed; on the CPU products of matrices are several times
 faster. Kernels of 1 × 1 are such products themselves, most of 3 × 3 and 5 × 5 need fewer of them
-(``models.winograd``). benchmarks/train_step.py --gradients prints what the gradients gain. On other
+(``models.winograd``). benchmarks/train_step.py --convolutions prints what it gains. On other
 platforms XLA's own convolution and gradients are used.
 """
 
@@ -45,7 +45,7 @@ def convolve(
     else:
         pointwise = kernel.shape[:2] == (1, 1) and not np.any(padding)
         forward = partial(_pointwise, strides=strides) if pointwise else plain
-        gradients = partial(_gradients, plain=plain, strides=strides, padding=padding)
+        gradients = partial(_gradients, strides=strides, padding=padding)
 
     @jax.custom_vjp
     def convolved(x: Array, kernel: Array) -> Array:
@@ -94,7 +94,6 @@ def _gradients(
     kernel: Float[Array, "rows columns channel channel_out"],
     slope: Float[Array, "batch height_out width_out channel_out"],
     *,
-    plain: Callable,
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
 ) -> tuple[
@@ -102,15 +101,17 @@ def _gradients(
     Float[Array, "rows columns channel channel_out"],
 ]:
     """Returns the gradients of x and of the kernel, given that of the output."""
+    # Or XLA would compute them once more in the layout that a product asks for.
     x, slope = lax.optimization_barrier((x, slope))
-    if kernel.shape[:2] == (1, 1) or slope.size <= MAX_POSITIONS_A_CHANNEL * slope.shape[3] ** 2:
-        of_x = _input_gradient(kernel, slope, x.shape, strides, padding)
+    window, channels_out = kernel.shape[:2], kernel.shape[3]
+    if window == (1, 1) or slope.size <= MAX_POSITIONS_A_CHANNEL * channels_out**2:
+        of_x = _input_gradient_by_taps(kernel, slope, x.shape, strides, padding)
     else:
-        of_x = jax.vjp(lambda x: plain(x, kernel), x)[1](slope)[0]
-    return of_x, _kernel_gradient(x, slope, kernel.shape[:2], strides, padding)
+        of_x = _input_gradient_by_phases(kernel, slope, x.shape, strides, padding)
+    return of_x, _kernel_gradient(x, slope, window, strides, padding)
 
 
-def _input_gradient(
+def _input_gradient_by_taps(
     kernel: Float[Array, "rows columns channel channel_out"],
     slope: Float[Array, "batch height_out width_out channel_out"],
     shape: Sequence[int],
@@ -130,6 +131,42 @@ def _input_gradient(
             edges[axis] = (low, high, stride - 1)
         total += lax.pad(part, jnp.zeros((), total.dtype), edges)
     return total.astype(kernel.dtype)
+
+
+def _input_gradient_by_phases(
+    kernel: Float[Array, "rows columns channel channel_out"],
+    slope: Float[Array, "batch height_out width_out channel_out"],
+    shape: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> Float[Array, "batch height width channel"]:
+    """Returns convolutions of the slope without strides, one for each place between two strides.
+
+    Position stride · i + phase was read by tap phase + padding − stride · (o − i) of output o.
+    """
+    counts = [-(-shape[axis] // strides[axis - 1]) for axis in (1, 2)]
+
+    def of_phase(*phases: int) -> Array:
+        taps, edges = [], []
+        for axis, (phase, stride, (before, _)) in enumerate(
+            zip(phases, strides, padding, strict=True)
+        ):
+            tap = slice((phase + before) % stride, None, stride)
+            number = len(range(kernel.shape[axis])[tap])
+            low = number - 1 - (phase + before) // stride
+            taps.append(tap)
+            edges.append((low, counts[axis] - slope.shape[1 + axis] - low + number - 1))
+        read = jnp.flip(kernel[tuple(taps)], (0, 1)).swapaxes(2, 3)
+        if not read.size:  # the stride jumps over these positions
+            return jnp.zeros((len(slope), *counts, shape[3]), kernel.dtype)
+        return lax.conv_general_dilated(
+            slope, read, (1, 1), edges, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    down, right = strides
+    rows = [jnp.stack([of_phase(row, column) for column in range(right)], 3) for row in range(down)]
+    whole = jnp.stack(rows, 2).reshape(shape[0], counts[0] * down, counts[1] * right, shape[3])
+    return whole[:, : shape[1], : shape[2]]
 
 
 def _kernel_gradient(
