@@ -13,8 +13,8 @@ def flops(fn: Callable[..., Any], *args: Any) -> float:
     """Returns the floating-point operations of ``fn(*args)``: an addition is one, a product one.
 
     Counted before XLA optimises; nothing is run. On every platform it is what a GPU would be given:
-    the CPU's own gradients (``models.convolution``) loop over examples, and XLA counts the body of
-    a loop once.
+    the CPU's own convolutions (``models.convolution``) take fewer, and loop over parts of a batch,
+    of which XLA counts one.
 
     Args:
       fn: a function that JAX can trace.

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ascjax import builders, cost, run_folder
+from ascjax import builders, cost, parallel, run_folder
 from ascjax.builders import Survey
 from ascjax.plan import Entry
 from ascjax.runs import Run
@@ -98,10 +98,10 @@ def _paces(entry: Entry) -> list[float]:
 def _timed_pace(network: Any, input_shape: tuple[int, int]) -> float:
     """Returns the operations per second of an evaluation step, compiled and timed now."""
     step, *shapes = cost.evaluation(network, TIMED_EXAMPLES, input_shape)
-    compiled = jax.jit(step).lower(*shapes).compile()
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    compiled = parallel.spread(step, parallel.devices(1))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
     times = []
-    for _ in range(2):  # the first one fills caches
+    for _ in range(3):  # the first one compiles, the second fills caches
         started = time.perf_counter()
         jax.block_until_ready(compiled(*zeros))
         times.append(time.perf_counter() - started)

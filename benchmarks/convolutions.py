@@ -1,5 +1,7 @@
 """VGG-16's convolutions and their gradients, layer by layer: ours beside XLA's plain ones.
 
+Both with the options of our steps (``parallel.spread``).
+
 Run: python -m benchmarks.train_step --convolutions
 """
 

@@ -7,7 +7,8 @@ Both sides do the same work from the same weights on the same batch, which lies 
 normalisation, cross entropy, clipping, AdamW; ``loss differs by`` says how far apart the losses of
 the first step are. PyTorch's is the fastest of eager, channels_last and torch.compile, with as many
 threads; its bf16 autocast is stated beside. ``share of peak`` is of the fastest product of matrices
-in the same run. --convolutions compares only VGG-16's, and their gradients, with XLA's own.
+in the same run; operations are counted as the plain sum over taps takes them, so it may pass 1.
+--convolutions compares only VGG-16's, and their gradients, with XLA's own.
 CPU, float32: at least 0.9 × PyTorch, the aim is 1.1. GPU, bfloat16: 1.2 × PyTorch and, for VGG-16,
 45 % of the peak.
 """

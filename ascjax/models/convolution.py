@@ -2,9 +2,10 @@
 
 XLA computes the gradient of a kernel as a convolution with a window as large as the feature map,
 and that of an input with the kernel transposed; on the CPU products of matrices are several times
-faster. Kernels of 1 × 1 are such products themselves, most of 3 × 3 and 5 × 5 need fewer of them
-(``models.winograd``). benchmarks/train_step.py --convolutions prints what it gains. On other
-platforms XLA's own convolution and gradients are used.
+faster. Kernels of 1 × 1 are such products themselves, and in float32 those of 3 × 3 and 5 × 5
+without strides need fewer of them where there are many channels (``models.winograd``).
+benchmarks/train_step.py --convolutions prints what it gains. On other platforms XLA's own
+convolution and gradients are used.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,19 +27,26 @@ MAX_POSITIONS_A_CHANNEL = 2
 
 def convolve(
     x: Float[Array, "batch height width channel"],
-    kernel: Float[Array, "rows columns channel channel_out"],
+    kernel: Float[Array, "rows columns channel_in channel_out"],
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
     **kwargs: Any,
 ) -> Float[Array, "batch height_out width_out channel_out"]:
     """Returns what ``lax.conv_general_dilated`` does; made for ``flax.linen.Conv``.
 
-    It and its reverse-mode gradients are the same up to rounding, which on the CPU may come to 1e-5
-    of the largest value unless ``jax.default_matmul_precision`` is ``highest``. There are no
-    forward-mode gradients.
+    It and its reverse-mode gradients are the same up to rounding, which on the CPU may come to 3e-5
+    of the largest value unless ``precision`` or ``jax.default_matmul_precision`` is ``highest``.
+    There are no forward-mode gradients.
     """
-    plain = partial(lax.conv_general_dilated, window_strides=strides, padding=padding, **kwargs)
-    side = _tile_side(x, kernel, strides, padding)
+
+    def plain(x: Array, kernel: Array) -> Array:
+        return lax.conv_general_dilated(x, kernel, strides, padding, **kwargs)
+
+    groups = [kwargs.get(f"{what}_group_count", 1) for what in ("feature", "batch")]
+    dilations = [kwargs.get(f"{what}_dilation") or (1, 1) for what in ("lhs", "rhs")]
+    if groups != [1, 1] or np.any(np.not_equal(dilations, 1)):
+        return plain(x, kernel)
+    side = _tile_side(x, kernel, strides, padding, kwargs.get("precision"))
     if side:
         forward: Callable = partial(winograd.convolve, side=side)
         gradients: Callable = partial(winograd.gradients, side=side)
@@ -64,17 +72,21 @@ def convolve(
 
 
 def _tile_side(
-    x: Array, kernel: Array, strides: Sequence[int], padding: Sequence[tuple[int, int]]
+    x: Array,
+    kernel: Array,
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    precision: Any,
 ) -> int | None:
     """Returns the side of Winograd's output tiles, or None where they don't serve."""
     rows, columns, _, channels_out = kernel.shape
-    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    default = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     fits = (
         rows == columns
         and tuple(strides) == (1, 1)
         and np.all(np.equal(padding, rows // 2))
         and x.dtype in (jnp.float32, jnp.float64)
-        and precision not in ("highest", "float32")
+        and (precision or default) not in ("highest", "float32", lax.Precision.HIGHEST)
     )
     return winograd.best_side(x.shape, rows, channels_out) if fits else None
 
@@ -159,8 +171,14 @@ def _input_gradient_by_phases(
         read = jnp.flip(kernel[tuple(taps)], (0, 1)).swapaxes(2, 3)
         if not read.size:  # the stride jumps over these positions
             return jnp.zeros((len(slope), *counts, shape[3]), kernel.dtype)
+        # XLA's CPU backend errs with edges below zero, as with more padding than the kernel reads.
+        cropped = [(0, 0, 0), *((min(a, 0), min(b, 0), 0) for a, b in edges), (0, 0, 0)]
         return lax.conv_general_dilated(
-            slope, read, (1, 1), edges, dimension_numbers=("NHWC", "HWIO", "NHWC")
+            lax.pad(slope, jnp.zeros((), slope.dtype), cropped),
+            read,
+            (1, 1),
+            np.maximum(edges, 0).tolist(),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
 
     down, right = strides

@@ -38,14 +38,15 @@ KERNELS = [
 ]
 
 
-@pytest.mark.parametrize(("window", "padding", "stride", "planes"), KERNELS)
-@pytest.mark.parametrize("batch", [1, 3])
-def test_gradients_in_large_maps_are_xlas(window, padding, stride, planes, batch):
+LARGE = [*((3, *kernel) for kernel in KERNELS), (1, *KERNELS[0])]
+
+
+@pytest.mark.parametrize(("batch", "window", "padding", "stride", "planes"), LARGE)
+def test_gradients_in_large_maps_are_xlas(batch, window, padding, stride, planes):
     x, kernel = arrays((batch, 25 * stride + 1, 22 * stride, planes), window, 24)
     function = jax.jit(lambda *a: gradients(convolve, *a, padding, stride))
     plain = gradients(lax.conv_general_dilated, x, kernel, padding, stride)
     assert np.prod(plain[0].shape[:3]) > MAX_POSITIONS_A_CHANNEL * 24
-    assert "dot_general" in str(jax.make_jaxpr(function)(x, kernel))
     assert_equal(function(x, kernel), plain)
 
 
@@ -78,6 +79,42 @@ def test_kernels_of_many_channels_go_by_tiles_unless_the_highest_precision_is_as
     with jax.default_matmul_precision("highest"):
         assert "dot_general" not in str(jax.make_jaxpr(output)(x, kernel))
         np.testing.assert_array_equal(output(x, kernel), plain[0])
+
+
+@pytest.mark.parametrize(
+    ("padding", "stride", "dtype", "rounding"),
+    [
+        ([(2, 0), (1, 1)], 1, jnp.float32, 2e-5),
+        ([(1, 1), (1, 1)], 2, jnp.float32, 2e-5),
+        ([(1, 1), (1, 1)], 1, jnp.bfloat16, 2e-2),
+        ([(7, 0), (5, 9)], 2, jnp.float32, 2e-5),
+    ],
+)
+def test_what_tiles_do_not_serve_goes_by_the_plain_sum(padding, stride, dtype, rounding):
+    x, kernel = arrays((2, 21, 18, 64), (3, 3), 64, dtype)
+    plain = gradients(lax.conv_general_dilated, x, kernel, padding, stride)
+    ours = gradients(convolve, x, kernel, padding, stride)
+    np.testing.assert_array_equal(ours[0], plain[0])
+    wide = [[a.astype(jnp.float32) for a in arrays] for arrays in (ours, plain)]
+    assert_equal(*wide, rounding)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"rhs_dilation": (2, 2)},
+        {"lhs_dilation": (2, 2)},
+        {"feature_group_count": 2},
+        {"precision": lax.Precision.HIGHEST},
+    ],
+)
+def test_what_else_can_be_asked_of_a_convolution_is_left_to_xla(asked):
+    x, kernel = arrays((4, 21, 18, 64), (3, 3), 64)
+    kernel = kernel[:, :, : 64 // asked.get("feature_group_count", 1)]
+    given = (x, kernel, (1, 1), [(1, 1), (1, 1)])
+    ours = convolve(*given, dimension_numbers=LAYOUT, **asked)
+    plain = lax.conv_general_dilated(*given, dimension_numbers=LAYOUT, **asked)
+    np.testing.assert_array_equal(ours, plain)
 
 
 def test_other_platforms_are_left_to_xla():
