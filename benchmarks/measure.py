@@ -49,17 +49,19 @@ def numbers(text: str) -> list[int]:
 
 
 def interleaved(
-    sides: Mapping[str, Callable[[], Any]], repeats: int, *, warmup: int = 2
+    sides: Mapping[str, Callable[[], Any]], repeats: int, *, warmup: int = 2, in_a_row: int = 1
 ) -> dict[str, np.ndarray]:
-    """Times every side once a round, each round beginning with the next side.
+    """Times every side in turn, round after round, each round beginning with the next side.
 
     Args:
       sides: what to time by name; each returns when its work is done.
       repeats: rounds that count.
       warmup: rounds before that, in which programs are compiled.
+      in_a_row: calls a turn that count. Before several goes one that doesn't: it finds caches and
+        memory as the side before left them, which is not how the steps of a training follow.
 
     Returns:
-      Seconds by name, [round].
+      Seconds of a call by name, [round].
     """
     names = list(sides)
     seconds = {name: np.zeros(repeats) for name in names}
@@ -67,10 +69,13 @@ def interleaved(
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             time.sleep(0.1)  # idle threads of the side before stop spinning
+            if in_a_row > 1:
+                sides[name]()
             start = time.perf_counter()
-            sides[name]()
+            for _ in range(in_a_row):
+                sides[name]()
             if turn >= 0:
-                seconds[name][turn] = time.perf_counter() - start
+                seconds[name][turn] = (time.perf_counter() - start) / in_a_row
     return seconds
 
 
