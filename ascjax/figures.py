@@ -159,7 +159,8 @@ def _fragments(options: argparse.Namespace) -> "Figure":
     if results["fragments"] < 2:
         raise UserError(
             f"--run={options.run}: its recordings are one fragment each, so there is nothing to "
-            "compare; train one with --config.fragments.count=3 or more"
+            "compare; train one with --config.fragments.count=3 or more, and without "
+            "config.fragments.attention, which fuses them in the network"
         )
     arrays = run_folder.read_posteriors(options.run, results)
     found = evidence.summarise(

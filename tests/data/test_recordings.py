@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -98,19 +99,21 @@ def test_official_fold(shared, tmp_path):
 
 def test_official_validation_split(shared, tmp_path):
     dataset = recordings.load(standin.make(shared, tmp_path / "set"))
-    fitting, held_out = recordings.validation_split(dataset)
-    assert sorted(fitting + held_out) == list(dataset.train)
-    assert len(held_out) / len(dataset.train) == pytest.approx(0.3, abs=0.01)
 
     def values(key, part):
         return Counter(key(dataset.recordings[index]) for index in part)
 
-    locations = values(lambda r: r.location, fitting), values(lambda r: r.location, held_out)
-    assert not locations[0].keys() & locations[1].keys()
-    for key in (lambda r: r.scene, lambda r: r.city):
-        kept, held = values(key, fitting), values(key, held_out)
-        for value in kept | held:
-            assert held[value] / (held[value] + kept[value]) == pytest.approx(0.3, abs=0.05)
+    for fraction, seed in itertools.product((0.1, 0.3, 0.5), range(4)):
+        fitting, held_out = recordings.validation_split(dataset, fraction, seed)
+        assert sorted(fitting + held_out) == list(dataset.train)
+        assert len(held_out) / len(dataset.train) == pytest.approx(fraction, abs=0.01)
+        locations = values(lambda r: r.location, fitting), values(lambda r: r.location, held_out)
+        assert not locations[0].keys() & locations[1].keys()
+        for key in (lambda r: r.scene, lambda r: r.city):
+            kept, held = values(key, fitting), values(key, held_out)
+            for value in kept | held:
+                share = held[value] / (held[value] + kept[value])
+                assert share == pytest.approx(fraction, abs=0.06)
 
 
 def test_recordings_of_tut(tut):
