@@ -83,7 +83,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse(argv)
     if options.quick:
         options.trunks, options.heads, options.frames = ["alexnet", "vgg16"], ["gap"], [71]
-        options.batch, options.repeats, options.no_compile = 4, 2, True
+        options.batch, options.repeats, options.no_compile = 4, 3, True
     return options
 
 

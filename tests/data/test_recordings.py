@@ -97,23 +97,28 @@ def test_official_fold(shared, tmp_path):
     assert not located[0] & located[1]
 
 
+def shares_held_out(dataset, key, fitting, held_out):
+    """Returns by key's value the share of its recordings that are held out."""
+    kept, held = (
+        Counter(key(dataset.recordings[index]) for index in part) for part in (fitting, held_out)
+    )
+    return {value: held[value] / (held[value] + kept[value]) for value in kept | held}
+
+
 def test_official_validation_split(shared, tmp_path):
     dataset = recordings.load(standin.make(shared, tmp_path / "set"))
-
-    def values(key, part):
-        return Counter(key(dataset.recordings[index]) for index in part)
-
+    split = recordings.validation_split(dataset)
+    for key in (lambda r: r.scene, lambda r: r.city):
+        for share in shares_held_out(dataset, key, *split).values():
+            assert share == pytest.approx(0.3, abs=0.05)
     for fraction, seed in itertools.product((0.1, 0.3, 0.5), range(4)):
         fitting, held_out = recordings.validation_split(dataset, fraction, seed)
         assert sorted(fitting + held_out) == list(dataset.train)
         assert len(held_out) / len(dataset.train) == pytest.approx(fraction, abs=0.01)
-        locations = values(lambda r: r.location, fitting), values(lambda r: r.location, held_out)
-        assert not locations[0].keys() & locations[1].keys()
-        for key in (lambda r: r.scene, lambda r: r.city):
-            kept, held = values(key, fitting), values(key, held_out)
-            for value in kept | held:
-                share = held[value] / (held[value] + kept[value])
-                assert share == pytest.approx(fraction, abs=0.06)
+        locations = shares_held_out(dataset, lambda r: r.location, fitting, held_out)
+        assert set(locations.values()) == {0, 1}
+        cities = shares_held_out(dataset, lambda r: r.city, fitting, held_out)
+        assert list(cities.values()) == pytest.approx([fraction] * 6, abs=0.03)
 
 
 def test_recordings_of_tut(tut):
