@@ -16,7 +16,7 @@ from ascjax import fusion, models, optim, parallel, resident, run_folder, train,
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
-from ascjax.data.batches import Fragments
+from ascjax.data.batches import Fragments, steps_per_epoch
 from ascjax.errors import UserError, choose
 from ascjax.fragments import layout
 from ascjax.signals import StopRequest
@@ -62,7 +62,8 @@ def check(config: ConfigDict) -> None:
     """Checks the names and numbers in a config before any work is done for them.
 
     Raises:
-      UserError: a name is no choice (the message lists the choices) or a number out of range.
+      UserError: a name is no choice (the message lists the choices), a number is out of range, or
+        the devices aren't there or can't share a batch.
     """
     leaves = run_folder.flatten(config.to_dict())
     for key, (low, high) in RANGES.items():
@@ -93,6 +94,9 @@ def check(config: ConfigDict) -> None:
             f"config.channels: expected one or more of {', '.join(wave.CHANNELS)}, each once, got "
             f"{channels}"
         )
+    num_devices = len(parallel.devices(leaves["num_devices"]))
+    for key in ("train.batch_size", "eval.batch_size"):
+        parallel.check_batch_size(leaves[key], num_devices, f"config.{key}")
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,24 @@ class Survey:
         models.check_input(config.model.trunk, front_end.num_mels, width)
         return front_end.num_mels, layout(num_frames, *cutting(config))[0]
 
+    def parts(self, config: ConfigDict) -> tuple[Sequence[int], Sequence[int] | None]:
+        """Returns the recordings to train on, and to validate on: None under "paper".
+
+        Raises:
+          UserError: no validation part can be held out.
+        """
+        if config.protocol == "paper":
+            return self.dataset.train, None
+        fraction = config.data.validation_fraction
+        return recordings.validation_split(self.dataset, fraction=fraction, seed=config.seed)
+
+    def check_batch(self, config: ConfigDict) -> None:
+        """Raises UserError if the training part has fewer fragments than one batch takes."""
+        training, _ = self.parts(config)
+        readable = sum(self.dataset.recordings[index].name not in self.bad for index in training)
+        examples = readable * len(config.channels) * cutting(config)[0]
+        steps_per_epoch(examples, config.train.batch_size)
+
 
 def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     """Finds the recordings and reads their headers, and says what is notable about them.
@@ -176,7 +198,9 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
     settings = config.data
     found = survey(config, stop)
     dataset, duration_s = found.dataset, found.duration_s
-    found.input_shape(config)  # what can't work is said before the long work of extraction
+    # What can't work is said before the long work of extraction.
+    found.input_shape(config)
+    found.check_batch(config)
     features = store.prepare(
         dataset.recordings,
         front_end=found.front_end(config.features),
@@ -189,12 +213,7 @@ def load_data(config: ConfigDict, stop: StopRequest) -> Data:
         stop=stop,
         known_bad=found.bad,
     )
-    fitting: Sequence[int] = dataset.train
-    held_out: Sequence[int] | None = None
-    if config.protocol == "validated":
-        fitting, held_out = recordings.validation_split(
-            dataset, fraction=settings.validation_fraction, seed=config.seed
-        )
+    fitting, held_out = found.parts(config)
 
     def part(indices: Sequence[int]) -> Fragments:
         rows = np.array([i for i in indices if features.usable[i]], np.int64)

@@ -15,7 +15,7 @@ import numpy as np
 from ascjax import command, metrics, run_folder, table
 from ascjax.arguments import Parser, folder
 from ascjax.errors import UserError, choose
-from ascjax.fusion import METHODS, fuse
+from ascjax.fusion import METHODS
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -59,9 +59,10 @@ def main(options: argparse.Namespace) -> None:
 
 
 def _settings(results: Mapping[str, Any]) -> str:
-    by, count = results["fusion"], table.counted(results["fragments"], "fragment")
-    channels = ", ".join(results["channels"])
-    return f"{by['fragments']} over {count}, {by['channels']} over {channels}"
+    by, attended = results["fusion"], results["attended"]
+    method = by["fragments"] if attended == 1 else "attention"
+    count = table.counted(max(results["fragments"], attended), "fragment")
+    return f"{method} over {count}, {by['channels']} over {', '.join(results['channels'])}"
 
 
 def evaluate(
@@ -84,8 +85,10 @@ def evaluate(
       data_root: where that is now.
 
     Returns:
-      As ``metrics.summarise``, with the ``part`` and ``step`` of the run, ``own``: the run's own
-      ``fusion``, ``fragments``, ``channels`` and ``accuracy``, and ``mcnemar`` against these.
+      As ``metrics.summarise``, with the ``part`` and ``step`` of the run; ``attended``: how many
+      fragments the network itself fused by attention, else 1; ``own``: the run's own ``fusion``,
+      ``fragments``, ``attended``, ``channels``, ``accuracy`` and ``decisions``; and ``mcnemar``
+      against these.
 
     Raises:
       UserError: the run isn't finished, is damaged or of another format; a name is none of its
@@ -106,25 +109,25 @@ def evaluate(
     posteriors = stored["posteriors"]
     if test_fragments is not None:
         posteriors = run_model(run_dir, stored, fragments=test_fragments, data_root=data_root)
-    asked = posteriors[:, rows]
-    right, own_right = (
-        fuse(values, **settings).argmax(-1) == stored["label"]
-        for values, settings in ((asked, by), (stored["posteriors"], own["fusion"]))
-    )
     results = metrics.summarise(
-        asked,
+        posteriors[:, rows],
         stored["label"],
+        names=stored["recording"],
         scenes=own["scenes"],
         channels=[own["channels"][row] for row in rows],
         cities=cities if any(cities) else None,
         fragment_fusion=by["fragments"],
         channel_fusion=by["channels"],
     )
+    cut = run_folder.read_json(run_dir / "config.json", required=["fragments"])["fragments"]
+    own["attended"] = cut["count"] if cut["attention"] else 1
+    told = ("fusion", "fragments", "attended", "channels", "accuracy", "decisions")
     return {
         **results,
         **{key: own[key] for key in ("part", "step")},
-        "own": {key: own[key] for key in ("fusion", "fragments", "channels", "accuracy")},
-        "mcnemar": metrics.mcnemar(right, own_right),
+        "attended": (test_fragments or own["attended"]) if cut["attention"] else 1,
+        "own": {key: own[key] for key in told},
+        "mcnemar": metrics.mcnemar(metrics.recognised(results), metrics.recognised(own)),
     }
 
 
@@ -157,8 +160,13 @@ def run_model(
     from ascjax import builders, predictor
     from ascjax.signals import StopRequest
 
-    model = predictor.load(run_dir, fragments=fragments)
     config = ConfigDict(run_folder.read_json(run_dir / "config.json"))
+    if config.fragments.attention and fragments < 2:
+        raise UserError(
+            "--test_fragments: this run's network fuses fragments by attention: expected 2 or "
+            f"more, got {fragments}"
+        )
+    model = predictor.load(run_dir, fragments=fragments)
     config.fragments.count = fragments
     # As the set was read: nothing is guessed, or synthesised, from another folder.
     config.data.layout = run_folder.read_run(run_dir)["data"]["layout"]

@@ -37,8 +37,6 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
     """
     builders.check(config)
     over = parallel.devices(config.num_devices)
-    parallel.check_batch_size(config.train.batch_size, len(over), "config.train.batch_size")
-    parallel.check_batch_size(config.eval.batch_size, len(over), "config.eval.batch_size")
     run_folder.check(workdir, config.to_dict())
     if (workdir / "results.json").exists():
         return report.write(workdir)
@@ -160,12 +158,13 @@ def _write_results(
     test_s: float,
 ) -> None:
     tested = [data.dataset.recordings[row] for row in data.test.rows]
+    names = [recording.name for recording in tested]
     cities = [recording.city for recording in tested]
     np.savez(
         workdir / "posteriors.npz",
         posteriors=values,
         label=data.test.labels,
-        recording=[recording.name for recording in tested],
+        recording=names,
         location=[recording.location for recording in tested],
         city=cities,
         scenes=list(data.dataset.scenes),
@@ -174,6 +173,7 @@ def _write_results(
     results = metrics.summarise(
         values,
         data.test.labels,
+        names=names,
         scenes=data.dataset.scenes,
         channels=data.store.channels,
         cities=cities if any(cities) else None,

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from ascjax.fusion import check_posteriors, fuse
 
-FORMAT = 1
+FORMAT = 2
 # Two-sided 95 % quantile of the normal distribution.
 Z_95 = 1.959963984540054
 # Scores below this count as this much in the log loss, so that one score of 0 costs 34.5, not ∞.
@@ -181,6 +181,7 @@ def summarise(
     posteriors: np.ndarray,
     labels: np.ndarray,
     *,
+    names: Collection[str],
     scenes: Collection[str],
     channels: Collection[str],
     cities: Collection[str] | None = None,
@@ -194,6 +195,7 @@ def summarise(
     Args:
       posteriors: [recording, channel, fragment, scene], each summing to 1 over scenes.
       labels: [recording], integers, the true scene's index into ``scenes``.
+      names: [recording], of each.
       scenes: names of the last axis of ``posteriors``.
       channels: names of its second axis.
       cities: [recording], where each was made; ``""`` where unknown. None for a set without cities.
@@ -201,7 +203,7 @@ def summarise(
       channel_fusion: a key of ``fusion.METHODS``.
 
     Returns:
-      ``format`` (1), ``recordings``, ``fragments`` (counts), ``scenes``, ``channels`` (names),
+      ``format`` (2), ``recordings``, ``fragments`` (counts), ``scenes``, ``channels`` (names),
       ``fusion`` {``fragments``, ``channels``}, ``chance`` (1 / scenes);
       ``accuracy``: the fused decision, a `proportion`; ``macro_accuracy``; ``log_loss`` (nats) and
       ``log_loss_floor``; ``confusion`` [true][predicted] counts;
@@ -209,27 +211,31 @@ def summarise(
       fused; cities sorted by name, empty without them);
       ``single_fragment`` and ``fragments_fused``: ``correct``, ``total`` and ``accuracy`` of all
       decisions from one fragment, and from one channel's fused fragments. They carry no interval,
-      since decisions on the same recording are not independent.
+      since decisions on the same recording are not independent;
+      ``decisions``: ``recording``, ``true``, ``predicted``: a name, and two of scenes, for each
+      recording. What compares systems, like `mcnemar`, needs no more.
 
     Raises:
       UserError: an unknown fusion method.
       ValueError: shapes or lengths that don't match, labels that are no index, or posteriors that
         are not finite, not ≥ 0 or don't sum to 1.
     """
-    check(posteriors, labels, scenes=scenes, channels=channels, cities=cities)
+    check(posteriors, labels, names=names, scenes=scenes, channels=channels, cities=cities)
     scores = fuse(posteriors, fragments=fragment_fusion, channels=channel_fusion)
     channel_scores = [
         fuse(posteriors[:, [index]], fragments=fragment_fusion) for index in range(len(channels))
     ]
-    correct = scores.argmax(axis=1) == labels
+    predictions = scores.argmax(axis=1)
+    correct = predictions == labels
     channel_correct = np.stack([each.argmax(axis=1) == labels for each in channel_scores], axis=1)
-    confusion = confusion_matrix(labels, scores.argmax(axis=1), scene_count=len(scenes))
+    scenes, channels = [str(scene) for scene in scenes], [str(channel) for channel in channels]
+    confusion = confusion_matrix(labels, predictions, scene_count=len(scenes))
     return {
         "format": FORMAT,
         "recordings": len(labels),
         "fragments": posteriors.shape[2],
-        "scenes": [str(scene) for scene in scenes],
-        "channels": [str(channel) for channel in channels],
+        "scenes": scenes,
+        "channels": channels,
         "fusion": {"fragments": fragment_fusion, "channels": channel_fusion},
         "chance": 1 / len(scenes),
         "accuracy": proportion(int(correct.sum()), correct.size),
@@ -238,17 +244,28 @@ def summarise(
         "log_loss_floor": LOG_LOSS_FLOOR,
         "confusion": confusion.tolist(),
         "by_scene": {
-            str(scene): proportion(row[index], sum(row))
+            scene: proportion(row[index], sum(row))
             for index, (scene, row) in enumerate(zip(scenes, confusion.tolist(), strict=True))
         },
         "by_city": {} if cities is None else _by_group(correct, cities),
         "by_channel": {
-            str(channel): proportion(count, len(labels))
+            channel: proportion(count, len(labels))
             for channel, count in zip(channels, channel_correct.sum(axis=0).tolist(), strict=True)
         },
         "single_fragment": _rate(posteriors.argmax(axis=-1) == labels[:, None, None]),
         "fragments_fused": _rate(channel_correct),
+        "decisions": {
+            "recording": [str(name) for name in names],
+            "true": [scenes[index] for index in labels],
+            "predicted": [scenes[index] for index in predictions],
+        },
     }
+
+
+def recognised(results: Mapping[str, Any]) -> Bool[np.ndarray, " recording"]:
+    """Whether each recording was given its true scene, from what `summarise` returned."""
+    decisions = results["decisions"]
+    return np.array(decisions["true"]) == np.array(decisions["predicted"])
 
 
 def _by_group(correct: np.ndarray, groups: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -267,6 +284,7 @@ def check(
     posteriors: np.ndarray,
     labels: np.ndarray,
     *,
+    names: Collection[str],
     scenes: Collection[str],
     channels: Collection[str],
     cities: Collection[str] | None = None,
@@ -275,6 +293,7 @@ def check(
     check_posteriors(posteriors)
     recordings, channel_count, _, scene_count = posteriors.shape
     lengths = {"labels": (labels.shape, (recordings,))}
+    lengths["names"] = ((len(names),), (recordings,))
     lengths["scenes"] = ((len(scenes),), (scene_count,))
     lengths["channels"] = ((len(channels),), (channel_count,))
     if cities is not None:

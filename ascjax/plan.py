@@ -83,6 +83,9 @@ def make(
             found = builders.survey(next(iter(configs.values())), stop)
             stop.check("before the first run")
         impossible = {name: _why_impossible(config, found) for name, config in configs.items()}
+        for name in chosen:
+            if not impossible[name]:
+                _check_batch(name, configs[name], found)
         limits = {"folds": list(found.dataset.folds), "impossible": impossible}
         entries = entries_within(limits)
     for entry in entries.values():
@@ -138,6 +141,14 @@ def _why_impossible(config: ConfigDict, found: builders.Survey) -> str | None:
     return None
 
 
+def _check_batch(name: str, config: ConfigDict, found: builders.Survey) -> None:
+    """Raises UserError if a row's training part has fewer fragments than its batches take."""
+    try:
+        found.check_batch(config)
+    except UserError as error:
+        raise UserError(f"row {name}: {error}") from None
+
+
 def _without_weights(config: ConfigDict) -> tuple[str | None, str | None]:
     """Returns why a row can never have its weights, or by which command it gets those it lacks."""
     try:
@@ -152,7 +163,7 @@ def _without_weights(config: ConfigDict) -> tuple[str | None, str | None]:
 
 def _check_run(run: Run) -> None:
     """Raises UserError if a run that is already there is damaged or of another config."""
-    if (run.path / "config.json").exists():
+    if run.path.exists():
         run_folder.check(run.path, run.config.to_dict())
     if run.finished:
         runs.read([run])

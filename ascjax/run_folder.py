@@ -44,7 +44,7 @@ RESULT_KEYS = {
     "fragments": int, "scenes": list, "channels": list, "fusion": dict, "chance": float,
     "accuracy": dict, "macro_accuracy": float, "log_loss": float, "log_loss_floor": float,
     "confusion": list, "by_scene": dict, "by_channel": dict, "single_fragment": dict,
-    "fragments_fused": dict,
+    "fragments_fused": dict, "decisions": dict,
 }  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def _read_format(path: Path, form: int, kinds: Mapping[str, type], mend: str) ->
     if content["format"] != form:
         raise UserError(
             f"{path}: expected format {form}, got {content['format']!r}; use the version of ascjax "
-            "that wrote it"
+            f"that wrote it, or {mend}"
         )
     need(content, *kinds, path=path)
     wrong = [key for key, kind in kinds.items() if not isinstance(content[key], kind)]
@@ -210,6 +210,15 @@ def read_results(folder: Path) -> dict[str, Any]:
     sides |= {len(row) if isinstance(row, list) else -1 for row in results["confusion"]}
     if len(sides) > 1:
         raise UserError(f"{path}: expected confusion as scenes × scenes of counts; {TEST_AGAIN}")
+    need(results["decisions"], "recording", "true", "predicted", path=path)
+    count, correct = results["recordings"], results["accuracy"]["correct"]
+    if not all(isinstance(v, list) and len(v) == count for v in results["decisions"].values()) or (
+        metrics.recognised(results).sum() != correct
+    ):
+        raise UserError(
+            f"{path}: expected decisions on {count} recordings, {correct} of them right; "
+            f"{TEST_AGAIN}"
+        )
     return results
 
 
@@ -235,6 +244,7 @@ def read_posteriors(folder: Path, results: Mapping[str, Any]) -> dict[str, np.nd
         metrics.check(
             arrays["posteriors"],
             arrays["label"],
+            names=arrays["recording"],
             scenes=results["scenes"],
             channels=results["channels"],
         )
@@ -279,7 +289,7 @@ def is_new(workdir: Path, marker: str) -> bool:
     if others:
         raise UserError(
             f"--workdir={workdir}: expected an empty or new folder or one with {marker}, found "
-            f"{', '.join(others[:3])}; choose another folder"
+            f"{', '.join(others[:3])}; choose another folder, or remove what is in it"
         )
     return True
 

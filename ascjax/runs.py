@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax import builders, experiment, fusion, metrics, run_folder
+from ascjax import builders, experiment, metrics, run_folder
 from ascjax.errors import UserError
 from ascjax.signals import StopRequest
 from ascjax.table import folds_table
@@ -136,28 +136,14 @@ def read(runs: Sequence[Run]) -> Outcome:
       UserError: one is damaged; the message names the file.
     """
     results = [run_folder.read_results(run.path) for run in runs]
-    parts = [_decisions(run.path, each) for run, each in zip(runs, results, strict=True)]
-    recordings, right = (np.concatenate(values) for values in zip(*parts, strict=True))
     return Outcome(
         about=run_folder.read_run(runs[0].path),
         summary=metrics.over_folds(
             {run.config.data.fold: each for run, each in zip(runs, results, strict=True)}
         ),
-        recordings=recordings,
-        right=right,
+        recordings=np.concatenate([each["decisions"]["recording"] for each in results]),
+        right=np.concatenate([metrics.recognised(each) for each in results]),
         seconds={
             what: sum(each["seconds"][what] for each in results) for what in ("train", "test")
         },
     )
-
-
-def _decisions(path: Path, results: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the names of the recordings and whether each was recognised."""
-    arrays = run_folder.read_posteriors(path, results)
-    right = fusion.fuse(arrays["posteriors"], **results["fusion"]).argmax(-1) == arrays["label"]
-    if int(right.sum()) != results["accuracy"]["correct"]:
-        raise UserError(
-            f"{path}/posteriors.npz: expected {results['accuracy']['correct']} right decisions as "
-            f"in results.json, got {int(right.sum())}; {run_folder.TEST_AGAIN}"
-        )
-    return arrays["recording"], right

@@ -51,7 +51,12 @@ def write_fake_run(
     }
     np.savez(folder / "posteriors.npz", **arrays)
     results = metrics.summarise(
-        arrays["posteriors"], label, scenes=scenes, channels=channels, cities=city
+        arrays["posteriors"],
+        label,
+        names=arrays["recording"],
+        scenes=scenes,
+        channels=channels,
+        cities=city,
     )
     results |= {"part": "test", "step": epochs * 100}
     results["seconds"] = {"train": 61.5 * epochs, "test": 12.25}
@@ -79,7 +84,7 @@ def _config(channels: tuple[str, ...], fragments: int) -> dict:
         "protocol": "paper",
         "data": {"root": "data/my scenes", "layout": "tut", "fold": 1, "scenes": []},
         "channels": list(channels),
-        "fragments": {"count": fragments},
+        "fragments": {"count": fragments, "overlap": 0.0, "attention": False},
         "optimizer": {"name": "adamw", "learning_rate": 2e-4},
         "fusion": {"fragments": "mean", "channels": "mean"},
     }

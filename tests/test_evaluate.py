@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_run import write_fake_run
 
-from ascjax import evaluate, fusion, run_folder
+from ascjax import evaluate, fusion, metrics, run_folder
 from ascjax.errors import UserError
 
 
@@ -31,6 +31,7 @@ def test_as_the_run_was_it_gives_the_run_s_own_results(run, finished_run):
     for folder in (run, finished_run[0]):
         results = evaluate.evaluate(folder)
         assert results.pop("own")["accuracy"] == results["accuracy"]
+        assert results.pop("attended") == 1
         assert results.pop("mcnemar") == {"only_a": 0, "only_b": 0, "p": 1.0}
         own = json.loads((folder / "results.json").read_text())
         for took in ("seconds", "peak_memory_gb"):
@@ -52,6 +53,9 @@ def test_other_fusions_and_fewer_channels(run):
     assert results["log_loss"] != own["log_loss"]
     own_right = fusion.fuse(whole["posteriors"]).argmax(-1) == whole["label"]
     right = scores.argmax(-1) == whole["label"]
+    assert results["decisions"]["recording"] == own["decisions"]["recording"]
+    assert results["decisions"]["true"] == own["decisions"]["true"]
+    np.testing.assert_array_equal(metrics.recognised(results), right)
     assert results["mcnemar"]["only_a"] == (right & ~own_right).sum()
     assert results["mcnemar"]["only_b"] == (own_right & ~right).sum() > 0
 
@@ -70,6 +74,18 @@ def test_it_prints_the_table_and_the_run_s_own_accuracy(run, capsys):
     assert re.fullmatch(
         r"alone right on \d+ recordings?, the run alone on \d+; McNemar's test: p = .*", said[-1]
     )
+
+
+def test_attention_is_named_with_the_fragments_that_it_fuses(tmp_path, capsys):
+    run = tmp_path / "attending"
+    write_fake_run(run, fragments=1)
+    config = json.loads((run / "config.json").read_text())
+    config["fragments"] = {"count": 3, "overlap": 0.0, "attention": True}
+    (run / "config.json").write_text(json.dumps(config))
+    command(run, "--channels=left")
+    said = capsys.readouterr().out.splitlines()
+    assert said[-3].startswith("attention over 3 fragments, mean over left ")
+    assert said[-2].startswith("the run: attention over 3 fragments, mean over left, right, av")
 
 
 def test_results_are_written_once_as_json(run, tmp_path, capsys):
@@ -122,8 +138,8 @@ def test_half_finished_and_damaged_runs_are_refused_by_name(run):
     with pytest.raises(UserError, match=r"posteriors\.npz: .*remove results\.json"):
         command(run)
     (run / "posteriors.npz").write_bytes(arrays_before)
-    (run / "results.json").write_text(json.dumps({**whole, "format": 2}))
-    with pytest.raises(UserError, match="expected format 1, got 2"):
+    (run / "results.json").write_text(json.dumps({**whole, "format": 3}))
+    with pytest.raises(UserError, match="expected format 2, got 3; use the version of ascjax that"):
         command(run)
     (run / "results.json").unlink()
     with pytest.raises(UserError, match=r"results\.json: expected this file of a finished run"):

@@ -27,10 +27,11 @@ def names(count, stem):
 
 
 def summary(posteriors, labels, **options):
-    _, channels, _, scenes = posteriors.shape
+    recordings, channels, _, scenes = posteriors.shape
     return summarise(
         posteriors,
         labels,
+        names=names(recordings, "recording"),
         scenes=names(scenes, "scene"),
         channels=names(channels, "channel"),
         **options,
@@ -104,11 +105,12 @@ def test_summary_by_hand():
     result = summarise(
         posteriors,
         np.array([0, 0, 1]),
+        names=("a.wav", "b.wav", "c.wav"),
         scenes=("bus", "tram"),
         channels=("left", "right"),
         cities=("paris", "lyon", "paris"),
     )
-    assert result["format"] == 1
+    assert result["format"] == 2
     assert (result["recordings"], result["fragments"], result["chance"]) == (3, 2, 0.5)
     assert result["confusion"] == [[1, 1], [1, 0]]
     assert result["accuracy"]["correct"] == 1
@@ -200,6 +202,7 @@ def test_unknown_fusion_is_the_users_mistake():
         ({"labels": np.zeros(40, np.float32)}, "labels must be integers"),
         ({"labels": np.full(40, 4)}, r"within 0\.\.3"),
         ({"labels": np.full(40, -1)}, r"within 0\.\.3"),
+        ({"names": ["a.wav"]}, "names: "),
         ({"scenes": ["one"]}, "scenes: "),
         ({"channels": ["left"]}, "channels: "),
         ({"cities": ["rome"]}, "cities: "),
@@ -210,6 +213,7 @@ def test_what_does_not_fit_is_refused(change, message):
     arguments = {
         "posteriors": posteriors,
         "labels": labels,
+        "names": names(40, "recording"),
         "scenes": names(4, "scene"),
         "channels": names(3, "channel"),
         **change,

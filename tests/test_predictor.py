@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import tiny_set
 
-from ascjax import experiment, predictor
+from ascjax import evaluate, experiment, predictor
 from ascjax.audio.wave import BadRecording
 from ascjax.errors import UserError
 
@@ -51,6 +51,12 @@ def test_it_cuts_as_the_run_did(tmp_path, attention):
     assert expected.shape[2] == (1 if attention else 2)
     got = [posteriors for _, posteriors in predictor.load(tmp_path / "run").each(files)]
     np.testing.assert_allclose(got, expected, atol=1e-5)
+    asked = evaluate.evaluate(tmp_path / "run", test_fragments=3)
+    cut = (asked["fragments"], asked["attended"], asked["own"]["attended"])
+    assert cut == ((1, 3, 2) if attention else (3, 1, 1))
+    if attention:
+        with pytest.raises(UserError, match="by attention: expected 2 or more, got 1"):
+            evaluate.evaluate(tmp_path / "run", test_fragments=1)
 
 
 def test_it_restores_the_step_that_was_tested(finished_run, tmp_path):
@@ -133,5 +139,5 @@ def test_damaged_runs_are_refused_by_name(finished_run, tmp_path):
         predictor.load(run)
     results = json.loads((run / "results.json").read_text())
     (run / "results.json").write_text(json.dumps({**results, "format": 99}))
-    with pytest.raises(UserError, match=r"results\.json: expected format 1, got 99"):
+    with pytest.raises(UserError, match=r"results\.json: expected format 2, got 99"):
         predictor.load(run)

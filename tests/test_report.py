@@ -179,8 +179,8 @@ def test_missing_and_damaged_files_are_named(tmp_path, name):
 
 def test_results_of_another_format_are_refused(tmp_path):
     results = write_fake_run(tmp_path)
-    (tmp_path / "results.json").write_text(json.dumps({**results, "format": 2}))
-    with pytest.raises(UserError, match="expected format 1, got 2"):
+    (tmp_path / "results.json").write_text(json.dumps({**results, "format": 3}))
+    with pytest.raises(UserError, match="expected format 2, got 3"):
         report.write(tmp_path)
 
 
@@ -207,4 +207,4 @@ def test_an_unwritable_page_is_the_users_to_mend(tmp_path):
 
 def test_fake_runs_have_the_papers_scenes():
     assert len(SCENES) == 10
-    assert metrics.FORMAT == 1
+    assert metrics.FORMAT == 2

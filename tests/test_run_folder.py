@@ -97,6 +97,10 @@ def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
         check_new(tmp_path / "nowhere" / "x.json", "--out")
 
 
+# Every one is right, which the made-up run's aren't.
+DECISIONS = dict.fromkeys(("recording", "true", "predicted"), ["bus"] * 60)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -106,6 +110,15 @@ def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
         ("results.json", {"accuracy": {}}, "results.json: expected the keys correct, total"),
         ("results.json", {"confusion": [[1, 2], [3]]}, "expected confusion as scenes × scenes"),
         ("results.json", {"confusion": [3] * 10}, "expected confusion as scenes × scenes"),
+        ("results.json", {"format": 1}, "expected format 2, got 1; use the .*, or remove results"),
+        ("results.json", {"decisions": {"true": []}}, "expected the keys recording, predicted in"),
+        ("results.json", {"decisions": {**DECISIONS, "true": 3}}, "expected decisions on 60 rec"),
+        ("results.json", {"decisions": {**DECISIONS, "true": ["bus"]}}, "expected decisions on 60"),
+        (
+            "results.json",
+            {"decisions": DECISIONS},
+            r"decisions on 60 recordings, \d+ of them right",
+        ),
     ],
 )
 def test_what_is_json_but_not_a_run_is_named(tmp_path, name, change, message):

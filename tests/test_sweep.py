@@ -201,24 +201,24 @@ def test_a_folder_of_something_else_is_refused(run, tmp_path):
 def test_damaged_runs_and_newer_formats_are_named(run, trained):
     workdir = run()
     folder = workdir / "mlp" / "seed0"
+    others = json.loads((folder / "results.json").read_text())["decisions"]
+    others["predicted"] = others["true"][1:] + others["true"][:1]
     for name, content, pattern in (
         ("results.json", b'{"format"', "expected JSON, got .*; remove results.json there and st"),
-        ("results.json", b"newer", "results.json: expected format 1, got 2"),
-        ("posteriors.npz", b"cut", r"posteriors\.npz: expected the arrays .* to test anew"),
+        ("results.json", b"newer", "results.json: expected format 2, got 3; use the ve"),
+        ("results.json", b"other", r"results.json: expected decisions on \d+ rec.* to test anew"),
         ("config.json", b"{", r"config\.json: expected JSON.*; remove the folder to train anew"),
     ):
         path = folder / name
         whole = path.read_bytes()
         if content == b"newer":
-            content = json.dumps({**json.loads(whole), "format": 2}).encode()
+            content = json.dumps({**json.loads(whole), "format": 3}).encode()
+        if content == b"other":
+            content = json.dumps({**json.loads(whole), "decisions": others}).encode()
         path.write_bytes(content)
         with pytest.raises(UserError, match=rf"{folder}.*{pattern}"):
             run()
         path.write_bytes(whole)
-    other = (workdir / "gap" / "seed0" / "posteriors.npz").read_bytes()
-    (folder / "posteriors.npz").write_bytes(other)
-    with pytest.raises(UserError, match=r"npz: expected \d+ right decisions as in results\.json"):
-        run()
     about = json.loads((workdir / "sweep.json").read_text())
     (workdir / "sweep.json").write_text(json.dumps({**about, "tables": None}))
     with pytest.raises(
@@ -253,6 +253,24 @@ def test_missing_weights_are_named_before_anything_is_trained(run, trained, caps
     assert re.search(
         r"fine, seed 0 .* to do; lacks weights: python -m convert", capsys.readouterr().out
     )
+
+
+def test_a_batch_above_the_training_part_is_said_before_anything_is_trained(run, trained):
+    message = r"row gap: config\.train\.batch_size is 4096, but .* only \d+ fragments; pass a small"
+    for protocol in ("paper", "validated"):
+        with pytest.raises(UserError, match=message):
+            run(more={"train.batch_size": 4096, "protocol": protocol})
+    assert trained == []
+
+
+def test_a_folder_of_a_row_with_other_things_is_refused_before_anything_is_trained(run, trained):
+    notes = run(only=["gap"]) / "mlp" / "seed0" / "notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("mine")
+    message = r"mlp/seed0: .*config\.json, found notes\.txt; .*, or remove what is in it"
+    with pytest.raises(UserError, match=message):
+        run()
+    assert len(trained) == 1
 
 
 def test_only_some_rows_are_trained_when_asked(run, trained):
@@ -304,9 +322,12 @@ def test_a_dry_run_trains_and_writes_nothing(run, trained, capsys, tmp_path):
     assert not workdir.exists()
     assert trained == []
     run(only=["gap"])
-    history = workdir / "mlp" / "seed0" / "metrics.jsonl"
-    history.parent.mkdir(parents=True)
-    history.write_text('{"epoch": 1, "seconds": 3.0}\n')
+    config = json.loads((workdir / "gap" / "seed0" / "config.json").read_text())
+    config["model"]["head"] = "mlp"
+    stopped = workdir / "mlp" / "seed0"
+    stopped.mkdir(parents=True)
+    (stopped / "config.json").write_text(json.dumps(config))
+    (stopped / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 3.0}\n')
     capsys.readouterr()
     run(dry_run=True)
     said = capsys.readouterr().out

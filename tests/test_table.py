@@ -22,7 +22,13 @@ from ascjax.table import (
 def results_of(predictions, labels, scenes):
     """Results of one channel and one fragment that predict these scenes with certainty."""
     posteriors = np.eye(len(scenes), dtype=np.float32)[predictions][:, None, None]
-    return metrics.summarise(posteriors, np.array(labels), scenes=scenes, channels=("average",))
+    return metrics.summarise(
+        posteriors,
+        np.array(labels),
+        names=[f"{index}.wav" for index in range(len(labels))],
+        scenes=scenes,
+        channels=("average",),
+    )
 
 
 def test_numbers_in_words():
