@@ -73,6 +73,7 @@ def test_of_any_posteriors_the_parts_fit_together(recordings, channels, fragment
     whole = metrics.summarise(
         posteriors,
         labels,
+        names=[str(i) for i in range(recordings)],
         scenes=[str(i) for i in range(scenes)],
         channels=[str(i) for i in range(channels)],
     )

@@ -46,14 +46,15 @@ def convolve(
     dilations = [kwargs.get(f"{what}_dilation") or (1, 1) for what in ("lhs", "rhs")]
     if groups != [1, 1] or np.any(np.not_equal(dilations, 1)):
         return plain(x, kernel)
-    side = _tile_side(x, kernel, strides, padding, kwargs.get("precision"))
-    if side:
-        forward: Callable = partial(winograd.convolve, side=side)
-        gradients: Callable = partial(winograd.gradients, side=side)
-    else:
-        pointwise = kernel.shape[:2] == (1, 1) and not np.any(padding)
-        forward = partial(_pointwise, strides=strides) if pointwise else plain
-        gradients = partial(_gradients, strides=strides, padding=padding)
+    sides = _tile_sides(x, kernel, strides, padding, kwargs.get("precision"))
+    forward: Callable = plain
+    if sides[0]:
+        forward = partial(winograd.convolve, side=sides[0])
+    elif kernel.shape[:2] == (1, 1) and not np.any(padding):
+        forward = partial(_pointwise, strides=strides)
+    gradients: Callable = partial(_gradients, strides=strides, padding=padding)
+    if sides[1]:
+        gradients = partial(winograd.gradients, side=sides[1])
 
     @jax.custom_vjp
     def convolved(x: Array, kernel: Array) -> Array:
@@ -71,14 +72,14 @@ def convolve(
     return convolved(x, kernel)
 
 
-def _tile_side(
+def _tile_sides(
     x: Array,
     kernel: Array,
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
     precision: Any,
-) -> int | None:
-    """Returns the side of Winograd's output tiles, or None where they don't serve."""
+) -> tuple[int | None, int | None]:
+    """Returns the sides of Winograd's tiles for output and gradients; None where none serve."""
     rows, columns, _, channels_out = kernel.shape
     default = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     fits = (
@@ -88,7 +89,10 @@ def _tile_side(
         and x.dtype in (jnp.float32, jnp.float64)
         and (precision or default) not in ("highest", "float32", lax.Precision.HIGHEST)
     )
-    return winograd.best_side(x.shape, rows, channels_out) if fits else None
+    if not fits:
+        return None, None
+    best = partial(winograd.best_side, x.shape, rows, channels_out)
+    return best(transforms=True), best(transforms=False)
 
 
 def _pointwise(

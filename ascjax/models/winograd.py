@@ -21,29 +21,38 @@ from jaxtyping import Array, Float
 _POINTS = ((0, 1, -1), (0, 1, -1, 2, -2))
 # With fewer channels the transforms take longer than the products that they save.
 _MIN_CHANNELS = 64
+# Transforming a value takes as long as so many products.
+_PRODUCTS_A_VALUE = 140
 # Transforming a kernel takes as long as the products of about so many tiles.
 _TILES_A_KERNEL = 100
 # A batch goes in as few parts as make no more values than this on the way: they stay in the caches.
 _MAX_VALUES = 4e6
 
 
-def best_side(shape: Sequence[int], window: int, channels_out: int) -> int | None:
-    """Returns the side of output tiles with the fewest products; None if the plain sum has them.
+def best_side(
+    shape: Sequence[int], window: int, channels_out: int, *, transforms: bool
+) -> int | None:
+    """Returns the side of output tiles that takes the least time; None if the plain sum does.
 
     Args:
       shape: of the map, [batch, height, width, channel].
       window: height and width of the kernel, which reads ``window // 2`` zeros around the map.
       channels_out: of the kernel.
+      transforms: whether they count beside the products. For gradients they don't: the plain sum
+        over so many positions takes longer than its products do.
     """
     batch, height, width, channels = shape
     if window not in (3, 5) or min(channels, channels_out) < _MIN_CHANNELS:
         return None
-    products: dict[int | None, int] = {None: window**2 * batch * height * width}
+    products: dict[int | None, float] = {None: window**2 * batch * height * width}
     for points in _POINTS:
         side = len(points) + 2 - window
         if side > 0:
             tiles = batch * -(-height // side) * -(-width // side)
-            products[side] = (len(points) + 1) ** 2 * (tiles + _TILES_A_KERNEL)
+            values = tiles * (1 / channels + 1 / channels_out) if transforms else 0
+            products[side] = (len(points) + 1) ** 2 * (
+                tiles + _TILES_A_KERNEL + _PRODUCTS_A_VALUE * values
+            )
     return min(products, key=lambda side: products[side])
 
 

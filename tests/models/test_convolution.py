@@ -65,14 +65,20 @@ def assert_equal(ours, plain, rounding=2e-5):
 
 
 @pytest.mark.parametrize("window", [3, 5])
-def test_kernels_of_many_channels_go_by_tiles_unless_the_highest_precision_is_asked_for(window):
-    x, kernel = arrays((4, 21, 18, 64), (window, window), 72)
+@pytest.mark.parametrize(
+    ("shape", "channels_out", "output_too"),
+    [((4, 21, 18, 64), 72, False), ((8, 24, 23, 192), 200, True)],
+)
+def test_kernels_of_many_channels_go_by_tiles_unless_the_highest_precision_is_asked_for(
+    window, shape, channels_out, output_too
+):
+    x, kernel = arrays(shape, (window, window), channels_out)
     padding = [(window // 2, window // 2)] * 2
 
     def output(x, kernel):
         return convolve(x, kernel, (1, 1), padding, dimension_numbers=LAYOUT)
 
-    assert "dot_general" in str(jax.make_jaxpr(output)(x, kernel))
+    assert ("dot_general" in str(jax.make_jaxpr(output)(x, kernel))) is output_too
     plain = gradients(lax.conv_general_dilated, x, kernel, padding)
     ours = gradients(convolve, x, kernel, padding)
     assert_equal(ours, plain, 5e-5)

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,20 +57,24 @@ def test_output_and_gradients_are_the_plain_ones(side, window, shape, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("shape", "window", "channels_out", "side"),
+    ("shape", "window", "channels_out", "of_gradients", "of_output"),
     [
-        ((12, 128, 71, 64), 3, 64, 4),
-        ((12, 8, 4, 512), 3, 512, 2),  # few tiles for a large kernel
-        ((12, 4, 3, 512), 3, 512, None),
-        ((12, 128, 71, 1), 3, 64, None),
-        ((12, 128, 71, 64), 3, 32, None),
-        ((12, 15, 8, 64), 5, 192, 2),
-        ((12, 64, 36, 64), 7, 64, None),
-        ((12, 64, 36, 64), 1, 64, None),
+        ((12, 128, 71, 64), 3, 64, 4, None),  # transforms of more values than products are saved
+        ((12, 32, 17, 256), 3, 256, 4, 4),
+        ((12, 8, 4, 512), 3, 512, 2, None),  # few tiles for a large kernel
+        ((18, 8, 4, 512), 3, 512, 2, 2),
+        ((12, 4, 3, 512), 3, 512, None, None),
+        ((12, 128, 71, 1), 3, 64, None, None),
+        ((12, 128, 71, 64), 3, 32, None, None),
+        ((12, 15, 8, 64), 5, 192, 2, None),
+        ((12, 64, 36, 64), 7, 64, None, None),
+        ((12, 64, 36, 64), 1, 64, None, None),
     ],
 )
-def test_the_side_with_the_fewest_products(shape, window, channels_out, side):
-    assert winograd.best_side(shape, window, channels_out) == side
+def test_the_side_that_takes_the_least_time(shape, window, channels_out, of_gradients, of_output):
+    best = partial(winograd.best_side, shape, window, channels_out)
+    assert best(transforms=False) == of_gradients
+    assert best(transforms=True) == of_output
 
 
 @pytest.mark.parametrize(
