@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax import fusion, models, optim, parallel, resident, run_folder, train, weights
+from ascjax import fusion, models, optim, parallel, rounds, run_folder, train, weights
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
@@ -73,7 +73,7 @@ def check(config: ConfigDict) -> None:
         "protocol": PROTOCOLS,
         "data.layout": LAYOUTS,
         "data.on_bad_file": ON_BAD_FILE,
-        "data.resident": resident.SHARES,
+        "data.resident": rounds.SHARES,
         "model.trunk": models.TRUNKS,
         "model.head": models.HEADS,
         "fusion.fragments": fusion.METHODS,

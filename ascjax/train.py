@@ -1,7 +1,7 @@
 """Training: the state, the loss of one batch, the pmap-ed step, the loop."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from clu import metrics as clu_metrics
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
-from ascjax import augment, parallel, resident
+from ascjax import augment, parallel, rounds
 from ascjax.checkpoint import Checkpoints
 from ascjax.data import batches
 from ascjax.errors import UserError
@@ -140,7 +140,7 @@ class Plan:
       seed: of the order of fragments.
       log_every_steps: steps between looks at the loss.
       checkpoint_every_epochs: epochs between checkpoints.
-      resident: one of ``resident.SHARES``.
+      resident: one of ``rounds.SHARES``.
     """
 
     fragments: batches.Fragments
@@ -173,7 +173,7 @@ class Trainer:
       validate: numbers by name for replicated variables at the end of an epoch, or None.
       checkpoints: where states are saved.
       journal: where numbers are written.
-      stop: asked after each step.
+      stop: asked after each round of steps.
     """
 
     recipe: Recipe
@@ -195,14 +195,15 @@ class Trainer:
           UserError: the loss is no longer a number.
         """
         plan = self.plan
-        first_step = looked = int(state.step)
+        first_step = looked = done = int(state.step)
         replicated = parallel.replicate(state, self.over)
         run, stream = self._feed(first_step)
-        losses: list[jax.Array] = []
+        losses: list[tuple[jax.Array, int]] = []
         started = time.perf_counter()
         for step, inputs in stream:
             replicated, loss = run(replicated, inputs)
-            losses.append(loss)
+            losses.append((loss, step - done))
+            done = step
             epoch_ends = step % plan.steps_per_epoch == 0
             if epoch_ends or step % plan.log_every_steps == 0 or self.stop.requested:
                 self._look(losses, range(looked + 1, step + 1))
@@ -219,31 +220,33 @@ class Trainer:
         self.checkpoints.wait()
         return parallel.first(replicated)
 
-    def _feed(self, first_step: int) -> tuple[Callable, Iterator[tuple[int, Any]]]:
+    def _feed(self, first_step: int) -> tuple[Callable, rounds.Rounds]:
         """Returns what is dispatched, and the last step of each dispatch with its inputs."""
         plan, over = self.plan, self.over
-        step = partial(train_step, recipe=self.recipe)
+        step: Callable = partial(train_step, recipe=self.recipe)
         steps = {
             "batch_size": plan.batch_size,
             "seed": plan.seed,
             "first_step": first_step,
             "last_step": plan.num_steps,
         }
+        every = (plan.log_every_steps, plan.steps_per_epoch)
         free = parallel.free_memory(over)
-        if resident.fits(plan.resident, plan.fragments, over[0].platform, free):
-            every = (plan.log_every_steps, plan.steps_per_epoch)
-            return resident.feed(step, plan.fragments, over, every, **steps)
-        processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
-        stream = batches.training(plan.fragments, **processes, **steps)
-        inputs = (
-            parallel.shard({name: batch[name] for name in ("log_mel", "label")}, len(over))
-            for batch in stream
-        )
-        return parallel.spread(step, over, donate=True), enumerate(inputs, first_step + 1)
+        if rounds.fits(plan.resident, plan.fragments, over[0].platform, free):
+            step = rounds.step_on_part(step, plan.fragments)
+            stream = rounds.of_part(plan.fragments, over, every, **steps)
+        else:
+            stream = rounds.of_pipeline(plan.fragments, over, every, **steps)
+        return rounds.program(step, over), stream
 
-    def _look(self, losses: list[jax.Array], steps: range) -> None:
-        """Fetches the losses of the last ``steps``; one that is no number ends the run."""
-        values = np.concatenate([np.ravel(parallel.first(loss)) for loss in losses])[: len(steps)]
+    def _look(self, losses: list[tuple[jax.Array, int]], steps: range) -> None:
+        """Fetches the losses of the last ``steps``; one that is no number ends the run.
+
+        Args:
+          losses: of rounds, [device, step], and how many steps each took.
+          steps: their numbers.
+        """
+        values = np.concatenate([parallel.first(loss)[:count] for loss, count in losses])
         broken = np.flatnonzero(~np.isfinite(values))
         if len(broken):
             raise self._broken(f"the loss is {values[broken[0]]}", steps[broken[0]])

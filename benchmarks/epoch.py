@@ -10,18 +10,16 @@ alone`` is the time of the resident steps over the epoch's: at least 0.95, the a
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from ascjax import command, parallel
-from ascjax.data import batches
-from ascjax.data.batches import Batch, Fragments
+from ascjax import command, parallel, rounds
+from ascjax.data.batches import Fragments
 from benchmarks import measure, ours
 
 CHANNELS, COUNT, FRAMES = 3, 6, 431
@@ -35,36 +33,34 @@ def stored(case: ours.Case, steps: int, folder: Path) -> Fragments:
     return replace(made, log_mel=np.load(folder / "log_mel.npy", mmap_mode="r"))
 
 
-def train_on(training: ours.Training, stream: Iterator[Batch]) -> None:
-    """Trains on every batch of a stream, as the trainer does."""
-    losses = []
-    for batch in stream:
-        losses.append(training.step(training.shard({k: batch[k] for k in ("log_mel", "label")})))
+def train_on(training: ours.Training, inputs: Iterable[Any]) -> None:
+    """Takes every round, as the trainer does."""
+    losses = [training.take(each) for each in inputs]
     training.wait()
     assert np.isfinite([parallel.first(loss) for loss in losses]).all()
-
-
-def take_steps(training: ours.Training, resident: Any, steps: int) -> None:
-    """Takes so many steps on one batch."""
-    for _ in range(steps):
-        training.step(resident)
-    training.wait()
 
 
 def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.Row:
     """Times an epoch, the steps alone and the pipeline alone."""
     built = ours.build(case)
     part = stored(case, steps, folder)
-    draw = partial(
-        batches.training, part, batch_size=case.batch, seed=0, first_step=0, last_step=steps
-    )
-    training = ours.Training(built, parallel.devices())
-    resident = training.place(ours.batch(case))
+    over = parallel.devices()
+    training = ours.Training(built, over)
+    wanted = {"batch_size": case.batch, "seed": 0, "first_step": 0, "last_step": steps}
+    length = min(rounds.MAX_STEPS, steps)
+
+    def drawn() -> Iterator[Any]:
+        return (inputs for _, inputs in rounds.of_pipeline(part, over, (steps,), **wanted))
+
+    resident = [
+        training.place(ours.batch(case), min(length, steps - first), length)
+        for first in range(0, steps, length)
+    ]
     seconds = measure.interleaved(
         {
-            "epoch": lambda: train_on(training, draw()),
-            "steps": lambda: take_steps(training, resident, steps),
-            "pipeline": lambda: list(map(len, draw())),
+            "epoch": lambda: train_on(training, drawn()),
+            "steps": lambda: train_on(training, resident),
+            "pipeline": lambda: list(map(len, drawn())),
         },
         repeats,
         warmup=1,

@@ -49,7 +49,7 @@ def numbers(text: str) -> list[int]:
 
 
 def interleaved(
-    sides: Mapping[str, Callable[[], Any]], repeats: int, *, warmup: int = 2, in_a_row: int = 1
+    sides: Mapping[str, Callable[[], Any]], repeats: int, *, warmup: int = 2
 ) -> dict[str, np.ndarray]:
     """Times every side in turn, round after round, each round beginning with the next side.
 
@@ -57,8 +57,6 @@ def interleaved(
       sides: what to time by name; each returns when its work is done.
       repeats: rounds that count.
       warmup: rounds before that, in which programs are compiled.
-      in_a_row: calls a turn that count. Before several goes one that doesn't: it finds caches and
-        memory as the side before left them, which is not how the steps of a training follow.
 
     Returns:
       Seconds of a call by name, [round].
@@ -69,13 +67,10 @@ def interleaved(
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             time.sleep(0.1)  # idle threads of the side before stop spinning
-            if in_a_row > 1:
-                sides[name]()
             start = time.perf_counter()
-            for _ in range(in_a_row):
-                sides[name]()
+            sides[name]()
             if turn >= 0:
-                seconds[name][turn] = (time.perf_counter() - start) / in_a_row
+                seconds[name][turn] = time.perf_counter() - start
     return seconds
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from ascjax import builders, cost, parallel, train
+from ascjax import builders, cost, parallel, rounds, train
 from ascjax.data.batches import Fragments
 from configs import common
 
@@ -83,37 +83,33 @@ def batch(case: Case) -> dict[str, np.ndarray]:
 
 
 class Training:
-    """A training under way, by one compiled step."""
+    """A training under way, by one compiled program for rounds of steps."""
 
     def __init__(self, built: Built, over: list[jax.Device]):
         self._over = over
         recipe = built.recipe
-        self._step = parallel.spread(partial(train.train_step, recipe=recipe), over, donate=True)
+        self._program = rounds.program(partial(train.train_step, recipe=recipe), over)
         self._state = parallel.replicate(train.initial_state(recipe, built.variables), over)
 
-    def place(self, inputs: dict[str, np.ndarray]) -> Any:
-        """Returns a batch as it lies on the devices."""
+    def place(self, batch: dict[str, np.ndarray], steps: int, length: int) -> Any:
+        """Returns so many steps on a batch as the inputs of a round, on the devices."""
         put = jax.pmap(lambda x: x, axis_name=parallel.AXIS, devices=self._over)
-        return put(self.shard(inputs))
+        return put(rounds.inputs([batch] * steps, length, len(self._over)))
 
-    def shard(self, inputs: dict[str, np.ndarray]) -> Any:
-        """Returns a batch that is still on the host, a share for each device."""
-        return parallel.shard(inputs, len(self._over))
-
-    def step(self, inputs: Any) -> jax.Array:
-        """Takes a step and returns its loss, before either is computed."""
-        self._state, loss = self._step(self._state, inputs)
-        return loss
+    def take(self, inputs: Any) -> jax.Array:
+        """Takes a round and returns its losses [device, step], before any is computed."""
+        self._state, losses = self._program(self._state, inputs)
+        return losses
 
     def wait(self) -> None:
-        """Returns when all steps are done."""
+        """Returns when all rounds are done."""
         jax.block_until_ready(self._state)
 
-    def step_and_wait(self, inputs: Any) -> float:
-        """Takes a step and returns its loss."""
-        loss = self.step(inputs)
+    def take_and_wait(self, inputs: Any) -> np.ndarray:
+        """Takes a round and returns its losses [step]."""
+        losses = self.take(inputs)
         self.wait()
-        return float(parallel.first(loss))
+        return parallel.first(losses)
 
     def parameters(self) -> np.ndarray:
         """Returns all parameters as one vector."""

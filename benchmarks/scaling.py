@@ -42,7 +42,7 @@ def devices(case: ours.Case, repeats: int) -> list[measure.Row]:
     sides, after = {}, {}
     for count, training in trainings.items():
         parallel.check_batch_size(case.batch, count, "--batch")
-        sides[str(count)] = partial(training.step_and_wait, training.place(inputs))
+        sides[str(count)] = partial(training.take_and_wait, training.place(inputs, 1, 1))
         sides[str(count)]()
         after[count] = training.parameters()
     seconds = measure.interleaved(sides, repeats, warmup=1)

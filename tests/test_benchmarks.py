@@ -50,19 +50,6 @@ def test_sides_take_turns_in_a_new_order_each_round():
     assert min(values.min() for values in seconds.values()) > 0
 
 
-def test_calls_in_a_row_follow_one_that_does_not_count(monkeypatch):
-    ends = iter([8.0, 9.0, 10.0, 18.0, 20.0, 22.0])
-    now = [0.0]
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(measure.time, "sleep", lambda _: None)
-
-    def call():
-        now[0] = next(ends)
-
-    seconds = measure.interleaved({"a": call}, 2, warmup=0, in_a_row=2)
-    np.testing.assert_array_equal(seconds["a"], [1, 2])
-
-
 def test_numbers_are_given_as_median_and_quartiles():
     middle = measure.spread([4, 1, 2, 3, 100])
     assert middle == {"median": 3, "low": 2, "high": 4}
@@ -91,7 +78,7 @@ def test_train_step(tmp_path):
 
 def test_convolutions():
     for what in ("output", "gradient of kernel", "gradient of input"):
-        row = convolutions.of_layer(8, 16, 9, 64, 72, what, repeats=1)
+        row = convolutions.of_layer(8, 16, 16, 256, 256, what, repeats=1)
         assert 0 < row["relative difference"] < 1e-4
 
 

@@ -20,7 +20,7 @@ from ascjax.fragments import layout
 Batch = dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # Grain asks for it, and printing arrays takes milliseconds
 class Fragments:
     """The examples of some recordings of a store.
 

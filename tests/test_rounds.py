@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ascjax import parallel, resident
+from ascjax import parallel, rounds
 from ascjax.data import batches
 from ascjax.errors import UserError
 
@@ -16,8 +16,9 @@ def make_part(num_recordings=7, count=3, overlap=0.0):
     return batches.Fragments(log_mel, rows, labels, count, overlap)
 
 
+@pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize(("first_step", "overlap"), [(0, 0.0), (3, 0.5)])
-def test_batches_are_those_of_the_pipeline_to_the_bit(first_step, overlap):
+def test_batches_are_those_of_the_pipeline_to_the_bit(resident, first_step, overlap):
     part, over = make_part(overlap=overlap), parallel.devices(4)
     steps = {"batch_size": 8, "seed": 5, "first_step": first_step, "last_step": 15}
 
@@ -31,14 +32,20 @@ def test_batches_are_those_of_the_pipeline_to_the_bit(first_step, overlap):
         "log_mel": np.zeros((15, 2, 4, part.num_frames, 1), np.float32),
         "label": np.zeros((15, 2), np.int32),
     }
-    run, rounds = resident.feed(step, part, over, (4, 5), **steps)
+    if resident:
+        run = rounds.program(rounds.step_on_part(step, part), over)
+        stream = rounds.of_part(part, over, (6, 5), **steps)
+    else:
+        run = rounds.program(step, over)
+        stream = rounds.of_pipeline(part, over, (6, 5), **steps)
     state = parallel.replicate((np.int32(first_step), empty), over)
     ends, losses = [first_step], []
-    for end, inputs in rounds:
+    for end, inputs in stream:
         state, round_losses = run(state, inputs)
         losses += np.asarray(round_losses)[0, : end - ends[-1]].tolist()
         ends.append(end)
-    assert ends == [first_step, *(n for n in (4, 5, 8, 10, 12, 15) if n > first_step)]
+    all_ends = (5, 6, 10, 12, 15) if resident else (4, 5, 6, 8, 10, 12, 15)
+    assert ends == [first_step, *(n for n in all_ends if n > first_step)]
     assert losses == list(range(first_step, 15))
     for at, batch in enumerate(batches.training(part, **steps), first_step):
         for name, kept in state[1].items():
@@ -50,17 +57,17 @@ NEEDED = 7 * 2 * 3 * 4 * 3 * 4  # recordings, channels, fragments, mels, frames,
 
 def test_auto_is_for_accelerators_with_room(capsys):
     part = make_part()
-    assert resident.fits("auto", part, "gpu", 4 * NEEDED)
-    assert resident.fits("auto", part, "tpu", np.inf)
-    assert not resident.fits("auto", part, "cpu", np.inf)
-    assert not resident.fits("off", part, "gpu", np.inf)
+    assert rounds.fits("auto", part, "gpu", 4 * NEEDED)
+    assert rounds.fits("auto", part, "tpu", np.inf)
+    assert not rounds.fits("auto", part, "cpu", np.inf)
+    assert not rounds.fits("off", part, "gpu", np.inf)
     assert not capsys.readouterr().out
-    assert not resident.fits("auto", part, "gpu", 4 * NEEDED - 1)
+    assert not rounds.fits("auto", part, "gpu", 4 * NEEDED - 1)
     assert "more than 25% of" in capsys.readouterr().out
 
 
 def test_on_is_for_any_device_and_says_the_way_out_where_there_is_no_room():
     part = make_part()
-    assert resident.fits("on", part, "cpu", 2 * NEEDED)
+    assert rounds.fits("on", part, "cpu", 2 * NEEDED)
     with pytest.raises(UserError, match=r"resident is on, but .* more than 50% .*resident=off"):
-        resident.fits("on", part, "gpu", 2 * NEEDED - 1)
+        rounds.fits("on", part, "gpu", 2 * NEEDED - 1)

@@ -1,0 +1,178 @@
+"""Training in rounds: several steps a dispatch, on batches of the pipeline or of a resident part.
+
+One program takes all steps of a round. On the CPU its temporary memory is new to the process at
+each dispatch, and the first touch of every page costs more than what is computed there: rounds of
+four save up to an eighth of the time. On accelerators the host needn't keep up with the steps.
+
+A part that is resident is kept on the devices, and batches are taken there: for accelerators, which
+a pipeline that copies from the store can keep waiting. What is kept is the store's float32, not
+bfloat16: batches are then those of the pipeline to the bit, and a run may go on either way. Only
+the numbers of examples, in the pipeline's order, are sent as it goes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from tqdm import tqdm
+
+from ascjax import parallel
+from ascjax.data import batches
+from ascjax.errors import UserError
+
+# The share of a device's free memory that the part may take; placing it takes twice its size.
+SHARES = {"off": 0.0, "auto": 0.25, "on": 0.5}
+# Of the pipeline. A request to stop, too, waits for a round's end.
+MAX_STEPS = 4
+
+Rounds = Iterator[tuple[int, Any]]
+
+
+def fits(choice: str, fragments: batches.Fragments, platform: str, free: float) -> bool:
+    """Says whether the part is to be kept on the devices, each of which gets all of it.
+
+    Args:
+      choice: one of ``SHARES``. ``auto`` keeps it on accelerators where it fits and says so where
+        it doesn't; not on CPUs, which read the store as quickly.
+      fragments: the training part.
+      platform: of the devices.
+      free: bytes on each device; infinite where it isn't known.
+
+    Raises:
+      UserError: ``choice`` is ``on`` and it doesn't fit.
+    """
+    if choice == "off" or (choice == "auto" and platform == "cpu"):
+        return False
+    needed = 4 * len(fragments) * fragments.log_mel.shape[2] * fragments.num_frames
+    if needed <= SHARES[choice] * free:
+        return True
+    said = (
+        f"the log-mels of the training part are {needed / 1e9:.2f} GB, more than "
+        f"{SHARES[choice]:.0%} of the {free / 1e9:.2f} GB free on a device"
+    )
+    if choice == "on":
+        raise UserError(f"config.data.resident is on, but {said}; pass --config.data.resident=off")
+    tqdm.write(f"{said}: batches are read from the store")
+    return False
+
+
+def of_pipeline(
+    fragments: batches.Fragments, over: list[jax.Device], every: tuple[int, ...], **steps: int
+) -> Rounds:
+    """Yields rounds of ``MAX_STEPS`` at most, on batches cut out of the store.
+
+    Args:
+      fragments: the training part.
+      over: the devices.
+      every: a round ends at each multiple of any of these numbers of steps.
+      **steps: which steps; see ``batches.order``.
+
+    Yields:
+      The number of a round's last step, and the inputs of ``program``.
+    """
+    processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    stream = batches.training(fragments, **processes, **steps)
+    wanted = ({name: batch[name] for name in ("log_mel", "label")} for batch in stream)
+    return _rounds(wanted, over, (MAX_STEPS, *every), **steps)
+
+
+def of_part(
+    fragments: batches.Fragments, over: list[jax.Device], every: tuple[int, ...], **steps: int
+) -> Rounds:
+    """Places a part on the devices and yields rounds for ``step_on_part``.
+
+    Args and what is yielded are those of ``of_pipeline``; only ``every`` ends a round.
+    """
+    part = parallel.replicate(_load(fragments), over)
+    order = batches.read(batches.order(len(fragments), **steps))
+    numbers = (examples.astype(np.int32) for examples in order)
+    for last, inputs in _rounds(numbers, over, every, **steps):
+        yield last, {**inputs, "part": part}
+
+
+def step_on_part(step: Callable, fragments: batches.Fragments) -> Callable:
+    """Returns ``step`` as a function of (state, (numbers of examples, part on the devices))."""
+    shape = (-1, fragments.log_mel.shape[2], fragments.num_frames, 1)
+
+    def taken(state: Any, given: tuple[Array, dict[str, Array]]) -> tuple[Any, Array]:
+        examples, part = given
+        log_mel, label = (part[name][examples] for name in ("log_mel", "label"))
+        return step(state, {"log_mel": log_mel.reshape(shape), "label": label})
+
+    return taken
+
+
+def program(step: Callable, over: list[jax.Device]) -> Callable:
+    """Returns a function of (state, inputs) that takes the steps of a round, of any length.
+
+    Args:
+      step: a function of (state, batch), or of (state, (batch, part)) where inputs have a part,
+        that gives the next state and a loss.
+      over: the devices.
+
+    Returns:
+      A function of a state and of what ``inputs`` returns, both with a leading device axis, that
+      gives the state and the losses [device, step], with zeros up to the longest round.
+    """
+
+    def run(state: Any, inputs: dict[str, Any]) -> tuple[Any, Array]:
+        def one(index: Array, carried: tuple[Any, Array]) -> tuple[Any, Array]:
+            state, losses = carried
+            batch = jax.tree.map(lambda steps: steps[index], inputs["batches"])
+            state, loss = step(state, (batch, inputs["part"]) if "part" in inputs else batch)
+            return state, losses.at[index].set(loss)
+
+        # A loop of any length, not a scan: rounds of every length share one compiled program.
+        losses = jnp.zeros(len(jax.tree.leaves(inputs["batches"])[0]))
+        return jax.lax.fori_loop(0, inputs["count"], one, (state, losses))
+
+    return parallel.spread(run, over, donate=True)
+
+
+def inputs(steps: Sequence[Any], length: int, num_devices: int) -> dict[str, Any]:
+    """Returns the inputs of a round.
+
+    Args:
+      steps: the batch of each; its arrays are [batch, ...].
+      length: of the longest round.
+      num_devices: that share each batch.
+
+    Returns:
+      ``batches``: arrays [device, step, batch / device, ...], zeros after the last step; ``count``
+      [device]: how many steps there are.
+    """
+
+    def stacked(*arrays: np.ndarray) -> np.ndarray:
+        whole = np.zeros((length, *arrays[0].shape), arrays[0].dtype)
+        whole[: len(arrays)] = arrays
+        return whole.reshape(length, num_devices, -1, *whole.shape[2:]).swapaxes(0, 1)
+
+    count = np.full(num_devices, len(steps), np.int32)
+    return {"batches": jax.tree.map(stacked, *steps), "count": count}
+
+
+def _rounds(
+    stream: Iterator[Any],
+    over: list[jax.Device],
+    every: tuple[int, ...],
+    *,
+    first_step: int,
+    last_step: int,
+    **_: int,
+) -> Rounds:
+    last = first_step
+    while last < last_step:
+        count = min(period - last % period for period in every)
+        last += count
+        yield last, inputs(list(islice(stream, count)), min(every), len(over))
+
+
+def _load(fragments: batches.Fragments) -> dict[str, np.ndarray]:
+    """Returns log_mel [example, mel · frame] and label [example] of the whole part."""
+    whole = fragments.take(np.arange(len(fragments)))
+    # Flat rows, as accelerators pad short axes.
+    return {"log_mel": whole["log_mel"].reshape(len(fragments), -1), "label": whole["label"]}
