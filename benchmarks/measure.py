@@ -49,7 +49,11 @@ def numbers(text: str) -> list[int]:
 
 
 def interleaved(
-    sides: Mapping[str, Callable[[], Any]], repeats: int, *, warmup: int = 2
+    sides: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    *,
+    warmup: int = 2,
+    before: Mapping[str, Callable[[], Any]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Times every side in turn, round after round, each round beginning with the next side.
 
@@ -57,6 +61,8 @@ def interleaved(
       sides: what to time by name; each returns when its work is done.
       repeats: rounds that count.
       warmup: rounds before that, in which programs are compiled.
+      before: by name, what each turn begins with and isn't timed: it finds caches and memory as the
+        side before left them.
 
     Returns:
       Seconds of a call by name, [round].
@@ -67,6 +73,8 @@ def interleaved(
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             time.sleep(0.1)  # idle threads of the side before stop spinning
+            if before:
+                before[name]()
             start = time.perf_counter()
             sides[name]()
             if turn >= 0:

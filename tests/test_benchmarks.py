@@ -50,6 +50,23 @@ def test_sides_take_turns_in_a_new_order_each_round():
     assert min(values.min() for values in seconds.values()) > 0
 
 
+def test_what_a_turn_begins_with_is_not_timed(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(measure.time, "sleep", lambda _: None)
+
+    def takes(seconds):
+        def call():
+            now[0] += seconds
+
+        return call
+
+    sides, before = {"a": takes(1), "b": takes(2)}, {"a": takes(10), "b": takes(20)}
+    seconds = measure.interleaved(sides, 3, warmup=0, before=before)
+    np.testing.assert_array_equal(seconds["a"], [1, 1, 1])
+    np.testing.assert_array_equal(seconds["b"], [2, 2, 2])
+
+
 def test_numbers_are_given_as_median_and_quartiles():
     middle = measure.spread([4, 1, 2, 3, 100])
     assert middle == {"median": 3, "low": 2, "high": 4}
