@@ -62,8 +62,7 @@ def check(config: ConfigDict) -> None:
     """Checks the names and numbers in a config before any work is done for them.
 
     Raises:
-      UserError: a name is no choice (the message lists the choices), a number is out of range, or
-        the devices aren't there or can't share a batch.
+      UserError: a name is no choice (the message lists the choices) or a number out of range.
     """
     leaves = run_folder.flatten(config.to_dict())
     for key, (low, high) in RANGES.items():
@@ -94,9 +93,18 @@ def check(config: ConfigDict) -> None:
             f"config.channels: expected one or more of {', '.join(wave.CHANNELS)}, each once, got "
             f"{channels}"
         )
-    num_devices = len(parallel.devices(leaves["num_devices"]))
-    for key in ("train.batch_size", "eval.batch_size"):
-        parallel.check_batch_size(leaves[key], num_devices, f"config.{key}")
+
+
+def devices(config: ConfigDict) -> list[jax.Device]:
+    """Returns the devices that a run is spread over.
+
+    Raises:
+      UserError: they aren't there, or can't share a batch equally.
+    """
+    over = parallel.devices(config.num_devices)
+    parallel.check_batch_size(config.train.batch_size, len(over), "config.train.batch_size")
+    parallel.check_batch_size(config.eval.batch_size, len(over), "config.eval.batch_size")
+    return over
 
 
 @dataclass(frozen=True)

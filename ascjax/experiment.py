@@ -36,7 +36,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
     builders.check(config)
-    over = parallel.devices(config.num_devices)
+    over = builders.devices(config)
     run_folder.check(workdir, config.to_dict())
     if (workdir / "results.json").exists():
         return report.write(workdir)

@@ -142,8 +142,9 @@ def _why_impossible(config: ConfigDict, found: builders.Survey) -> str | None:
 
 
 def _check_batch(name: str, config: ConfigDict, found: builders.Survey) -> None:
-    """Raises UserError if a row's training part has fewer fragments than its batches take."""
+    """Raises UserError if a row's batches are larger than its training part, or can't be shared."""
     try:
+        builders.devices(config)
         found.check_batch(config)
     except UserError as error:
         raise UserError(f"row {name}: {error}") from None

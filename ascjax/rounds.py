@@ -1,8 +1,8 @@
 """Training in rounds: several steps a dispatch, on batches of the pipeline or of a resident part.
 
 One program takes all steps of a round. On the CPU its temporary memory is new to the process at
-each dispatch, and the first touch of every page costs more than what is computed there: rounds of
-four save up to an eighth of the time. On accelerators the host needn't keep up with the steps.
+each dispatch, and every page costs time when it is first touched: rounds of four save up to an
+eighth of a training (benchmarks/RESULTS.md). On accelerators the host needn't keep up with steps.
 
 A part that is resident is kept on the devices, and batches are taken there: for accelerators, which
 a pipeline that copies from the store can keep waiting. What is kept is the store's float32, not
