@@ -168,6 +168,7 @@ def run_model(
         )
     model = predictor.load(run_dir, fragments=fragments)
     config.fragments.count = fragments
+    config.train.batch_size = 1  # nothing is trained: a batch needn't fit the training part
     # As the set was read: nothing is guessed, or synthesised, from another folder.
     config.data.layout = run_folder.read_run(run_dir)["data"]["layout"]
     root = config.data.root = data_root or config.data.root

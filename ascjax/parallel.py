@@ -69,7 +69,7 @@ def peak_memory_gb() -> dict[str, float]:
 
 
 def spread(step: Callable, over: list[jax.Device], *, donate: bool = False) -> Callable:
-    """Returns ``step(state, batch)`` on every device at once.
+    """Returns ``step(state, batch)``, or of a round of batches, on every device at once.
 
     ``donate`` lets an accelerator write the new state over the old one. On the CPU it is kept until
     the new one is there: XLA would copy most of it before writing over it, a sixth of a ResNet-18's

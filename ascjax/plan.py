@@ -83,9 +83,6 @@ def make(
             found = builders.survey(next(iter(configs.values())), stop)
             stop.check("before the first run")
         impossible = {name: _why_impossible(config, found) for name, config in configs.items()}
-        for name in chosen:
-            if not impossible[name]:
-                _check_batch(name, configs[name], found)
         limits = {"folds": list(found.dataset.folds), "impossible": impossible}
         entries = entries_within(limits)
     for entry in entries.values():
@@ -141,15 +138,6 @@ def _why_impossible(config: ConfigDict, found: builders.Survey) -> str | None:
     return None
 
 
-def _check_batch(name: str, config: ConfigDict, found: builders.Survey) -> None:
-    """Raises UserError if a row's batches are larger than its training part, or can't be shared."""
-    try:
-        builders.devices(config)
-        found.check_batch(config)
-    except UserError as error:
-        raise UserError(f"row {name}: {error}") from None
-
-
 def _without_weights(config: ConfigDict) -> tuple[str | None, str | None]:
     """Returns why a row can never have its weights, or by which command it gets those it lacks."""
     try:
@@ -164,10 +152,34 @@ def _without_weights(config: ConfigDict) -> tuple[str | None, str | None]:
 
 def _check_run(run: Run) -> None:
     """Raises UserError if a run that is already there is damaged or of another config."""
-    if run.path.exists():
+    if (run.path / "config.json").exists():
         run_folder.check(run.path, run.config.to_dict())
+    elif run.path.exists():
+        run_folder.is_new(run.path, "config.json", mend="move them away")
     if run.finished:
         runs.read([run])
+
+
+def check_batches(entries: Mapping[str, Entry], found: builders.Survey) -> None:
+    """Checks that the runs still to do have devices and fragments enough for their batches.
+
+    Args:
+      entries: by the rows' names.
+      found: of the data set; its fold stands for the others.
+
+    Raises:
+      UserError: one hasn't; the message names it.
+    """
+    for name, entry in entries.items():
+        for run in entry.runs:
+            try:
+                if not run.finished:
+                    builders.devices(run.config)
+                    found.check_batch(run.config)
+            except UserError as error:
+                others = ",".join(other for other in entries if other != name)
+                without = f"; or train the others alone with --rows={others}" if others else ""
+                raise UserError(f"{run.name}: {error}{without}") from None
 
 
 def check_weights(entries: Mapping[str, Entry]) -> None:

@@ -2,7 +2,8 @@
 
 One program takes all steps of a round. On the CPU its temporary memory is new to the process at
 each dispatch, and every page costs time when it is first touched: rounds of four save up to an
-eighth of a training (benchmarks/RESULTS.md). On accelerators the host needn't keep up with steps.
+eighth of a training (benchmarks/RESULTS.md). Elsewhere it hasn't been measured, and batches of the
+pipeline go one a dispatch.
 
 A part that is resident is kept on the devices, and batches are taken there: for accelerators, which
 a pipeline that copies from the store can keep waiting. What is kept is the store's float32, not
@@ -26,7 +27,7 @@ from ascjax.errors import UserError
 
 # The share of a device's free memory that the part may take; placing it takes twice its size.
 SHARES = {"off": 0.0, "auto": 0.25, "on": 0.5}
-# Of the pipeline. A request to stop, too, waits for a round's end.
+# Of the pipeline, on the CPU.
 MAX_STEPS = 4
 
 Rounds = Iterator[tuple[int, Any]]
@@ -63,7 +64,7 @@ def fits(choice: str, fragments: batches.Fragments, platform: str, free: float) 
 def of_pipeline(
     fragments: batches.Fragments, over: list[jax.Device], every: tuple[int, ...], **steps: int
 ) -> Rounds:
-    """Yields rounds of ``MAX_STEPS`` at most, on batches cut out of the store.
+    """Yields rounds of ``MAX_STEPS`` at most, off the CPU of one, on batches cut out of the store.
 
     Args:
       fragments: the training part.
@@ -77,7 +78,8 @@ def of_pipeline(
     processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = batches.training(fragments, **processes, **steps)
     wanted = ({name: batch[name] for name in ("log_mel", "label")} for batch in stream)
-    return _rounds(wanted, over, (MAX_STEPS, *every), **steps)
+    most = MAX_STEPS if over[0].platform == "cpu" else 1
+    return _rounds(wanted, over, (most, *every), **steps)
 
 
 def of_part(
@@ -120,14 +122,16 @@ def program(step: Callable, over: list[jax.Device]) -> Callable:
     """
 
     def run(state: Any, inputs: dict[str, Any]) -> tuple[Any, Array]:
-        def one(index: Array, carried: tuple[Any, Array]) -> tuple[Any, Array]:
+        def one(index: Array | int, carried: tuple[Any, Array]) -> tuple[Any, Array]:
             state, losses = carried
             batch = jax.tree.map(lambda steps: steps[index], inputs["batches"])
             state, loss = step(state, (batch, inputs["part"]) if "part" in inputs else batch)
             return state, losses.at[index].set(loss)
 
-        # A loop of any length, not a scan: rounds of every length share one compiled program.
         losses = jnp.zeros(len(jax.tree.leaves(inputs["batches"])[0]))
+        if len(losses) == 1:
+            return one(0, (state, losses))
+        # A loop of any length, not a scan: rounds of every length share one compiled program.
         return jax.lax.fori_loop(0, inputs["count"], one, (state, losses))
 
     return parallel.spread(run, over, donate=True)
@@ -148,7 +152,8 @@ def inputs(steps: Sequence[Any], length: int, num_devices: int) -> dict[str, Any
 
     def stacked(*arrays: np.ndarray) -> np.ndarray:
         whole = np.zeros((length, *arrays[0].shape), arrays[0].dtype)
-        whole[: len(arrays)] = arrays
+        for step, array in enumerate(arrays):
+            whole[step] = array
         return whole.reshape(length, num_devices, -1, *whole.shape[2:]).swapaxes(0, 1)
 
     count = np.full(num_devices, len(steps), np.int32)
@@ -166,7 +171,7 @@ def _rounds(
 ) -> Rounds:
     last = first_step
     while last < last_step:
-        count = min(period - last % period for period in every)
+        count = min(last_step - last, *(period - last % period for period in every))
         last += count
         yield last, inputs(list(islice(stream, count)), min(every), len(over))
 

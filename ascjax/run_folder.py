@@ -6,7 +6,7 @@ checkpoints/       Orbax: the last few and the best
 metrics.jsonl      a line for each epoch; events/ has the same for TensorBoard
 posteriors.npz     of the test part, [recording, channel, fragment, scene]
 examples.npz       log-mels of a right and a wrong recording, for the report
-results.json       metrics of the test part
+results.json       metrics of the test part, and the decision on each recording
 report.html        all of it to look at
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from ascjax import metrics
 from ascjax.errors import UserError
+from ascjax.fusion import fuse
 
 RUN_AGAIN = "start the run's command again to finish it"
 TEST_AGAIN = "remove results.json there and start the run's command again to test anew"
@@ -106,7 +107,7 @@ def read_json(path: Path, *, required: Sequence[str] = (), mend: str = RUN_AGAIN
         raise UserError(f"{path}: expected JSON, got {error}; {mend}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {mend}")
-    need(content, *required, path=path)
+    need(content, *required, path=path, mend=mend)
     return content
 
 
@@ -118,7 +119,7 @@ def _read_format(path: Path, form: int, kinds: Mapping[str, type], mend: str) ->
             f"{path}: expected format {form}, got {content['format']!r}; use the version of ascjax "
             f"that wrote it, or {mend}"
         )
-    need(content, *kinds, path=path)
+    need(content, *kinds, path=path, mend=mend)
     wrong = [key for key, kind in kinds.items() if not isinstance(content[key], kind)]
     if wrong:
         raise UserError(
@@ -138,11 +139,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     return _read_format(folder / "run.json", FORMAT, RUN_KEYS, mend)
 
 
-def need(content: Mapping[str, Any], *keys: str, path: Path) -> None:
+def need(content: Mapping[str, Any], *keys: str, path: Path, mend: str = RUN_AGAIN) -> None:
     """Raises UserError, naming ``path``, unless ``content`` has every one of ``keys``."""
     missing = [key for key in keys if key not in content]
     if missing:
-        raise UserError(f"{path}: expected the keys {', '.join(missing)} in it; {RUN_AGAIN}")
+        raise UserError(f"{path}: expected the keys {', '.join(missing)} in it; {mend}")
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -204,13 +205,16 @@ def read_results(folder: Path) -> dict[str, Any]:
     """
     path = folder / "results.json"
     results = _read_format(path, metrics.FORMAT, RESULT_KEYS, TEST_AGAIN)
-    need(results["accuracy"], "correct", "total", "accuracy", "interval_95", path=path)
-    need(results["seconds"], "train", "test", path=path)
+    for part, keys in {
+        "accuracy": ("correct", "total", "accuracy", "interval_95"),
+        "seconds": ("train", "test"),
+        "decisions": ("recording", "true", "predicted"),
+    }.items():
+        need(results[part], *keys, path=path, mend=TEST_AGAIN)
     sides = {len(results["scenes"]), len(results["confusion"])}
     sides |= {len(row) if isinstance(row, list) else -1 for row in results["confusion"]}
     if len(sides) > 1:
         raise UserError(f"{path}: expected confusion as scenes × scenes of counts; {TEST_AGAIN}")
-    need(results["decisions"], "recording", "true", "predicted", path=path)
     count, correct = results["recordings"], results["accuracy"]["correct"]
     if not all(isinstance(v, list) and len(v) == count for v in results["decisions"].values()) or (
         metrics.recognised(results).sum() != correct
@@ -224,6 +228,8 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 def read_posteriors(folder: Path, results: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Returns ``posteriors``, ``label`` and ``recording`` of posteriors.npz.
+
+    Fused as in the run, they give the decisions in results.json.
 
     Args:
       folder: of a finished run.
@@ -250,6 +256,18 @@ def read_posteriors(folder: Path, results: Mapping[str, Any]) -> dict[str, np.nd
         )
     except ValueError as error:
         raise UserError(f"{path}: {error}; {TEST_AGAIN}") from None
+    scenes = np.array(results["scenes"])
+    predicted = fuse(arrays["posteriors"], **results["fusion"]).argmax(-1)
+    given = {
+        "recording": arrays["recording"],
+        "true": scenes[arrays["label"]],
+        "predicted": scenes[predicted],
+    }
+    if any(not np.array_equal(given[key], results["decisions"][key]) for key in given):
+        raise UserError(
+            f"{path}: expected the posteriors behind the decisions in results.json, got others; "
+            f"{TEST_AGAIN}"
+        )
     return arrays
 
 
@@ -264,12 +282,13 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def is_new(workdir: Path, marker: str) -> bool:
+def is_new(workdir: Path, marker: str, mend: str = "choose another folder") -> bool:
     """Makes sure that ``workdir`` is there; returns whether it is empty, not yet what it will be.
 
     Args:
       workdir: of a run or of a sweep.
       marker: the file that it then has.
+      mend: what to do where it holds other things.
 
     Raises:
       UserError: it can't be written, or holds other things.
@@ -289,7 +308,7 @@ def is_new(workdir: Path, marker: str) -> bool:
     if others:
         raise UserError(
             f"--workdir={workdir}: expected an empty or new folder or one with {marker}, found "
-            f"{', '.join(others[:3])}; choose another folder, or remove what is in it"
+            f"{', '.join(others[:3])}; {mend}"
         )
     return True
 

@@ -121,6 +121,8 @@ def run(
         print(estimate.listing(to_train, found))
         return
     plan.check_weights(to_train)
+    if found:
+        plan.check_batches(to_train, found)
     run_folder.write_json(workdir / "sweep.json", {**about, "limits": limits})
 
     def write() -> str:

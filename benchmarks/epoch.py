@@ -1,4 +1,4 @@
-"""A whole epoch through the input pipeline, beside as many steps on one resident batch.
+"""A whole epoch through the input pipeline, beside as many steps on rounds of one resident batch.
 
 Run: python -m benchmarks.epoch [--quick] [--trunk=vgg16] [--steps=30] [--batch=32] [--out=FILE]
 

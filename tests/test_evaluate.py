@@ -137,6 +137,12 @@ def test_half_finished_and_damaged_runs_are_refused_by_name(run):
     (run / "posteriors.npz").unlink()
     with pytest.raises(UserError, match=r"posteriors\.npz: .*remove results\.json"):
         command(run)
+    write_fake_run(run.parent / "other", seed=1)
+    (run / "posteriors.npz").write_bytes((run.parent / "other" / "posteriors.npz").read_bytes())
+    with pytest.raises(
+        UserError, match="expected the posteriors behind the decisions in res.*anew"
+    ):
+        command(run)
     (run / "posteriors.npz").write_bytes(arrays_before)
     (run / "results.json").write_text(json.dumps({**whole, "format": 3}))
     with pytest.raises(UserError, match="expected format 2, got 3; use the version of ascjax that"):
@@ -163,6 +169,7 @@ def test_a_data_set_that_has_moved_or_changed(finished_run, tmp_path):
     run = shutil.copytree(finished_run[0], tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["data"]["root"] = str(tmp_path / "away")
+    config["train"]["batch_size"] = 4096  # more than there is, and no matter: nothing is trained
     (run / "config.json").write_text(json.dumps(config))
     config["data"]["layout"] = "synthetic"
     synthetic, empty = tmp_path / "synthetic", tmp_path / "empty"

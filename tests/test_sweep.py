@@ -256,18 +256,23 @@ def test_missing_weights_are_named_before_anything_is_trained(run, trained, caps
 
 
 def test_a_batch_above_the_training_part_is_said_before_anything_is_trained(run, trained):
-    message = r"row gap: config\.train\.batch_size is 4096, but .* only \d+ fragments; pass a small"
+    message = (
+        r"gap, seed 0: config\.train\.batch_size is 4096, but .* only \d+ fragments; pass a "
+        r"smaller .*; or train the others alone with --rows=mlp,cut$"
+    )
     for protocol in ("paper", "validated"):
+        more = {"train.batch_size": 4096, "protocol": protocol}
         with pytest.raises(UserError, match=message):
-            run(more={"train.batch_size": 4096, "protocol": protocol})
+            run(more=more)
     assert trained == []
+    run(more=more, dry_run=True)
 
 
 def test_a_folder_of_a_row_with_other_things_is_refused_before_anything_is_trained(run, trained):
     notes = run(only=["gap"]) / "mlp" / "seed0" / "notes.txt"
     notes.parent.mkdir(parents=True)
     notes.write_text("mine")
-    message = r"mlp/seed0: .*config\.json, found notes\.txt; .*, or remove what is in it"
+    message = r"mlp/seed0: .*config\.json, found notes\.txt; move them away$"
     with pytest.raises(UserError, match=message):
         run()
     assert len(trained) == 1

@@ -127,29 +127,42 @@ def test_a_resident_part_gives_the_losses_of_the_pipeline(tmp_path, num_devices)
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
 
 
-@pytest.mark.parametrize("resident", ["off", "on"])
-def test_a_stopped_run_goes_on_to_the_same_state_to_the_bit(tmp_path, resident):
+@pytest.mark.parametrize(
+    ("resident", "num_recordings", "every", "every_before", "stop_at"),
+    [
+        ("off", 16, 2, 2, 6),  # in the middle of the second epoch of four steps
+        ("on", 16, 2, 2, 6),
+        ("off", 24, 50, 50, 8),  # rounds of four, cut short by the ends of epochs of six steps
+        ("off", 24, 50, 5, 5),  # goes on in rounds of other lengths
+    ],
+)
+def test_a_stopped_run_goes_on_to_the_same_state_to_the_bit(
+    tmp_path, resident, num_recordings, every, every_before, stop_at
+):
     config = make_config(
         **{"model.dropout": 0.5, "augment.mixup_alpha": 0.3, "augment.num_mel_masks": 1,
-           "data.resident": resident}
+           "data.resident": resident, "log_every_steps": every}
     )  # fmt: skip
-    whole = Run(tmp_path / "whole", config)
+    recordings = make_part(num_recordings)
+    whole = Run(tmp_path / "whole", config, recordings)
     expected = whole.fit()
-    # Ctrl-C in the middle of the second epoch of four steps.
-    part = Run(tmp_path / "part", config)
+    # Ctrl-C.
+    before = config.copy_and_resolve_references()
+    before.log_every_steps = every_before
+    part = Run(tmp_path / "part", before, recordings)
     tick = part.trainer.journal.tick
 
-    def signal_at_six(step):
+    def signal(step):
         tick(step)
-        if step == 6:
+        if step == stop_at:
             part.stop.signal = 15
 
-    part.trainer.journal.tick = signal_at_six
-    with pytest.raises(Stopped, match="at step 6 of 12") as stopped:
+    part.trainer.journal.tick = signal
+    with pytest.raises(Stopped, match=f"at step {stop_at} of ") as stopped:
         part.fit()
     assert stopped.value.code == 143
-    again = Run(tmp_path / "part", config)
-    assert int(again.state.step) == 6
+    again = Run(tmp_path / "part", config, recordings)
+    assert int(again.state.step) == stop_at
     assert_trees_equal(again.fit(), expected)
     assert [{**line, "seconds": 0} for line in again.lines()] == [
         {**line, "seconds": 0} for line in whole.lines()
