@@ -27,10 +27,13 @@ from ascjax.errors import UserError
 
 # The share of a device's free memory that the part may take; placing it takes twice its size.
 SHARES = {"off": 0.0, "auto": 0.25, "on": 0.5}
-# Of the pipeline, on the CPU.
-MAX_STEPS = 4
 
 Rounds = Iterator[tuple[int, Any]]
+
+
+def max_steps(over: list[jax.Device]) -> int:
+    """Returns how many steps on batches of the pipeline a round has at most."""
+    return 4 if over[0].platform == "cpu" else 1
 
 
 def fits(choice: str, fragments: batches.Fragments, platform: str, free: float) -> bool:
@@ -64,7 +67,7 @@ def fits(choice: str, fragments: batches.Fragments, platform: str, free: float) 
 def of_pipeline(
     fragments: batches.Fragments, over: list[jax.Device], every: tuple[int, ...], **steps: int
 ) -> Rounds:
-    """Yields rounds of ``MAX_STEPS`` at most, off the CPU of one, on batches cut out of the store.
+    """Yields rounds of ``max_steps`` at most, on batches cut out of the store.
 
     Args:
       fragments: the training part.
@@ -78,8 +81,7 @@ def of_pipeline(
     processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = batches.training(fragments, **processes, **steps)
     wanted = ({name: batch[name] for name in ("log_mel", "label")} for batch in stream)
-    most = MAX_STEPS if over[0].platform == "cpu" else 1
-    return _rounds(wanted, over, (most, *every), **steps)
+    return _rounds(wanted, over, (max_steps(over), *every), **steps)
 
 
 def of_part(

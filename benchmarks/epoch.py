@@ -47,7 +47,7 @@ def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.
     over = parallel.devices()
     training = ours.Training(built, over)
     wanted = {"batch_size": case.batch, "seed": 0, "first_step": 0, "last_step": steps}
-    length = min(rounds.MAX_STEPS, steps)
+    length = min(rounds.max_steps(over), steps)
 
     def drawn() -> Iterator[Any]:
         return (inputs for _, inputs in rounds.of_pipeline(part, over, (steps,), **wanted))

@@ -105,11 +105,11 @@ class Training:
         """Returns when all rounds are done."""
         jax.block_until_ready(self._state)
 
-    def take_and_wait(self, inputs: Any) -> np.ndarray:
-        """Takes a round and returns its losses [step]."""
-        losses = self.take(inputs)
+    def take_and_wait(self, inputs: Any, times: int = 1) -> np.ndarray:
+        """Takes a round so many times and returns the losses [step] of all."""
+        losses = [self.take(inputs) for _ in range(times)]
         self.wait()
-        return parallel.first(losses)
+        return np.concatenate([parallel.first(loss) for loss in losses])
 
     def parameters(self) -> np.ndarray:
         """Returns all parameters as one vector."""
