@@ -26,7 +26,6 @@ import jax.numpy as jnp
 from ascjax import command, parallel, rounds
 from benchmarks import convolutions, measure, ours, torch_side
 
-
 STEPS = 4
 
 
