@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Float32
 from tqdm import tqdm
 
-from ascjax import fusion, metrics, parallel
+from ascjax import fusion, metrics, parallel, rounds
 from ascjax.data import batches
 from ascjax.signals import StopRequest
 from ascjax.train import normalise
@@ -36,15 +38,29 @@ class Evaluator:
     batch_size: int
 
     @cached_property
-    def _step(self) -> Callable:
+    def _round(self) -> Callable:
         return parallel.spread(self._posteriors_of, self.over)
 
     def _posteriors_of(
-        self, variables: Any, log_mel: Float[Array, "batch mel frame 1"]
-    ) -> Float[Array, "batch scene"]:
-        normal = normalise(log_mel, self.mean, self.deviation)
-        logits: Any = self.model.apply(variables, normal, train=False)
-        return jax.nn.softmax(logits)
+        self, variables: Any, inputs: dict[str, Any]
+    ) -> Float[Array, "step batch scene"]:
+        """Returns the posteriors of a round (``rounds.inputs``), zeros after its last step."""
+
+        def of_batch(log_mel: Float[Array, "batch mel frame 1"]) -> Array:
+            normal = normalise(log_mel, self.mean, self.deviation)
+            logits: Any = self.model.apply(variables, normal, train=False)
+            return jax.nn.softmax(logits)
+
+        log_mels = inputs["batches"]
+        if len(log_mels) == 1:
+            return of_batch(log_mels[0])[None]
+        shape = jax.eval_shape(of_batch, log_mels[0])
+        return jax.lax.fori_loop(
+            0,
+            inputs["count"],
+            lambda step, out: out.at[step].set(of_batch(log_mels[step])),
+            jnp.zeros((len(log_mels), *shape.shape), shape.dtype),
+        )
 
     def __call__(
         self,
@@ -60,26 +76,29 @@ class Evaluator:
           variables: the model's, replicated over the devices.
           fragments: the part.
           describe: label of a progress bar, or None for no bar.
-          stop: asked after each step, if given.
+          stop: asked after each round of steps, if given.
 
         Raises:
           Stopped: a stop was requested; nothing of this part is kept.
         """
         steps = -(-len(fragments) // self.batch_size)
         stream = batches.evaluation(fragments, batch_size=self.batch_size)
-        bar = tqdm(stream, total=steps, desc=describe, unit="step", disable=describe is None)
-        results: list[tuple[np.ndarray, jax.Array]] = []
+        bar = iter(tqdm(stream, total=steps, desc=describe, unit="step", disable=describe is None))
+        length = rounds.max_steps(self.over)
+        results: list[tuple[list[np.ndarray], jax.Array]] = []
         fetched = []
 
         def fetch(behind: int) -> None:
-            # A few steps behind, so that devices never wait and inputs never pile up on them.
+            # A few rounds behind, so that devices never wait and inputs never pile up on them.
             while len(results) > behind:
                 examples, values = results.pop(0)
-                fetched.append((examples, np.asarray(values).reshape(len(examples), -1)))
+                for step, numbers in enumerate(examples):
+                    fetched.append((numbers, np.asarray(values)[:, step].reshape(len(numbers), -1)))
 
-        for batch in bar:
-            values = self._step(variables, parallel.shard(batch["log_mel"], len(self.over)))
-            results.append((batch["example"], values))
+        while taken := list(islice(bar, length)):
+            inputs = rounds.inputs([batch["log_mel"] for batch in taken], length, len(self.over))
+            values = self._round(variables, inputs)
+            results.append(([batch["example"] for batch in taken], values))
             fetch(behind=2)
             if stop is not None:
                 stop.check("while testing; training is done and saved")

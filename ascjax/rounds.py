@@ -1,9 +1,9 @@
-"""Training in rounds: several steps a dispatch, on batches of the pipeline or of a resident part.
+"""Rounds: several steps a dispatch, on batches of the pipeline or of a part that is resident.
 
 One program takes all steps of a round. On the CPU its temporary memory is new to the process at
 each dispatch, and every page costs time when it is first touched: rounds of four save up to an
-eighth of a training (benchmarks/RESULTS.md). Elsewhere it hasn't been measured, and batches of the
-pipeline go one a dispatch.
+eighth of a training, a fifth of an evaluation (benchmarks/RESULTS.md). Elsewhere it hasn't been
+measured, and batches of the pipeline go one a dispatch.
 
 A part that is resident is kept on the devices, and batches are taken there: for accelerators, which
 a pipeline that copies from the store can keep waiting. What is kept is the store's float32, not
