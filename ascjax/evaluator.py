@@ -46,21 +46,15 @@ class Evaluator:
     ) -> Float[Array, "step batch scene"]:
         """Returns the posteriors of a round (``rounds.inputs``), zeros after its last step."""
 
-        def of_batch(log_mel: Float[Array, "batch mel frame 1"]) -> Array:
+        def of_batch(_: None, log_mel: Float[Array, "batch mel frame 1"]) -> tuple[None, Array]:
             normal = normalise(log_mel, self.mean, self.deviation)
             logits: Any = self.model.apply(variables, normal, train=False)
-            return jax.nn.softmax(logits)
+            return None, jax.nn.softmax(logits)
 
         log_mels = inputs["batches"]
-        if len(log_mels) == 1:
-            return of_batch(log_mels[0])[None]
-        shape = jax.eval_shape(of_batch, log_mels[0])
-        return jax.lax.fori_loop(
-            0,
-            inputs["count"],
-            lambda step, out: out.at[step].set(of_batch(log_mels[step])),
-            jnp.zeros((len(log_mels), *shape.shape), shape.dtype),
-        )
+        _, shape = jax.eval_shape(of_batch, None, log_mels[0])
+        zeros = jnp.zeros((len(log_mels), *shape.shape), shape.dtype)
+        return rounds.loop(of_batch, None, zeros, inputs)[1]
 
     def __call__(
         self,
@@ -92,8 +86,9 @@ class Evaluator:
             # A few rounds behind, so that devices never wait and inputs never pile up on them.
             while len(results) > behind:
                 examples, values = results.pop(0)
-                for step, numbers in enumerate(examples):
-                    fetched.append((numbers, np.asarray(values)[:, step].reshape(len(numbers), -1)))
+                by_step = np.asarray(values).swapaxes(0, 1)
+                for numbers, posteriors in zip(examples, by_step, strict=False):
+                    fetched.append((numbers, posteriors.reshape(len(numbers), -1)))
 
         while taken := list(islice(bar, length)):
             inputs = rounds.inputs([batch["log_mel"] for batch in taken], length, len(self.over))

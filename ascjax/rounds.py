@@ -124,19 +124,38 @@ def program(step: Callable, over: list[jax.Device]) -> Callable:
     """
 
     def run(state: Any, inputs: dict[str, Any]) -> tuple[Any, Array]:
-        def one(index: Array | int, carried: tuple[Any, Array]) -> tuple[Any, Array]:
-            state, losses = carried
-            batch = jax.tree.map(lambda steps: steps[index], inputs["batches"])
-            state, loss = step(state, (batch, inputs["part"]) if "part" in inputs else batch)
-            return state, losses.at[index].set(loss)
+        def one(state: Any, batch: Any) -> tuple[Any, Array]:
+            return step(state, (batch, inputs["part"]) if "part" in inputs else batch)
 
         losses = jnp.zeros(len(jax.tree.leaves(inputs["batches"])[0]))
-        if len(losses) == 1:
-            return one(0, (state, losses))
-        # A loop of any length, not a scan: rounds of every length share one compiled program.
-        return jax.lax.fori_loop(0, inputs["count"], one, (state, losses))
+        return loop(one, state, losses, inputs)
 
     return parallel.spread(run, over, donate=True)
+
+
+def loop(step: Callable, state: Any, values: Array, inputs: dict[str, Any]) -> tuple[Any, Array]:
+    """Takes the steps of a round, on one device.
+
+    Args:
+      step: a function of (state, batch) that gives the next state and a value.
+      state: before the first step.
+      values: zeros, [step, ...] up to the longest round.
+      inputs: what ``inputs`` returns, without the device axis.
+
+    Returns:
+      The state after the last step and the values of all.
+    """
+
+    def one(index: Array | int, carried: tuple[Any, Array]) -> tuple[Any, Array]:
+        state, values = carried
+        batch = jax.tree.map(lambda steps: steps[index], inputs["batches"])
+        state, value = step(state, batch)
+        return state, values.at[index].set(value)
+
+    if len(values) == 1:
+        return one(0, (state, values))
+    # A loop of any length, not a scan: rounds of every length share one compiled program.
+    return jax.lax.fori_loop(0, inputs["count"], one, (state, values))
 
 
 def inputs(steps: Sequence[Any], length: int, num_devices: int) -> dict[str, Any]:
@@ -153,10 +172,11 @@ def inputs(steps: Sequence[Any], length: int, num_devices: int) -> dict[str, Any
     """
 
     def stacked(*arrays: np.ndarray) -> np.ndarray:
-        whole = np.zeros((length, *arrays[0].shape), arrays[0].dtype)
+        shares = parallel.shard(arrays[0], num_devices)
+        whole = np.zeros((num_devices, length, *shares.shape[1:]), shares.dtype)
         for step, array in enumerate(arrays):
-            whole[step] = array
-        return whole.reshape(length, num_devices, -1, *whole.shape[2:]).swapaxes(0, 1)
+            whole[:, step] = parallel.shard(array, num_devices)
+        return whole
 
     count = np.full(num_devices, len(steps), np.int32)
     return {"batches": jax.tree.map(stacked, *steps), "count": count}

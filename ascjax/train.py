@@ -195,15 +195,14 @@ class Trainer:
           UserError: the loss is no longer a number.
         """
         plan = self.plan
-        first_step = looked = done = int(state.step)
+        first_step = looked = int(state.step)
         replicated = parallel.replicate(state, self.over)
         run, stream = self._feed(first_step)
         losses: list[tuple[jax.Array, int]] = []
         started = time.perf_counter()
         for step, inputs in stream:
             replicated, loss = run(replicated, inputs)
-            losses.append((loss, step - done))
-            done = step
+            losses.append((loss, int(inputs["count"][0])))
             epoch_ends = step % plan.steps_per_epoch == 0
             if epoch_ends or step % plan.log_every_steps == 0 or self.stop.requested:
                 self._look(losses, range(looked + 1, step + 1))
