@@ -197,18 +197,14 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     return Survey(dataset, bad, settings.sample_rate_hz or rate, duration_s)
 
 
-def load_data(config: ConfigDict, stop: StopRequest) -> Data:
-    """Finds the recordings, extracts what the feature store lacks, and makes the parts.
+def load_data(config: ConfigDict, found: Survey, stop: StopRequest) -> Data:
+    """Extracts what the feature store lacks of the recordings found, and makes the parts.
 
     Raises:
       UserError: anything about the data that the user can mend.
     """
     settings = config.data
-    found = survey(config, stop)
     dataset, duration_s = found.dataset, found.duration_s
-    # What can't work is said before the long work of extraction.
-    found.input_shape(config)
-    found.check_batch(config)
     features = store.prepare(
         dataset.recordings,
         front_end=found.front_end(config.features),

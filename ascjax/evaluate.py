@@ -168,7 +168,6 @@ def run_model(
         )
     model = predictor.load(run_dir, fragments=fragments)
     config.fragments.count = fragments
-    config.train.batch_size = 1  # nothing is trained: a batch needn't fit the training part
     # As the set was read: nothing is guessed, or synthesised, from another folder.
     config.data.layout = run_folder.read_run(run_dir)["data"]["layout"]
     root = config.data.root = data_root or config.data.root
@@ -178,7 +177,7 @@ def run_model(
             "is now"
         )
     with StopRequest() as stop:
-        data = builders.load_data(config, stop)
+        data = builders.load_data(config, builders.survey(config, stop), stop)
     names = [data.dataset.recordings[row].name for row in data.test.rows]
     same = names == stored["recording"].tolist() and np.all(data.test.labels == stored["label"])
     if not same or data.store.front_end != model.job.front_end:

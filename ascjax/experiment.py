@@ -43,7 +43,11 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
     # Missing weights are named now and not after features were extracted.
     builders.find_weights(config)
     with locks.exclusive(workdir, "training"), StopRequest() as stop:
-        data = builders.load_data(config, stop)
+        found = builders.survey(config, stop)
+        # What can't work is said before the long work of extraction.
+        found.input_shape(config)
+        found.check_batch(config)
+        data = builders.load_data(config, found, stop)
         num_scenes = len(data.dataset.scenes)
         input_shape = (data.store.front_end.num_mels, data.train.num_frames)
         networks = builders.build_networks(config, num_scenes=num_scenes, input_shape=input_shape)
