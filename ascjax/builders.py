@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax import fusion, models, optim, parallel, rounds, run_folder, train, weights
+from ascjax import fusion, host, models, optim, parallel, rounds, run_folder, train, weights
 from ascjax.audio import wave
 from ascjax.audio.logmel import FrontEnd
 from ascjax.data import recordings, store, synthetic
@@ -312,10 +312,11 @@ def build_networks(
     settings, init = config.model, config.init
     path = find_weights(config)
     evaluation = build_network(config, num_scenes=num_scenes)
-    key = jax.random.key(config.seed)
-    variables = jax.jit(evaluation.init, static_argnames="train")(
-        key, jnp.zeros((1, *input_shape, 1)), train=False
-    )
+    # On the host: they are the same whatever device trains.
+    with jax.default_device(host.cpu()):
+        variables = jax.jit(evaluation.init, static_argnames="train")(
+            jax.random.key(config.seed), jnp.zeros((1, *input_shape, 1)), train=False
+        )
     if path:
         variables = weights.init_from(
             variables, path, trunk=settings.trunk, input_channel=init.input_channel

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ascjax import host
+
 
 def flops(fn: Callable[..., Any], *args: Any) -> float:
     """Returns the floating-point operations of ``fn(*args)``: an addition is one, a product one.
@@ -21,17 +23,10 @@ def flops(fn: Callable[..., Any], *args: Any) -> float:
       args: its arguments; ``jax.ShapeDtypeStruct`` will do for arrays.
     """
     # Of all clients only the CPU's counts what isn't compiled, also what is meant for a GPU.
-    with jax.default_device(_cpu()):
+    with jax.default_device(host.cpu()):
         lowered = jax.jit(fn).trace(*args).lower(lowering_platforms=("cuda",))
         analysis: Any = lowered.cost_analysis() or lowered.compile().cost_analysis()
     return float(analysis["flops"])
-
-
-def _cpu() -> jax.Device | None:
-    try:
-        return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS names others only
-        return None
 
 
 def of_example(model: nn.Module, input_shape: tuple[int, int]) -> float:

@@ -17,7 +17,6 @@ from ascjax.table import aligned, duration
 
 # Training on a fragment beside an evaluation: gradients of inputs and of kernels are two more.
 TRAINING_FACTOR = 3
-TIMED_EXAMPLES = 8
 
 
 def listing(entries: Mapping[str, Entry], found: Survey | None) -> str:
@@ -96,13 +95,16 @@ def _paces(entry: Entry) -> list[float]:
 
 
 def _timed_pace(network: Any, input_shape: tuple[int, int]) -> float:
-    """Returns the operations per second of an evaluation step, compiled and timed now."""
-    step, *shapes = cost.evaluation(network, TIMED_EXAMPLES, input_shape)
-    compiled = parallel.spread(step, parallel.devices(1))
+    """Returns the operations per second of evaluation steps, compiled and timed now."""
+    over = parallel.devices(1)
+    # Few examples keep a CPU busy; an accelerator only many, and several steps in a row.
+    examples, steps = (8, 1) if over[0].platform == "cpu" else (64, 8)
+    step, *shapes = cost.evaluation(network, examples, input_shape)
+    compiled = parallel.spread(step, over)
     zeros = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
     times = []
     for _ in range(3):  # the first one compiles, the second fills caches
         started = time.perf_counter()
-        jax.block_until_ready(compiled(*zeros))
+        jax.block_until_ready([compiled(*zeros) for _ in range(steps)])
         times.append(time.perf_counter() - started)
-    return TIMED_EXAMPLES * cost.of_example(network, input_shape) / min(times)
+    return steps * examples * cost.of_example(network, input_shape) / min(times)

@@ -2,8 +2,9 @@
 
 One program takes all steps of a round. On the CPU its temporary memory is new to the process at
 each dispatch, and every page costs time when it is first touched: rounds of four save up to an
-eighth of a training, a fifth of an evaluation (benchmarks/RESULTS.md). Elsewhere it hasn't been
-measured, and batches of the pipeline go one a dispatch.
+eighth of a training, a fifth of an evaluation. On an accelerator the host may take longer for a
+dispatch than the step takes there: on a GPU rounds of eight saved a sixth of VGG-16's training step
+and 39 % of ResNet-50's; ten divide the default of log_every_steps (benchmarks/RESULTS.md).
 
 A part that is resident is kept on the devices, and batches are taken there: for accelerators, which
 a pipeline that copies from the store can keep waiting. What is kept is the store's float32, not
@@ -33,7 +34,7 @@ Rounds = Iterator[tuple[int, Any]]
 
 def max_steps(over: list[jax.Device]) -> int:
     """Returns how many steps on batches of the pipeline a round has at most."""
-    return 4 if over[0].platform == "cpu" else 1
+    return 4 if over[0].platform == "cpu" else 10
 
 
 def fits(choice: str, fragments: batches.Fragments, platform: str, free: float) -> bool:
@@ -92,8 +93,9 @@ def of_part(
     Args and what is yielded are those of ``of_pipeline``; only ``every`` ends a round.
     """
     part = parallel.replicate(_load(fragments), over)
-    order = batches.read(batches.order(len(fragments), **steps))
-    numbers = (examples.astype(np.int32) for examples in order)
+    order = batches.order(len(fragments), **steps)
+    # One by one: to draw numbers ahead in threads takes twice as long.
+    numbers = (order[step].astype(np.int32) for step in range(len(order)))
     for last, inputs in _rounds(numbers, over, every, **steps):
         yield last, {**inputs, "part": part}
 

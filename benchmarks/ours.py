@@ -83,12 +83,17 @@ def batch(case: Case) -> dict[str, np.ndarray]:
 
 
 class Training:
-    """A training under way, by one compiled program for rounds of steps."""
+    """A training under way, by one compiled program for rounds of steps.
 
-    def __init__(self, built: Built, over: list[jax.Device]):
+    These are on batches, or with ``part`` on the numbers of its examples (``rounds.of_part``).
+    """
+
+    def __init__(self, built: Built, over: list[jax.Device], part: Fragments | None = None):
         self._over = over
         recipe = built.recipe
-        self._program = rounds.program(partial(train.train_step, recipe=recipe), over)
+        step: Any = partial(train.train_step, recipe=recipe)
+        step = step if part is None else rounds.step_on_part(step, part)
+        self._program = rounds.program(step, over)
         self._state = parallel.replicate(train.initial_state(recipe, built.variables), over)
 
     def place(self, batch: dict[str, np.ndarray], steps: int, length: int) -> Any:

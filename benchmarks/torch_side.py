@@ -107,8 +107,8 @@ def _placed(model: Any, variant: str, device: str) -> tuple[Any, dict[str, Any]]
 
 def train_step(
     model: Any, inputs: dict[str, np.ndarray], variant: str, *, bfloat16: bool = False
-) -> Callable[[], float]:
-    """Returns a function that takes one step as our recipe does and returns its loss.
+) -> Callable[[], Any]:
+    """Returns a function that takes one step as our recipe does and returns its loss, a tensor.
 
     That is: normalisation, cross entropy, the gradient clipped to norm 1, AdamW at 2e-4 with decay
     1e-2 on what has more than one axis.
@@ -126,7 +126,7 @@ def train_step(
     ]
     optimizer = torch.optim.AdamW(groups, lr=2e-4, fused=True)
 
-    def run() -> float:
+    def run() -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             logits = model((x - MEAN) / DEVIATION)
@@ -134,7 +134,7 @@ def train_step(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
-        return loss.item()
+        return loss.detach()
 
     return run
 

@@ -42,9 +42,9 @@ def get_config() -> ConfigDict:
     config.data.num_workers = 0
     # "on" keeps the training part's log-mels in float32 on each device, and takes log_every_steps
     # at once, after which a request to stop is heard; "auto" does so on accelerators, where they
-    # fit in a quarter of the free memory; "off" reads batches from the store, on the CPU for up to
-    # four steps at once. Off as long as its gain hasn't been measured on an accelerator; on a CPU
-    # there is none.
+    # fit in a quarter of the free memory; "off" reads batches from the store, for up to four steps
+    # at once on the CPU, ten on accelerators. Off until its gain has been measured on an
+    # accelerator; on a CPU there is none.
     config.data.resident = "off"
 
     config.synthetic = ConfigDict()

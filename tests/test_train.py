@@ -7,6 +7,7 @@ import pytest
 
 from ascjax import builders, parallel, train
 from ascjax.checkpoint import Checkpoints
+from ascjax.data import batches
 from ascjax.data.batches import Fragments
 from ascjax.errors import UserError
 from ascjax.evaluator import Evaluator, score
@@ -187,6 +188,16 @@ def test_a_loss_that_is_no_number_stops_with_step_rate_and_checkpoint(tmp_path):
     with pytest.raises(
         UserError, match=r"loss is nan at step \d+, learning rate 0\.0\d+.*checkpoints/[48]\."
     ):
+        run.fit()
+
+
+def test_the_step_named_is_the_first_of_its_round_whose_loss_is_no_number(tmp_path):
+    part = make_part()
+    order = batches.order(len(part), batch_size=8, seed=0, first_step=0, last_step=4)
+    recording, _, fragment = np.unravel_index(order[1][0], part.shape)
+    part.log_mel[recording, :, :, 33 * fragment : 33 * (fragment + 1)] = np.nan
+    run = Run(tmp_path, make_config(log_every_steps=4), part)
+    with pytest.raises(UserError, match=r"loss is nan at step 2, "):
         run.fit()
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Array, Float
 
+from ascjax import host
 from ascjax.errors import UserError, choose
 
 _WINDOWS = {"hann": "hann", "hamming": "hamming"}
@@ -117,10 +118,11 @@ def log_mel(
 ) -> Float[np.ndarray, "*batch_or_channel mel frame"]:
     """Computes log-mels by XLA, compiled once for each shape, front end and number of threads.
 
-    Call it outside of ``jit``: the transform runs in float64, which this switches on for itself.
-    In float32 its rounding, 1e-7 of the loudest band, shows in the logarithm of quiet ones.
-    XLA has one thread for a transform: a long waveform is shared among as many as there are cores,
-    or as the environment's NPROC says, which XLA follows too.
+    Call it outside of ``jit``: the transform runs in float64, which this switches on for itself, on
+    the CPU wherever the network runs: not every accelerator has float64. In float32 its rounding,
+    1e-7 of the loudest band, shows in the logarithm of quiet ones. XLA has one thread for a
+    transform: a long waveform is shared among as many as there are cores, or as the environment's
+    NPROC says, which XLA follows too.
 
     Args:
       wave: waveforms at the front end's sample rate, −1..1.
@@ -146,7 +148,7 @@ def log_mel(
     def piece(index: int) -> np.ndarray:
         first = index * count * hop
         samples = padded[..., first : first + (count - 1) * hop + length]
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), jax.default_device(host.cpu()):
             return np.asarray(_log_mel(samples, shares, front_end))
 
     pieces = map(piece, [0]) if threads == 1 else _pool().map(piece, range(threads))
@@ -158,9 +160,7 @@ _FRAMES_A_THREAD = 100
 
 
 def _num_cores() -> int:
-    """Returns NPROC, else the cores of this process; 1 where XLA runs on something else."""
-    if jax.default_backend() != "cpu":
-        return 1
+    """Returns NPROC, else the cores of this process."""
     told = os.environ.get("NPROC", "")
     if told.isdecimal():
         return int(told)
