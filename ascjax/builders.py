@@ -312,9 +312,15 @@ def build_networks(
     settings, init = config.model, config.init
     path = find_weights(config)
     evaluation = build_network(config, num_scenes=num_scenes)
+    # It runs once: what LLVM's costlier passes would save is less than they take.
+    initial = jax.jit(
+        evaluation.init,
+        static_argnames="train",
+        compiler_options={"xla_backend_optimization_level": 1},
+    )
     # On the host: they are the same whatever device trains.
     with jax.default_device(host.cpu()):
-        variables = jax.jit(evaluation.init, static_argnames="train")(
+        variables = initial(
             jax.random.key(config.seed), jnp.zeros((1, *input_shape, 1)), train=False
         )
     if path:
@@ -392,9 +398,7 @@ def build_recipe(
         model=networks.training,
         optimizer=optimizer,
         learning_rate=learning_rate,
-        mean=mean,
-        deviation=deviation,
-        key=jax.random.key(config.seed + 1),
+        given=train.Given(mean, deviation, jax.random.key(config.seed + 1)),
         num_scenes=num_scenes,
         label_smoothing=config.train.label_smoothing,
         augmentation=config.augment.to_dict(),

@@ -23,6 +23,8 @@ from ascjax.train import normalise
 class Evaluator:
     """Gives the posteriors of parts; compiled once, as every batch has the same shape.
 
+    The normalisation is an input, so that the folds of a set share the compiled program.
+
     Attributes:
       model: returns logits [batch, scene] for log-mels [batch, mel, frame, 1].
       mean: float32 [mel], with ``deviation`` the normalisation of training.
@@ -32,10 +34,14 @@ class Evaluator:
     """
 
     model: nn.Module
-    mean: np.ndarray
-    deviation: np.ndarray
+    mean: Float[Array | np.ndarray, " mel"]
+    deviation: Float[Array | np.ndarray, " mel"]
     over: list[jax.Device]
     batch_size: int
+
+    @cached_property
+    def _given(self) -> Any:
+        return parallel.replicate((self.mean, self.deviation), self.over)
 
     @cached_property
     def _round(self) -> Callable:
@@ -47,7 +53,7 @@ class Evaluator:
         """Returns the posteriors of a round (``rounds.inputs``), zeros after its last step."""
 
         def of_batch(_: None, log_mel: Float[Array, "batch mel frame 1"]) -> tuple[None, Array]:
-            normal = normalise(log_mel, self.mean, self.deviation)
+            normal = normalise(log_mel, *inputs["given"])
             logits: Any = self.model.apply(variables, normal, train=False)
             return None, jax.nn.softmax(logits)
 
@@ -92,7 +98,7 @@ class Evaluator:
 
         while taken := list(islice(bar, length)):
             inputs = rounds.inputs([batch["log_mel"] for batch in taken], length, len(self.over))
-            values = self._round(variables, inputs)
+            values = self._round(variables, {**inputs, "given": self._given})
             results.append(([batch["example"] for batch in taken], values))
             fetch(behind=2)
             if stop is not None:

@@ -128,7 +128,10 @@ def _describe(
         "fragments": data.train.count,
         "duration_s": data.duration_s,
         "front_end": data.store.front_end.to_dict(),
-        "normalisation": {"mean": recipe.mean.tolist(), "deviation": recipe.deviation.tolist()},
+        "normalisation": {
+            "mean": recipe.given.mean.tolist(),
+            "deviation": recipe.given.deviation.tolist(),
+        },
         "model": {
             **config.model.to_dict(),
             "parameters": sum(p.size for p in params),

@@ -66,7 +66,11 @@ def fits(choice: str, fragments: batches.Fragments, platform: str, free: float) 
 
 
 def of_pipeline(
-    fragments: batches.Fragments, over: list[jax.Device], every: tuple[int, ...], **steps: int
+    fragments: batches.Fragments,
+    over: list[jax.Device],
+    every: tuple[int, ...],
+    given: Any,
+    **steps: int,
 ) -> Rounds:
     """Yields rounds of ``max_steps`` at most, on batches cut out of the store.
 
@@ -74,40 +78,48 @@ def of_pipeline(
       fragments: the training part.
       over: the devices.
       every: a round ends at each multiple of any of these numbers of steps.
+      given: arrays that all steps take alike.
       **steps: which steps; see ``batches.order``.
 
     Yields:
-      The number of a round's last step, and the inputs of ``program``.
+      The number of a round's last step, and the inputs of ``program``: what ``inputs`` returns, and
+      ``given`` on the devices.
     """
     processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = batches.training(fragments, **processes, **steps)
     wanted = ({name: batch[name] for name in ("log_mel", "label")} for batch in stream)
-    return _rounds(wanted, over, (max_steps(over), *every), **steps)
+    given = parallel.replicate(given, over)
+    return _rounds(wanted, over, (max_steps(over), *every), given, **steps)
 
 
 def of_part(
-    fragments: batches.Fragments, over: list[jax.Device], every: tuple[int, ...], **steps: int
+    fragments: batches.Fragments,
+    over: list[jax.Device],
+    every: tuple[int, ...],
+    given: Any,
+    **steps: int,
 ) -> Rounds:
     """Places a part on the devices and yields rounds for ``step_on_part``.
 
     Args and what is yielded are those of ``of_pipeline``; only ``every`` ends a round.
     """
-    part = parallel.replicate(_load(fragments), over)
+    given = parallel.replicate((given, _load(fragments)), over)
     order = batches.order(len(fragments), **steps)
     # One by one: to draw numbers ahead in threads takes twice as long.
     numbers = (order[step].astype(np.int32) for step in range(len(order)))
-    for last, inputs in _rounds(numbers, over, every, **steps):
-        yield last, {**inputs, "part": part}
+    return _rounds(numbers, over, every, given, **steps)
 
 
 def step_on_part(step: Callable, fragments: batches.Fragments) -> Callable:
-    """Returns ``step`` as a function of (state, (numbers of examples, part on the devices))."""
+    """Returns ``step`` as a function of (state, numbers of examples, (given, part))."""
     shape = (-1, fragments.log_mel.shape[2], fragments.num_frames, 1)
 
-    def taken(state: Any, given: tuple[Array, dict[str, Array]]) -> tuple[Any, Array]:
-        examples, part = given
+    def taken(
+        state: Any, examples: Array, given_and_part: tuple[Any, dict[str, Array]]
+    ) -> tuple[Any, Array]:
+        given, part = given_and_part
         log_mel, label = (part[name][examples] for name in ("log_mel", "label"))
-        return step(state, {"log_mel": log_mel.reshape(shape), "label": label})
+        return step(state, {"log_mel": log_mel.reshape(shape), "label": label}, given)
 
     return taken
 
@@ -116,18 +128,17 @@ def program(step: Callable, over: list[jax.Device]) -> Callable:
     """Returns a function of (state, inputs) that takes the steps of a round, of any length.
 
     Args:
-      step: a function of (state, batch), or of (state, (batch, part)) where inputs have a part,
-        that gives the next state and a loss.
+      step: a function of (state, batch, given) that gives the next state and a loss.
       over: the devices.
 
     Returns:
-      A function of a state and of what ``inputs`` returns, both with a leading device axis, that
-      gives the state and the losses [device, step], with zeros up to the longest round.
+      A function of a state and of a round's inputs, both with a leading device axis, that gives the
+      state and the losses [device, step], with zeros up to the longest round.
     """
 
     def run(state: Any, inputs: dict[str, Any]) -> tuple[Any, Array]:
         def one(state: Any, batch: Any) -> tuple[Any, Array]:
-            return step(state, (batch, inputs["part"]) if "part" in inputs else batch)
+            return step(state, batch, inputs["given"])
 
         losses = jnp.zeros(len(jax.tree.leaves(inputs["batches"])[0]))
         return loop(one, state, losses, inputs)
@@ -188,6 +199,7 @@ def _rounds(
     stream: Iterator[Any],
     over: list[jax.Device],
     every: tuple[int, ...],
+    given: Any,
     *,
     first_step: int,
     last_step: int,
@@ -197,7 +209,8 @@ def _rounds(
     while last < last_step:
         count = min(last_step - last, *(period - last % period for period in every))
         last += count
-        yield last, inputs(list(islice(stream, count)), min(every), len(over))
+        taken = inputs(list(islice(stream, count)), min(every), len(over))
+        yield last, {**taken, "given": given}
 
 
 def _load(fragments: batches.Fragments) -> dict[str, np.ndarray]:

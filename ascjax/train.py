@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -41,17 +41,32 @@ class TrainState(flax.struct.PyTreeNode):
     metrics: Metrics
 
 
+class Given(NamedTuple):
+    """Arrays that stay the same during a run.
+
+    They are inputs of the compiled step and not constants in it, so that runs which differ in
+    their fold or seed alone share one.
+
+    Attributes:
+      mean: float32 [mel]; with ``deviation``, normalises the log-mel of each band.
+      deviation: float32 [mel].
+      key: of dropout and augmentation.
+    """
+
+    mean: Float[Array | np.ndarray, " mel"]
+    deviation: Float[Array | np.ndarray, " mel"]
+    key: Key[Array, ""]
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """What is fixed during a run; the step is a function of (state, batch) once this is given.
+    """What a run's step computes, a function of (state, batch, given) once this is known.
 
     Attributes:
       model: returns logits [batch, scene] for log-mels [batch, mel, frame, 1] and ``train``.
       optimizer: of its parameters.
       learning_rate: of its head by step, as in the optimizer, to be written down.
-      mean: float32 [mel]; with ``deviation``, normalises the log-mel of each band.
-      deviation: float32 [mel].
-      key: of dropout and augmentation.
+      given: the run's arrays.
       num_scenes: K.
       label_smoothing: share of the target given to all scenes equally, 0..1.
       augmentation: keyword arguments of ``augment.augment``.
@@ -60,9 +75,7 @@ class Recipe:
     model: nn.Module
     optimizer: optax.GradientTransformation
     learning_rate: optax.Schedule
-    mean: np.ndarray
-    deviation: np.ndarray
-    key: Key[Array, ""]
+    given: Given
     num_scenes: int
     label_smoothing: float
     augmentation: dict[str, Any]
@@ -70,8 +83,8 @@ class Recipe:
 
 def normalise(
     log_mel: Float[Array, "batch mel frame 1"],
-    mean: Float[np.ndarray, " mel"],
-    deviation: Float[np.ndarray, " mel"],
+    mean: Float[Array | np.ndarray, " mel"],
+    deviation: Float[Array | np.ndarray, " mel"],
 ) -> Float[Array, "batch mel frame 1"]:
     """Returns log-mels with each band's mean taken away and divided by its deviation."""
     return (log_mel - mean[None, :, None, None]) / deviation[None, :, None, None]
@@ -89,16 +102,16 @@ def initial_state(recipe: Recipe, variables: Any) -> TrainState:
 
 
 def train_step(
-    state: TrainState, batch: dict[str, jax.Array], *, recipe: Recipe
+    state: TrainState, batch: dict[str, jax.Array], given: Given, *, recipe: Recipe
 ) -> tuple[TrainState, jax.Array]:
     """One optimiser step on this device's share of a batch; gradients are averaged over devices.
 
     Returns:
       The next state, equal on every device, and the mean loss of the whole batch.
     """
-    key = parallel.device_key(jax.random.fold_in(recipe.key, state.step))
+    key = parallel.device_key(jax.random.fold_in(given.key, state.step))
     dropout_key, augment_key = jax.random.split(key)
-    log_mel = normalise(batch["log_mel"], recipe.mean, recipe.deviation)
+    log_mel = normalise(batch["log_mel"], given.mean, given.deviation)
     targets = jax.nn.one_hot(batch["label"], recipe.num_scenes)
     targets = optax.smooth_labels(targets, recipe.label_smoothing)
     log_mel, targets = augment.augment(augment_key, log_mel, targets, **recipe.augmentation)
@@ -230,12 +243,13 @@ class Trainer:
             "last_step": plan.num_steps,
         }
         every = (plan.log_every_steps, plan.steps_per_epoch)
+        given = self.recipe.given
         free = parallel.free_memory(over)
         if rounds.fits(plan.resident, plan.fragments, over[0].platform, free):
             step = rounds.step_on_part(step, plan.fragments)
-            stream = rounds.of_part(plan.fragments, over, every, **steps)
+            stream = rounds.of_part(plan.fragments, over, every, given, **steps)
         else:
-            stream = rounds.of_pipeline(plan.fragments, over, every, **steps)
+            stream = rounds.of_pipeline(plan.fragments, over, every, given, **steps)
         return rounds.program(step, over), stream
 
     def _look(self, losses: list[tuple[jax.Array, int]], steps: range) -> None:

@@ -53,14 +53,16 @@ def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.
     wanted = {"batch_size": case.batch, "seed": 0, "first_step": 0, "last_step": steps}
     length = min(rounds.max_steps(over), steps)
     every = (common.get_config().log_every_steps, steps)
+    given = built.recipe.given
 
     def drawn() -> Iterator[Any]:
-        return (inputs for _, inputs in rounds.of_pipeline(part, over, every, **wanted))
+        stream = rounds.of_pipeline(part, over, every, given, **wanted)
+        return (inputs for _, inputs in stream)
 
     placed: list[Iterator[Any]] = []
 
     def place() -> None:
-        stream = (inputs for _, inputs in rounds.of_part(part, over, every, **wanted))
+        stream = (inputs for _, inputs in rounds.of_part(part, over, every, given, **wanted))
         first = jax.block_until_ready(next(stream))
         placed[:] = [itertools.chain([first], stream)]
 

@@ -33,9 +33,9 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 def our_scorer(built: ours.Built, batch: int) -> Scorer:
     """Returns a function from log-mels [recording, channel, mel, frame] to scores."""
     over = parallel.devices()
-    recipe = built.recipe
     batch = -(-batch // len(over)) * len(over)
-    evaluator = Evaluator(built.network, recipe.mean, recipe.deviation, over, batch)
+    given = built.recipe.given
+    evaluator = Evaluator(built.network, given.mean, given.deviation, over, batch)
     variables = parallel.replicate(built.variables, over)
     return lambda log_mel: fusion.fuse(evaluator(variables, _fragments(log_mel)))
 

@@ -95,11 +95,13 @@ class Training:
         step = step if part is None else rounds.step_on_part(step, part)
         self._program = rounds.program(step, over)
         self._state = parallel.replicate(train.initial_state(recipe, built.variables), over)
+        self._given = parallel.replicate(recipe.given, over)
 
     def place(self, batch: dict[str, np.ndarray], steps: int, length: int) -> Any:
         """Returns so many steps on a batch as the inputs of a round, on the devices."""
         put = jax.pmap(lambda x: x, axis_name=parallel.AXIS, devices=self._over)
-        return put(rounds.inputs([batch] * steps, length, len(self._over)))
+        inputs = put(rounds.inputs([batch] * steps, length, len(self._over)))
+        return {**inputs, "given": self._given}
 
     def take(self, inputs: Any) -> jax.Array:
         """Takes a round and returns its losses [device, step], before any is computed."""
@@ -127,6 +129,6 @@ def flops_of_step(built: Built, inputs: dict[str, np.ndarray]) -> float:
     step = jax.vmap(partial(train.train_step, recipe=built.recipe), axis_name=parallel.AXIS)
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((1, *jnp.shape(x)), jnp.result_type(x)),
-        (train.initial_state(built.recipe, built.variables), inputs),
+        (train.initial_state(built.recipe, built.variables), inputs, built.recipe.given),
     )
     return cost.flops(step, *shapes)

@@ -22,11 +22,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory) -> None:
-    """Programs that several tests compile alike are compiled once."""
-    folder = str(tmp_path_factory.mktemp("xla"))
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder  # for commands that tests run
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    """Programs that several tests compile alike, in whichever process, are compiled once."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    settings = {
+        "compilation_cache_dir": str(folder / "xla"),
+        "compilation_cache_max_size": 2**32,  # with a limit, files are locked while written
+        "persistent_cache_min_compile_time_secs": 0.3,
+    }
+    for name, value in settings.items():
+        os.environ[f"JAX_{name.upper()}"] = str(value)  # for commands that tests run
+        jax.config.update(f"jax_{name}", value)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
-"""The command as users run it: in a process of its own, on real files."""
+"""The command as users run it, on real files: in a process of its own where that matters."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -10,16 +12,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import soundfile
 import tiny_set
+from absl.testing import flagsaver
 
 from ascjax import builders, main
 from ascjax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
+# ml-collections loads config files by a deprecated call.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -39,24 +50,43 @@ def command(root, workdir, cache, *flags, config="configs/common.py"):
             *overrides, *flags]  # fmt: skip
 
 
-def environment(cache):
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache / "xla")}
-    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
-    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
-    return environment
+def environment():
+    return {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+
+
+def run_apart(root, workdir, cache, *flags, **options):
+    return subprocess.run(
+        command(root, workdir, cache, *flags, **options),
+        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def run(root, workdir, cache, *flags, **options):
-    return subprocess.run(
-        command(root, workdir, cache, *flags, **options),
-        cwd=ROOT, env=environment(cache), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    """Runs the command in this process and returns all that it says."""
+    _, _, *words = command(root, workdir, cache, "--config.num_devices=1", *flags, **options)
+    said = io.StringIO()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(flagsaver.flagsaver())
+        stack.enter_context(mock.patch.object(sys, "argv", words))  # where ml-collections looks
+        stack.enter_context(contextlib.redirect_stdout(said))
+        stack.enter_context(contextlib.redirect_stderr(said))
+        main.main(main.parse(words))
+    return said.getvalue()
+
+
+def fails(pattern, *args, **options):
+    """The command gives a reason in one or two lines."""
+    with pytest.raises(UserError) as error:
+        run(*args, **options)
+    said = str(error.value)
+    assert said.count("\n") < 2
+    assert re.search(pattern, said), said
 
 
 @pytest.fixture(scope="module")
 def finished(tiny, cache, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "run"
-    return workdir, run(tiny, workdir, cache, "--config.channels=('left','right','average')")
+    return workdir, run_apart(tiny, workdir, cache, "--config.channels=('left','right','average')")
 
 
 def test_it_trains_evaluates_prints_and_reports(finished):
@@ -83,20 +113,18 @@ def test_it_trains_evaluates_prints_and_reports(finished):
 
 def test_it_learns_to_fuse_overlapping_fragments(tiny, cache, tmp_path):
     flags = ("--config.fragments.attention=True", "--config.fragments.overlap=0.5")
-    done = run(tiny, tmp_path / "run", cache, *flags, "--config.augment.max_shift=0.2")
-    assert done.returncode == 0, done.stderr
+    run(tiny, tmp_path / "run", cache, *flags, "--config.augment.max_shift=0.2")
     with np.load(tmp_path / "run" / "posteriors.npz") as saved:
         assert saved["posteriors"].shape == (15, 1, 1, 3)
         np.testing.assert_allclose(saved["posteriors"].sum(-1), 1, atol=1e-5)
-    refused = run(tiny, tmp_path / "one", cache, *flags, "--config.fragments.count=1")
-    assert refused.returncode == 2
-    assert "config.fragments.count=1; pass a larger one" in refused.stderr
+    pattern = r"config\.fragments\.count=1; pass a larger one"
+    fails(pattern, tiny, tmp_path / "one", cache, *flags, "--config.fragments.count=1")
 
 
 def test_a_finished_run_is_reported_again_at_once(finished, tiny, cache):
     workdir, done = finished
     before = (workdir / "checkpoints").stat().st_mtime_ns
-    again = run(tiny, workdir, cache, "--config.channels=('left','right','average')")
+    again = run_apart(tiny, workdir, cache, "--config.channels=('left','right','average')")
     assert again.returncode == 0
     assert again.stdout == done.stdout[done.stdout.index("15 recordings of") :]
     assert (workdir / "checkpoints").stat().st_mtime_ns == before
@@ -104,24 +132,24 @@ def test_a_finished_run_is_reported_again_at_once(finished, tiny, cache):
 
 def test_a_run_goes_on_only_with_the_data_it_began_with(tiny, cache, tmp_path):
     root = copied(tiny, tmp_path)
-    assert run(root, tmp_path / "run", cache).returncode == 0
+    run(root, tmp_path / "run", cache)
     results = tmp_path / "run" / "results.json"
     before = json.loads(results.read_text())
     results.unlink()  # as if killed while testing
-    assert run(root, tmp_path / "run", cache).returncode == 0
+    run(root, tmp_path / "run", cache)
     again = json.loads(results.read_text())
     assert again["seconds"].pop("test") > 0 < before["seconds"].pop("test")
     assert again.pop("peak_memory_gb").keys() == before.pop("peak_memory_gb").keys()
     assert again == before
     results.unlink()
     (root / "bus" / "2-001-A.wav").unlink()
-    fails(run(root, tmp_path / "run", cache), r"data set has changed since this run began \(recor")
+    pattern = r"data set has changed since this run began \(recor"
+    fails(pattern, root, tmp_path / "run", cache)
 
 
 def test_another_config_in_its_folder_is_refused(finished, tiny, cache):
-    workdir, _ = finished
-    done = run(tiny, workdir, cache, "--config.seed=1")
-    fails(done, r"a run of another config: channels \(.*\), seed \(0 there, 1 now\); choose")
+    pattern = r"a run of another config: channels \(.*\), .*seed \(0 there, 1 now\).*; choose"
+    fails(pattern, tiny, finished[0], cache, "--config.seed=1")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -130,7 +158,7 @@ def test_stopped_and_started_again_it_ends_as_if_it_had_not_been(
 ):
     flags = ("--config.channels=('left','right','average')",)
     process = subprocess.Popen(
-        command(tiny, tmp_path / "run", cache, *flags), cwd=ROOT, env=environment(cache),
+        command(tiny, tmp_path / "run", cache, *flags), cwd=ROOT, env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     # The event file appears when the loop begins.
@@ -141,7 +169,7 @@ def test_stopped_and_started_again_it_ends_as_if_it_had_not_been(
     assert process.returncode == 128 + sent, said
     assert re.search(r"stopped at step \d+ of 22, saved; the same command goes on", said)
     assert "Traceback" not in said
-    again = run(tiny, tmp_path / "run", cache, *flags)
+    again = run_apart(tiny, tmp_path / "run", cache, *flags)
     assert again.returncode == 0, again.stderr
     assert "going on at step" in again.stdout + again.stderr
     name = "posteriors.npz"
@@ -149,23 +177,22 @@ def test_stopped_and_started_again_it_ends_as_if_it_had_not_been(
         np.testing.assert_array_equal(whole["posteriors"], resumed["posteriors"])
 
 
-def fails(done, pattern):
-    """Exit code 2 and the reason in one or two lines, nothing else of a traceback."""
-    assert done.returncode == 2, done.stdout + done.stderr
-    said = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert len(said) == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert re.search(pattern, said[0]), said[0]
-
-
 def copied(tiny, tmp_path):
     return Path(shutil.copytree(tiny, tmp_path / "set"))
 
 
-def test_missing_root(tmp_path, cache):
-    fails(run(tmp_path / "none", tmp_path / "run", cache), r"data\.root: .*none doesn't exist")
-    fails(run("", tmp_path / "run", cache), r"config\.data\.root is empty: .*--config\.data\.root=")
+def test_a_mistake_ends_with_code_2_and_its_reason_without_a_traceback(tmp_path, cache):
+    done = run_apart(tmp_path / "none", tmp_path / "run", cache)
+    assert done.returncode == 2, done.stdout + done.stderr
+    said = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(said) == 1, done.stderr
+    assert re.search(r"data\.root: .*none doesn't exist", said[0])
+    assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "config.json").exists()  # the corrected command may use it
+
+
+def test_no_root(tmp_path, cache):
+    fails(r"config\.data\.root is empty: .*--config\.data\.root=", "", tmp_path / "run", cache)
 
 
 def test_truncated_text_and_empty_files_and_nan(tiny, tmp_path, cache):
@@ -173,28 +200,27 @@ def test_truncated_text_and_empty_files_and_nan(tiny, tmp_path, cache):
     path = root / "bus" / "1-000-A.wav"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    fails(run(root, tmp_path / "run", cache), rf"{path}: .*cut short")
+    fails(rf"{path}: .*cut short", root, tmp_path / "run", cache)
     path.write_text("this is no sound")
-    fails(run(root, tmp_path / "run", cache), rf"{path}: .*")
+    fails(rf"{path}: .*", root, tmp_path / "run", cache)
     soundfile.write(path, np.zeros((0, 2)), 16000)
-    fails(run(root, tmp_path / "run", cache), rf"{path}: .*")
+    fails(rf"{path}: .*", root, tmp_path / "run", cache)
     soundfile.write(path, np.full(32000, np.nan), 16000, subtype="FLOAT")
-    fails(run(root, tmp_path / "run", cache), rf"{path}: .*NaN")
-    done = run(root, tmp_path / "run", cache, "--config.data.on_bad_file=skip")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"left out: bus/1-000-A\.wav: .*NaN", done.stdout)
+    fails(rf"{path}: .*NaN", root, tmp_path / "run", cache)
+    said = run(root, tmp_path / "run", cache, "--config.data.on_bad_file=skip")
+    assert re.search(r"left out: bus/1-000-A\.wav: .*NaN", said)
 
 
 def test_what_cannot_be_trained_is_said_before_features_are_extracted(tiny, tmp_path, cache):
     store = f"--config.data.store_dir={tmp_path / 'store'}"
-    done = run(tiny, tmp_path / "run", cache, store, "--config.fragments.count=6")
-    fails(done, r"vgg_tiny needs .* 32 mel bands × 32 frames, got 40 × 14: .*fragments\.count")
-    done = run(tiny, tmp_path / "run", cache, store, "--config.fragments.count=600")
-    fails(done, r"fragments\.count is 600: expected 1 to 87")
+    given = (tiny, tmp_path / "run", cache, store)
+    pattern = r"vgg_tiny needs .* 32 mel bands × 32 frames, got 40 × 14: .*fragments\.count"
+    fails(pattern, *given, "--config.fragments.count=6")
+    fails(r"fragments\.count is 600: expected 1 to 87", *given, "--config.fragments.count=600")
     flags = ("--config.model.trunk=vgg16", "--config.init.weights=imagenet",
              f"--config.init.weights_dir={tmp_path}")  # fmt: skip
-    done = run(tiny, tmp_path / "run", cache, store, *flags)
-    fails(done, r"no converted weights at .*; make them with `python -m convert vgg16 --out ")
+    pattern = r"no converted weights at .*; make them with `python -m convert vgg16 --out "
+    fails(pattern, *given, *flags)
     assert not (tmp_path / "store").exists()
     assert not (tmp_path / "run" / "config.json").exists()
 
@@ -202,8 +228,7 @@ def test_what_cannot_be_trained_is_said_before_features_are_extracted(tiny, tmp_
 def test_the_dcase_baseline_learns(tiny, cache, tmp_path):
     flags = ("--config.model.trunk=baseline", "--config.fragments.count=1",
              "--config.train.batch_size=3", "--config.train.num_epochs=50")  # fmt: skip
-    done = run(tiny, tmp_path / "run", cache, *flags, config="configs/baseline.py")
-    assert done.returncode == 0, done.stderr
+    run(tiny, tmp_path / "run", cache, *flags, config="configs/baseline.py")
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["front_end"]["window"] == "hamming"
     results = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -213,8 +238,7 @@ def test_the_dcase_baseline_learns(tiny, cache, tmp_path):
 def test_the_validated_protocol_tests_the_best_epoch(tiny, cache, tmp_path):
     flags = ("--config.protocol=validated", "--config.train.num_epochs=5", "--config.seed=3",
              "--config.optimizer.learning_rate=0.02")  # fmt: skip
-    done = run(tiny, tmp_path / "run", cache, *flags)
-    assert done.returncode == 0, done.stderr
+    run(tiny, tmp_path / "run", cache, *flags)
     text = (tmp_path / "run" / "metrics.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     best = max(
@@ -224,9 +248,8 @@ def test_the_validated_protocol_tests_the_best_epoch(tiny, cache, tmp_path):
 
 
 def test_all_folds_are_trained_and_pooled(tiny, cache, tmp_path):
-    done = run(tiny, tmp_path / "runs", cache, "--folds=all")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"run 2 of 2: vgg_tiny, fold 2, in ", done.stdout + done.stderr)
+    said = run(tiny, tmp_path / "runs", cache, "--folds=all")
+    assert re.search(r"run 2 of 2: vgg_tiny, fold 2, in ", said)
     folds = json.loads((tmp_path / "runs" / "folds.json").read_text())
     parts = [
         json.loads((tmp_path / "runs" / f"fold{fold}" / "results.json").read_text())["accuracy"]
@@ -236,12 +259,10 @@ def test_all_folds_are_trained_and_pooled(tiny, cache, tmp_path):
     right = parts[0]["correct"] + parts[1]["correct"]
     assert (folds["format"], folds["accuracy"]["correct"]) == (1, right)
     assert folds["accuracy"]["total"] == 30
-    assert re.search(rf"all folds pooled +{100 * right / 30:.1f} % .* {right} +30", done.stdout)
+    assert re.search(rf"all folds pooled +{100 * right / 30:.1f} % .* {right} +30", said)
     again = run(tiny, tmp_path / "runs", cache, "--folds=all")
-    assert "run 2 of 2: vgg_tiny, fold 2 is finished" in again.stdout + again.stderr
-    fails(
-        run(tiny, tmp_path / "runs" / "fold1", cache, "--folds=all"), "fold1: holds a run; choose"
-    )
+    assert "run 2 of 2: vgg_tiny, fold 2 is finished" in again
+    fails("fold1: holds a run; choose", tiny, tmp_path / "runs" / "fold1", cache, "--folds=all")
 
 
 def test_a_set_of_one_fold_has_no_other(tiny, cache, tmp_path):
@@ -250,8 +271,8 @@ def test_a_set_of_one_fold_has_no_other(tiny, cache, tmp_path):
         for path in sorted(tiny.glob("*/*.wav"))
     ]
     (tmp_path / "set.csv").write_text("\n".join(["path,scene,fold", *table]))
-    done = run(tmp_path / "set.csv", tmp_path / "run", cache, "--folds=all")
-    fails(done, r"--folds=all: .*set\.csv has fold 1 only; leave --folds out")
+    pattern = r"--folds=all: .*set\.csv has fold 1 only; leave --folds out"
+    fails(pattern, tmp_path / "set.csv", tmp_path / "run", cache, "--folds=all")
 
 
 def test_numbers_out_of_range(tiny, cache, tmp_path):
@@ -277,7 +298,7 @@ def test_a_class_absent_from_training(tiny, tmp_path, cache):
     root = copied(tiny, tmp_path)
     for path in (root / "tram").glob("2-*"):
         path.unlink()
-    fails(run(root, tmp_path / "run", cache), r"tram")
+    fails(r"tram", root, tmp_path / "run", cache)
 
 
 def test_unknown_names_and_wrong_types(tiny, tmp_path, cache):
@@ -288,15 +309,15 @@ def test_unknown_names_and_wrong_types(tiny, tmp_path, cache):
         "--config.fusion.fragments=avg": r"fusion\.fragments: expected one of mean",
         "--config.seed=one": r"config\.seed=one: invalid literal for int",
     }.items():
-        fails(run(tiny, tmp_path / "run", cache, flag), pattern)
+        fails(pattern, tiny, tmp_path / "run", cache, flag)
 
 
 def test_unwritable_workdir(tiny, tmp_path, cache):
     (tmp_path / "file").write_text("")
-    fails(run(tiny, tmp_path / "file" / "run", cache), r"--workdir=.*cannot write there")
+    fails(r"--workdir=.*cannot write there", tiny, tmp_path / "file" / "run", cache)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("")
-    fails(run(tiny, tmp_path / "other", cache), r"expected an empty or new folder .*thesis\.txt")
+    fails(r"expected an empty or new folder .*thesis\.txt", tiny, tmp_path / "other", cache)
 
 
 def parsed(*flags):
@@ -305,8 +326,6 @@ def parsed(*flags):
     return str(error.value)
 
 
-# ml-collections loads config files by a deprecated call.
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 def test_mistyped_flags_and_keys_say_the_nearest_right_name():
     assert "expected --config=FILE" in parsed()
     assert "configs/no.py: expected a config file" in parsed("--config=configs/no.py")

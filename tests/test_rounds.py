@@ -22,22 +22,23 @@ def test_batches_are_those_of_the_pipeline_to_the_bit(resident, first_step, over
     part, over = make_part(overlap=overlap), parallel.devices(4)
     steps = {"batch_size": 8, "seed": 5, "first_step": first_step, "last_step": 15}
 
-    def step(state, batch):
+    def step(state, batch, given):
         """Keeps the batch of every step."""
         at, kept = state
         kept = {name: kept[name].at[at].set(batch[name]) for name in kept}
-        return (at + 1, kept), at.astype(jnp.float32)
+        return (at + 1, kept), at.astype(jnp.float32) + given
 
+    given = np.float32(100)
     empty = {
         "log_mel": np.zeros((15, 2, 4, part.num_frames, 1), np.float32),
         "label": np.zeros((15, 2), np.int32),
     }
     if resident:
         run = rounds.program(rounds.step_on_part(step, part), over)
-        stream = rounds.of_part(part, over, (6, 5), **steps)
+        stream = rounds.of_part(part, over, (6, 5), given, **steps)
     else:
         run = rounds.program(step, over)
-        stream = rounds.of_pipeline(part, over, (6, 5), **steps)
+        stream = rounds.of_pipeline(part, over, (6, 5), given, **steps)
     state = parallel.replicate((np.int32(first_step), empty), over)
     ends, losses = [first_step], []
     for end, inputs in stream:
@@ -46,7 +47,7 @@ def test_batches_are_those_of_the_pipeline_to_the_bit(resident, first_step, over
         ends.append(end)
     all_ends = (5, 6, 10, 12, 15) if resident else (4, 5, 6, 8, 10, 12, 15)
     assert ends == [first_step, *(n for n in all_ends if n > first_step)]
-    assert losses == list(range(first_step, 15))
+    assert losses == list(range(100 + first_step, 115))
     for at, batch in enumerate(batches.training(part, **steps), first_step):
         for name, kept in state[1].items():
             np.testing.assert_array_equal(kept[:, at], parallel.shard(batch[name], 4))
