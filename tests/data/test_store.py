@@ -36,9 +36,22 @@ def listed(root):
 def prepare(root, store_dir, **options):
     settings = {
         "front_end": FRONT_END, "channels": ("left", "average"), "duration_s": 2.0,
-        "store_dir": store_dir, "num_workers": 2,
+        "store_dir": store_dir, "num_workers": 1,
     }  # fmt: skip
     return store.prepare(listed(root), **{**settings, **options})
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, tmp_path_factory):
+    """The complete store of ``tiny``, to be read."""
+    return prepare(tiny, tmp_path_factory.mktemp("stores"), num_workers=2)
+
+
+@pytest.fixture
+def made(tiny, whole, tmp_path):
+    """A copy of it in ``tmp_path``, to be changed."""
+    shutil.copytree(whole.path, tmp_path / whole.path.name)
+    return prepare(tiny, tmp_path)
 
 
 class StopOnceSomeAreDone(StopRequest):
@@ -49,23 +62,21 @@ class StopOnceSomeAreDone(StopRequest):
             raise Stopped(where)
 
 
-def test_rows_are_the_log_mels_of_the_recordings_in_order(tiny, tmp_path):
-    made = prepare(tiny, tmp_path)
-    assert made.log_mel.shape == (12, 2, 40, FRONT_END.num_frames(32000))
-    assert isinstance(made.log_mel, np.memmap)
-    assert made.usable.all()
+def test_rows_are_the_log_mels_of_the_recordings_in_order(tiny, whole):
+    assert whole.log_mel.shape == (12, 2, 40, FRONT_END.num_frames(32000))
+    assert isinstance(whole.log_mel, np.memmap)
+    assert whole.usable.all()
     for row in (0, 7, 11):
         samples, _ = wave.read(listed(tiny)[row].path)
         expected = log_mel_librosa(wave.to_channels(samples, ("left", "average")), FRONT_END)
-        np.testing.assert_allclose(made.log_mel[row], expected, atol=1e-4)
-    rows = np.load(made.path / "rows.npy")
-    assert rows["crc32"].tolist() == [zlib.crc32(row.tobytes()) for row in made.log_mel]
+        np.testing.assert_allclose(whole.log_mel[row], expected, atol=1e-4)
+    rows = np.load(whole.path / "rows.npy")
+    assert rows["crc32"].tolist() == [zlib.crc32(row.tobytes()) for row in whole.log_mel]
 
 
-def test_a_complete_store_is_read_and_not_made_again(tiny, tmp_path, monkeypatch):
-    first = prepare(tiny, tmp_path)
+def test_a_complete_store_is_read_and_not_made_again(tiny, whole, monkeypatch):
     monkeypatch.setattr(store, "ProcessPoolExecutor", None)
-    assert prepare(tiny, tmp_path).path == first.path
+    assert prepare(tiny, whole.path.parent).path == whole.path
 
 
 @pytest.mark.parametrize(
@@ -77,10 +88,9 @@ def test_a_complete_store_is_read_and_not_made_again(tiny, tmp_path, monkeypatch
         {"duration_s": 1.5},
     ],
 )
-def test_a_changed_setting_never_reads_an_old_store(tiny, tmp_path, change):
-    old = prepare(tiny, tmp_path)
+def test_a_changed_setting_never_reads_an_old_store(tiny, made, tmp_path, change):
     new = prepare(tiny, tmp_path, **change)
-    assert new.path != old.path
+    assert new.path != made.path
     assert new.usable.all()
 
 
@@ -91,10 +101,9 @@ def test_a_changed_file_never_reads_an_old_store(tiny, tmp_path):
     assert prepare(root, tmp_path / "store").path != old.path
 
 
-def test_stopped_in_the_middle_it_goes_on_without_redoing_what_is_done(tiny, tmp_path):
-    expected = prepare(tiny, tmp_path / "whole").log_mel
+def test_stopped_in_the_middle_it_goes_on_without_redoing_what_is_done(tiny, whole, tmp_path):
     with pytest.raises(Stopped, match=r"while extracting features \(\d+ of 12"):
-        prepare(tiny, tmp_path / "part", stop=StopOnceSomeAreDone())
+        prepare(tiny, tmp_path / "part", stop=StopOnceSomeAreDone(), num_workers=2)
     (path,) = (tmp_path / "part").iterdir()
     before = np.load(path / "rows.npy")
     done = before["state"] == store.DONE
@@ -114,7 +123,7 @@ def test_stopped_in_the_middle_it_goes_on_without_redoing_what_is_done(tiny, tmp
         for file, (content, stat) in originals.items():
             file.write_bytes(content)
             os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    np.testing.assert_array_equal(made.log_mel, expected)
+    np.testing.assert_array_equal(made.log_mel, whole.log_mel)
 
 
 def test_killed_it_leaves_no_workers_and_goes_on(tiny, tmp_path):
@@ -140,16 +149,14 @@ if __name__ == "__main__":
     assert prepare(tiny, tmp_path).usable.all()
 
 
-def test_a_damaged_row_of_an_unfinished_store_is_made_again(tiny, tmp_path):
-    made = prepare(tiny, tmp_path)
-    expected = np.array(made.log_mel)
+def test_a_damaged_row_of_an_unfinished_store_is_made_again(tiny, whole, made, tmp_path):
     values = np.load(made.path / "log_mel.npy", mmap_mode="r+")
     values[5, 0, 0, 0] += 1
     values.flush()
     rows = np.load(made.path / "rows.npy", mmap_mode="r+")
     rows["state"][2] = store.MISSING
     rows.flush()
-    np.testing.assert_array_equal(prepare(tiny, tmp_path).log_mel, expected)
+    np.testing.assert_array_equal(prepare(tiny, tmp_path).log_mel, whole.log_mel)
 
 
 def test_a_bad_file_stops_with_its_name_or_is_left_out_and_listed(tiny, tmp_path):
@@ -182,8 +189,7 @@ def test_short_recordings_are_repeated_and_very_short_ones_refused(tiny, tmp_pat
         prepare(root, tmp_path / "store", min_duration_share=0.9)
 
 
-def test_another_process_on_the_same_store_is_told_to_wait(tiny, tmp_path):
-    made = prepare(tiny, tmp_path)
+def test_another_process_on_the_same_store_is_told_to_wait(tiny, made, tmp_path):
     with (
         locks.exclusive(made.path, "extracting"),
         pytest.raises(UserError, match=f"{made.path}: another process is extracting"),
@@ -219,8 +225,7 @@ def test_a_store_that_cannot_be_written_or_does_not_fit_is_said(tiny, tmp_path, 
         prepare(tiny, tmp_path / "store")
 
 
-def test_a_damaged_store_is_named(tiny, tmp_path):
-    made = prepare(tiny, tmp_path)
+def test_a_damaged_store_is_named(tiny, made, tmp_path):
     os.truncate(made.path / "log_mel.npy", 1000)
     with pytest.raises(UserError, match=f"{made.path}: the feature store is damaged.*remove"):
         prepare(tiny, tmp_path)
@@ -247,7 +252,7 @@ def test_mel_statistics_are_those_of_the_given_rows_alone():
     assert deviation[4] == 1.0
 
 
-def test_settings_are_written_for_people(tiny, tmp_path):
-    settings = json.loads((prepare(tiny, tmp_path).path / "settings.json").read_text())
+def test_settings_are_written_for_people(whole):
+    settings = json.loads((whole.path / "settings.json").read_text())
     assert settings["front_end"]["num_mels"] == 40
     assert settings["channels"] == ["left", "average"]
