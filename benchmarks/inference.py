@@ -64,7 +64,7 @@ def scorers(options: argparse.Namespace, built: ours.Built, batch: int) -> dict[
     made = {"ours": our_scorer(built, batch)}
     for variant in torch_side.variants(not options.no_compile)[0]:
         made[variant] = torch_scorer(network, variant, batch, bfloat16=low)
-    if not low:
+    if not (low or options.quick):
         made["bf16 autocast"] = torch_scorer(network, "channels_last", batch, bfloat16=True)
     return made
 
