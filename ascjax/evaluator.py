@@ -50,7 +50,10 @@ class Evaluator:
     def _posteriors_of(
         self, variables: Any, inputs: dict[str, Any]
     ) -> Float[Array, "step batch scene"]:
-        """Returns the posteriors of a round (``rounds.inputs``), zeros after its last step."""
+        """Returns the posteriors of a round, zeros after its last step.
+
+        ``inputs`` are those of ``rounds.inputs`` and ``given``, the normalisation.
+        """
 
         def of_batch(_: None, log_mel: Float[Array, "batch mel frame 1"]) -> tuple[None, Array]:
             normal = normalise(log_mel, *inputs["given"])

@@ -45,7 +45,7 @@ class Given(NamedTuple):
     """Arrays that stay the same during a run.
 
     They are inputs of the compiled step and not constants in it, so that runs which differ in
-    their fold or seed alone share one.
+    their fold or seed alone share one; only the schedule's length is left in it.
 
     Attributes:
       mean: float32 [mel]; with ``deviation``, normalises the log-mel of each band.

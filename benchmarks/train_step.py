@@ -8,7 +8,8 @@ normalisation, cross entropy, clipping, AdamW; ``loss differs by`` says how far 
 the first step are. A turn is a step that isn't timed and four that are, on a GPU twenty, as in a
 training steps follow steps; losses are fetched at its end. Ours are dispatched as by the main job,
 on the CPU four at once, on a GPU ten. PyTorch's is the fastest of eager, channels_last and
-torch.compile, with as many threads; its bf16 autocast is stated beside. ``share of peak`` is of the
+torch.compile, with as many threads; its bf16 autocast is stated beside, but for --quick, as it
+takes several times as long on processors without bf16 instructions. ``share of peak`` is of the
 fastest product of matrices in the same run; operations are counted as the plain sum over taps takes
 them, so it may pass 1.
 --convolutions compares only VGG-16's, and their gradients, with XLA's own.
@@ -115,7 +116,6 @@ def main(options: argparse.Namespace) -> None:
         for trunk in options.trunks
         for head in options.heads
     ]
-    # On processors without bf16 instructions it takes several times as long.
     autocast = not options.quick
     rows = [compare(case, options.repeats, variants, peak, autocast=autocast) for case in cases]
     title = f"one step; {note}matmul peak {peak / 1e9:.0f} GFLOP/s"

@@ -148,7 +148,10 @@ def test_a_run_goes_on_only_with_the_data_it_began_with(tiny, cache, tmp_path):
 
 
 def test_another_config_in_its_folder_is_refused(finished, tiny, cache):
-    pattern = r"a run of another config: channels \(.*\), .*seed \(0 there, 1 now\).*; choose"
+    pattern = (
+        r"a run of another config: channels \(.*\), num_devices \(0 there, 1 now\), "
+        r"seed \(0 there, 1 now\); choose"
+    )
     fails(pattern, tiny, finished[0], cache, "--config.seed=1")
 
 
@@ -193,6 +196,7 @@ def test_a_mistake_ends_with_code_2_and_its_reason_without_a_traceback(tmp_path,
 
 def test_no_root(tmp_path, cache):
     fails(r"config\.data\.root is empty: .*--config\.data\.root=", "", tmp_path / "run", cache)
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_truncated_text_and_empty_files_and_nan(tiny, tmp_path, cache):

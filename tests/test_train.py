@@ -44,14 +44,17 @@ def make_config(**overrides):
 class Run:
     """A trainer on a part, in a folder."""
 
-    def __init__(self, path, config, part=None, num_devices=1, validate=False, mean=MEAN):
+    def __init__(
+        self, path, config, part=None, num_devices=1, validate=False,
+        mean=MEAN, deviation=DEVIATION,
+    ):  # fmt: skip
         self.part = make_part() if part is None else part
         self.path = path
         self.over = parallel.devices(num_devices)
         networks = builders.build_networks(config, num_scenes=3, input_shape=(32, 33))
         plan = builders.build_plan(config, self.part)
         self.recipe = builders.build_recipe(
-            config, networks, plan, num_scenes=3, mean=mean, deviation=DEVIATION
+            config, networks, plan, num_scenes=3, mean=mean, deviation=deviation
         )
         self.checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
         self.stop = StopRequest()
@@ -59,7 +62,7 @@ class Run:
         latest = self.checkpoints.latest()
         state = self.initial if latest is None else self.checkpoints.restore(latest, self.initial)
         self.state = state
-        self.evaluator = Evaluator(networks.evaluation, mean, DEVIATION, self.over, 8)
+        self.evaluator = Evaluator(networks.evaluation, mean, deviation, self.over, 8)
         self.evaluate = lambda variables: self.evaluator(variables, self.part)
         path.mkdir(exist_ok=True)
         journal = Journal(
@@ -88,8 +91,8 @@ def assert_trees_equal(a, b):
 
 
 def test_another_fold_or_seed_needs_no_other_program(tmp_path):
-    def programs(path, **options):
-        run = Run(path, make_config(seed=options.pop("seed", 0)), **options)
+    def programs(path, seed=0, **options):
+        run = Run(path, make_config(seed=seed), **options)
         step, stream = run.trainer._feed(0)
         state, (_, inputs) = parallel.replicate(run.initial, run.over), next(stream)
         of_evaluation = {**inputs, "batches": inputs["batches"]["log_mel"]}
@@ -100,7 +103,8 @@ def test_another_fold_or_seed_needs_no_other_program(tmp_path):
         ]
 
     one = programs(tmp_path / "one")
-    assert programs(tmp_path / "other", seed=1, mean=MEAN + 1, part=make_part(seed=1)) == one
+    fold = {"mean": MEAN + 1, "deviation": DEVIATION + 1, "part": make_part(seed=1)}
+    assert programs(tmp_path / "other", seed=1, **fold) == one
 
 
 def test_it_learns_what_can_be_learnt(tmp_path):

@@ -48,10 +48,12 @@ def whole(tiny, tmp_path_factory):
 
 
 @pytest.fixture
-def made(tiny, whole, tmp_path):
+def made(tiny, whole, tmp_path, monkeypatch):
     """A copy of it in ``tmp_path``, to be changed."""
     shutil.copytree(whole.path, tmp_path / whole.path.name)
-    return prepare(tiny, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "ProcessPoolExecutor", None)  # it isn't made again
+        return prepare(tiny, tmp_path)
 
 
 class StopOnceSomeAreDone(StopRequest):
@@ -166,7 +168,7 @@ def test_a_bad_file_stops_with_its_name_or_is_left_out_and_listed(tiny, tmp_path
     samples[0, 100] = np.nan
     soundfile.write(bad.path, samples.T, rate, subtype="FLOAT")
     with pytest.raises(wave.BadRecording, match=f"{bad.path}.*NaN"):
-        prepare(root, tmp_path / "store")
+        prepare(root, tmp_path / "store", num_workers=2)
     made = prepare(root, tmp_path / "store", on_bad_file="skip")
     assert list(made.bad) == [bad.name]
     assert "NaN" in made.bad[bad.name]
