@@ -93,6 +93,7 @@ def assert_trees_equal(a, b):
 def test_another_fold_or_seed_needs_no_other_program(tmp_path):
     def programs(path, seed=0, **options):
         run = Run(path, make_config(seed=seed), **options)
+        run.trainer.journal.close()
         step, stream = run.trainer._feed(0)
         state, (_, inputs) = parallel.replicate(run.initial, run.over), next(stream)
         of_evaluation = {**inputs, "batches": inputs["batches"]["log_mel"]}
