@@ -64,7 +64,7 @@ def scorers(options: argparse.Namespace, built: ours.Built, batch: int) -> dict[
     made = {"ours": our_scorer(built, batch)}
     for variant in torch_side.variants(not options.no_compile)[0]:
         made[variant] = torch_scorer(network, variant, batch, bfloat16=low)
-    if not (low or options.quick):
+    if not (low or options.no_autocast):
         made["bf16 autocast"] = torch_scorer(network, "channels_last", batch, bfloat16=True)
     return made
 
@@ -109,10 +109,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--batch", type=int, default=72, help="fragments at a time, for throughput")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of both sides")
     add("--no_compile", action="store_true", help="leave torch.compile out")
+    add("--no_autocast", action="store_true", help="leave PyTorch's bf16 beside float32 out")
     options = parser.parse(argv)
     if options.quick:
         options.recordings, options.batch = 2, 18
-        options.repeats, options.no_compile = 3, True
+        options.repeats = 3
+        options.no_compile = options.no_autocast = True
     return options
 
 

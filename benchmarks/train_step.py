@@ -8,8 +8,8 @@ normalisation, cross entropy, clipping, AdamW; ``loss differs by`` says how far 
 the first step are. A turn is a step that isn't timed and four that are, on a GPU twenty, as in a
 training steps follow steps; losses are fetched at its end. Ours are dispatched as by the main job,
 on the CPU four at once, on a GPU ten. PyTorch's is the fastest of eager, channels_last and
-torch.compile, with as many threads; its bf16 autocast is stated beside, but for --quick, as it
-takes several times as long on processors without bf16 instructions. ``share of peak`` is of the
+torch.compile, with as many threads; its bf16 autocast is stated beside, which takes several times
+as long on processors without bf16 instructions (--no_autocast). ``share of peak`` is of the
 fastest product of matrices in the same run; operations are counted as the plain sum over taps takes
 them, so it may pass 1.
 --convolutions compares only VGG-16's, and their gradients, with XLA's own.
@@ -32,7 +32,7 @@ from benchmarks import convolutions, measure, ours, torch_side
 def compare(
     case: ours.Case, repeats: int, variants: Sequence[str], peak: float, *, autocast: bool
 ) -> measure.Row:
-    """Times one case on both sides; with ``autocast`` PyTorch's bf16 beside float32 too."""
+    """Times one case on both sides; with ``autocast`` PyTorch's bf16 beside float32."""
     built, inputs = ours.build(case), ours.batch(case)
     network = torch_side.network(case.trunk, case.head, built.variables)
     low = case.dtype == "bfloat16"
@@ -94,11 +94,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--batch", type=int, default=12)
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of both sides")
     add("--no_compile", action="store_true", help="leave torch.compile out")
+    add("--no_autocast", action="store_true", help="leave PyTorch's bf16 beside float32 out")
     add("--convolutions", action="store_true", help="only these, of VGG-16")
     options = parser.parse(argv)
     if options.quick:
         options.trunks, options.heads, options.frames = ["alexnet", "vgg16"], ["gap"], [71]
-        options.batch, options.repeats, options.no_compile = 4, 3, True
+        options.batch, options.repeats = 4, 3
+        options.no_compile = options.no_autocast = True
     return options
 
 
@@ -116,7 +118,7 @@ def main(options: argparse.Namespace) -> None:
         for trunk in options.trunks
         for head in options.heads
     ]
-    autocast = not options.quick
+    autocast = not options.no_autocast
     rows = [compare(case, options.repeats, variants, peak, autocast=autocast) for case in cases]
     title = f"one step; {note}matmul peak {peak / 1e9:.0f} GFLOP/s"
     measure.report("train_step", options, {title: rows})

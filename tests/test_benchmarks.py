@@ -3,12 +3,10 @@ import os
 import subprocess
 from functools import partial
 
-import jax
 import numpy as np
 import pytest
 import tiny_set
 
-from ascjax import parallel
 from ascjax.errors import UserError
 from benchmarks import (
     all,
@@ -26,15 +24,11 @@ from benchmarks import (
 
 @pytest.fixture(autouse=True)
 def clip(tmp_path, monkeypatch):
-    """One short recording in place of the real ones, one device where a program takes all.
-
-    No program's environment stays behind.
-    """
+    """One short recording in place of the real ones; no program's environment stays behind."""
     for name in ("NPROC", "XLA_FLAGS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     path = tiny_set.write_wave(tmp_path / "clip.wav", rate_hz=48_000, seconds=0.5)
     monkeypatch.setattr(measure, "clips", lambda scratch: [path])
-    monkeypatch.setattr(parallel, "devices", lambda count=0: jax.local_devices()[: count or 1])
     return path
 
 

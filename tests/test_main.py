@@ -20,6 +20,7 @@ import soundfile
 import tiny_set
 from absl.testing import flagsaver
 
+import ascjax.command
 from ascjax import builders, main
 from ascjax.errors import UserError
 
@@ -62,25 +63,18 @@ def run_apart(root, workdir, cache, *flags, **options):
 
 
 def run(root, workdir, cache, *flags, **options):
-    """Runs the command in this process and returns all that it says."""
+    """As ``run_apart``, but in this process, which needn't import everything again."""
     _, _, *words = command(root, workdir, cache, "--config.num_devices=1", *flags, **options)
-    said = io.StringIO()
+    stdout, stderr = io.StringIO(), io.StringIO()
     with contextlib.ExitStack() as stack:
         stack.enter_context(flagsaver.flagsaver())
-        stack.enter_context(mock.patch.object(sys, "argv", words))  # where ml-collections looks
-        stack.enter_context(contextlib.redirect_stdout(said))
-        stack.enter_context(contextlib.redirect_stderr(said))
-        main.main(main.parse(words))
-    return said.getvalue()
-
-
-def fails(pattern, *args, **options):
-    """The command gives a reason in one or two lines."""
-    with pytest.raises(UserError) as error:
-        run(*args, **options)
-    said = str(error.value)
-    assert said.count("\n") < 2
-    assert re.search(pattern, said), said
+        stack.enter_context(mock.patch.object(sys, "argv", words))
+        stack.enter_context(contextlib.redirect_stdout(stdout))
+        stack.enter_context(contextlib.redirect_stderr(stderr))
+        ended = stack.enter_context(pytest.raises(SystemExit))
+        ascjax.command.run(main.main, main.parse)
+    code = ended.value.code or 0
+    return subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +107,14 @@ def test_it_trains_evaluates_prints_and_reports(finished):
 
 def test_it_learns_to_fuse_overlapping_fragments(tiny, cache, tmp_path):
     flags = ("--config.fragments.attention=True", "--config.fragments.overlap=0.5")
-    run(tiny, tmp_path / "run", cache, *flags, "--config.augment.max_shift=0.2")
+    done = run(tiny, tmp_path / "run", cache, *flags, "--config.augment.max_shift=0.2")
+    assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "run" / "posteriors.npz") as saved:
         assert saved["posteriors"].shape == (15, 1, 1, 3)
         np.testing.assert_allclose(saved["posteriors"].sum(-1), 1, atol=1e-5)
-    pattern = r"config\.fragments\.count=1; pass a larger one"
-    fails(pattern, tiny, tmp_path / "one", cache, *flags, "--config.fragments.count=1")
+    refused = run(tiny, tmp_path / "one", cache, *flags, "--config.fragments.count=1")
+    assert refused.returncode == 2
+    assert "config.fragments.count=1; pass a larger one" in refused.stderr
 
 
 def test_a_finished_run_is_reported_again_at_once(finished, tiny, cache):
@@ -132,24 +128,24 @@ def test_a_finished_run_is_reported_again_at_once(finished, tiny, cache):
 
 def test_a_run_goes_on_only_with_the_data_it_began_with(tiny, cache, tmp_path):
     root = copied(tiny, tmp_path)
-    run(root, tmp_path / "run", cache)
+    assert run(root, tmp_path / "run", cache).returncode == 0
     results = tmp_path / "run" / "results.json"
     before = json.loads(results.read_text())
     results.unlink()  # as if killed while testing
-    run(root, tmp_path / "run", cache)
+    assert run(root, tmp_path / "run", cache).returncode == 0
     again = json.loads(results.read_text())
     assert again["seconds"].pop("test") > 0 < before["seconds"].pop("test")
     assert again.pop("peak_memory_gb").keys() == before.pop("peak_memory_gb").keys()
     assert again == before
     results.unlink()
     (root / "bus" / "2-001-A.wav").unlink()
-    pattern = r"data set has changed since this run began \(recor"
-    fails(pattern, root, tmp_path / "run", cache)
+    fails(run(root, tmp_path / "run", cache), r"data set has changed since this run began \(recor")
 
 
 def test_another_config_in_its_folder_is_refused(finished, tiny, cache):
-    pattern = r"a run of another config: channels \(.*\), seed \(0 there, 1 now\); choose"
-    fails(pattern, tiny, finished[0], cache, "--config.seed=1")
+    workdir, _ = finished
+    done = run(tiny, workdir, cache, "--config.seed=1")
+    fails(done, r"a run of another config: channels \(.*\), seed \(0 there, 1 now\); choose")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -177,23 +173,24 @@ def test_stopped_and_started_again_it_ends_as_if_it_had_not_been(
         np.testing.assert_array_equal(whole["posteriors"], resumed["posteriors"])
 
 
+def fails(done, pattern):
+    """Exit code 2 and the reason in one or two lines, nothing else of a traceback."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    said = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(said) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search(pattern, said[0]), said[0]
+
+
 def copied(tiny, tmp_path):
     return Path(shutil.copytree(tiny, tmp_path / "set"))
 
 
-def test_a_mistake_ends_with_code_2_and_its_reason_without_a_traceback(tmp_path, cache):
+def test_missing_root(tmp_path, cache):
     done = run_apart(tmp_path / "none", tmp_path / "run", cache)
-    assert done.returncode == 2, done.stdout + done.stderr
-    said = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert len(said) == 1, done.stderr
-    assert re.search(r"data\.root: .*none doesn't exist", said[0])
-    assert "Traceback" not in done.stderr
+    fails(done, r"data\.root: .*none doesn't exist")
+    fails(run("", tmp_path / "run", cache), r"config\.data\.root is empty: .*--config\.data\.root=")
     assert not (tmp_path / "run" / "config.json").exists()  # the corrected command may use it
-
-
-def test_no_root(tmp_path, cache):
-    fails(r"config\.data\.root is empty: .*--config\.data\.root=", "", tmp_path / "run", cache)
-    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_truncated_text_and_empty_files_and_nan(tiny, tmp_path, cache):
@@ -201,27 +198,28 @@ def test_truncated_text_and_empty_files_and_nan(tiny, tmp_path, cache):
     path = root / "bus" / "1-000-A.wav"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    fails(rf"{path}: .*cut short", root, tmp_path / "run", cache)
+    fails(run(root, tmp_path / "run", cache), rf"{path}: .*cut short")
     path.write_text("this is no sound")
-    fails(rf"{path}: .*", root, tmp_path / "run", cache)
+    fails(run(root, tmp_path / "run", cache), rf"{path}: .*")
     soundfile.write(path, np.zeros((0, 2)), 16000)
-    fails(rf"{path}: .*", root, tmp_path / "run", cache)
+    fails(run(root, tmp_path / "run", cache), rf"{path}: .*")
     soundfile.write(path, np.full(32000, np.nan), 16000, subtype="FLOAT")
-    fails(rf"{path}: .*NaN", root, tmp_path / "run", cache)
-    said = run(root, tmp_path / "run", cache, "--config.data.on_bad_file=skip")
-    assert re.search(r"left out: bus/1-000-A\.wav: .*NaN", said)
+    fails(run(root, tmp_path / "run", cache), rf"{path}: .*NaN")
+    done = run(root, tmp_path / "run", cache, "--config.data.on_bad_file=skip")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"left out: bus/1-000-A\.wav: .*NaN", done.stdout)
 
 
 def test_what_cannot_be_trained_is_said_before_features_are_extracted(tiny, tmp_path, cache):
     store = f"--config.data.store_dir={tmp_path / 'store'}"
-    given = (tiny, tmp_path / "run", cache, store)
-    pattern = r"vgg_tiny needs .* 32 mel bands × 32 frames, got 40 × 14: .*fragments\.count"
-    fails(pattern, *given, "--config.fragments.count=6")
-    fails(r"fragments\.count is 600: expected 1 to 87", *given, "--config.fragments.count=600")
+    done = run(tiny, tmp_path / "run", cache, store, "--config.fragments.count=6")
+    fails(done, r"vgg_tiny needs .* 32 mel bands × 32 frames, got 40 × 14: .*fragments\.count")
+    done = run(tiny, tmp_path / "run", cache, store, "--config.fragments.count=600")
+    fails(done, r"fragments\.count is 600: expected 1 to 87")
     flags = ("--config.model.trunk=vgg16", "--config.init.weights=imagenet",
              f"--config.init.weights_dir={tmp_path}")  # fmt: skip
-    pattern = r"no converted weights at .*; make them with `python -m convert vgg16 --out "
-    fails(pattern, *given, *flags)
+    done = run(tiny, tmp_path / "run", cache, store, *flags)
+    fails(done, r"no converted weights at .*; make them with `python -m convert vgg16 --out ")
     assert not (tmp_path / "store").exists()
     assert not (tmp_path / "run" / "config.json").exists()
 
@@ -229,7 +227,8 @@ def test_what_cannot_be_trained_is_said_before_features_are_extracted(tiny, tmp_
 def test_the_dcase_baseline_learns(tiny, cache, tmp_path):
     flags = ("--config.model.trunk=baseline", "--config.fragments.count=1",
              "--config.train.batch_size=3", "--config.train.num_epochs=50")  # fmt: skip
-    run(tiny, tmp_path / "run", cache, *flags, config="configs/baseline.py")
+    done = run(tiny, tmp_path / "run", cache, *flags, config="configs/baseline.py")
+    assert done.returncode == 0, done.stderr
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["front_end"]["window"] == "hamming"
     results = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -239,7 +238,8 @@ def test_the_dcase_baseline_learns(tiny, cache, tmp_path):
 def test_the_validated_protocol_tests_the_best_epoch(tiny, cache, tmp_path):
     flags = ("--config.protocol=validated", "--config.train.num_epochs=5", "--config.seed=3",
              "--config.optimizer.learning_rate=0.02")  # fmt: skip
-    run(tiny, tmp_path / "run", cache, *flags)
+    done = run(tiny, tmp_path / "run", cache, *flags)
+    assert done.returncode == 0, done.stderr
     text = (tmp_path / "run" / "metrics.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     best = max(
@@ -249,8 +249,9 @@ def test_the_validated_protocol_tests_the_best_epoch(tiny, cache, tmp_path):
 
 
 def test_all_folds_are_trained_and_pooled(tiny, cache, tmp_path):
-    said = run(tiny, tmp_path / "runs", cache, "--folds=all")
-    assert re.search(r"run 2 of 2: vgg_tiny, fold 2, in ", said)
+    done = run(tiny, tmp_path / "runs", cache, "--folds=all")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"run 2 of 2: vgg_tiny, fold 2, in ", done.stdout + done.stderr)
     folds = json.loads((tmp_path / "runs" / "folds.json").read_text())
     parts = [
         json.loads((tmp_path / "runs" / f"fold{fold}" / "results.json").read_text())["accuracy"]
@@ -260,10 +261,12 @@ def test_all_folds_are_trained_and_pooled(tiny, cache, tmp_path):
     right = parts[0]["correct"] + parts[1]["correct"]
     assert (folds["format"], folds["accuracy"]["correct"]) == (1, right)
     assert folds["accuracy"]["total"] == 30
-    assert re.search(rf"all folds pooled +{100 * right / 30:.1f} % .* {right} +30", said)
+    assert re.search(rf"all folds pooled +{100 * right / 30:.1f} % .* {right} +30", done.stdout)
     again = run(tiny, tmp_path / "runs", cache, "--folds=all")
-    assert "run 2 of 2: vgg_tiny, fold 2 is finished" in again
-    fails("fold1: holds a run; choose", tiny, tmp_path / "runs" / "fold1", cache, "--folds=all")
+    assert "run 2 of 2: vgg_tiny, fold 2 is finished" in again.stdout + again.stderr
+    fails(
+        run(tiny, tmp_path / "runs" / "fold1", cache, "--folds=all"), "fold1: holds a run; choose"
+    )
 
 
 def test_a_set_of_one_fold_has_no_other(tiny, cache, tmp_path):
@@ -272,8 +275,8 @@ def test_a_set_of_one_fold_has_no_other(tiny, cache, tmp_path):
         for path in sorted(tiny.glob("*/*.wav"))
     ]
     (tmp_path / "set.csv").write_text("\n".join(["path,scene,fold", *table]))
-    pattern = r"--folds=all: .*set\.csv has fold 1 only; leave --folds out"
-    fails(pattern, tmp_path / "set.csv", tmp_path / "run", cache, "--folds=all")
+    done = run(tmp_path / "set.csv", tmp_path / "run", cache, "--folds=all")
+    fails(done, r"--folds=all: .*set\.csv has fold 1 only; leave --folds out")
 
 
 def test_numbers_out_of_range(tiny, cache, tmp_path):
@@ -299,7 +302,7 @@ def test_a_class_absent_from_training(tiny, tmp_path, cache):
     root = copied(tiny, tmp_path)
     for path in (root / "tram").glob("2-*"):
         path.unlink()
-    fails(r"tram", root, tmp_path / "run", cache)
+    fails(run(root, tmp_path / "run", cache), r"tram")
 
 
 def test_unknown_names_and_wrong_types(tiny, tmp_path, cache):
@@ -310,15 +313,15 @@ def test_unknown_names_and_wrong_types(tiny, tmp_path, cache):
         "--config.fusion.fragments=avg": r"fusion\.fragments: expected one of mean",
         "--config.seed=one": r"config\.seed=one: invalid literal for int",
     }.items():
-        fails(pattern, tiny, tmp_path / "run", cache, flag)
+        fails(run(tiny, tmp_path / "run", cache, flag), pattern)
 
 
 def test_unwritable_workdir(tiny, tmp_path, cache):
     (tmp_path / "file").write_text("")
-    fails(r"--workdir=.*cannot write there", tiny, tmp_path / "file" / "run", cache)
+    fails(run(tiny, tmp_path / "file" / "run", cache), r"--workdir=.*cannot write there")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("")
-    fails(r"expected an empty or new folder .*thesis\.txt", tiny, tmp_path / "other", cache)
+    fails(run(tiny, tmp_path / "other", cache), r"expected an empty or new folder .*thesis\.txt")
 
 
 def parsed(*flags):
