@@ -140,14 +140,14 @@ def log_mel(
     threads = max(1, min(_num_cores(), num_frames // _FRAMES_A_THREAD))
     # Of one length, and so compiled once; the last piece may end with frames that aren't wanted.
     count = -(-num_frames // threads)
-    num_samples = (threads * count - 1) * hop + length
-    before = length // 2
-    after = max(0, num_samples - before - wave.shape[-1])
-    padded = np.pad(wave, [(0, 0)] * (wave.ndim - 1) + [(before, after)])
+    num_samples = (count - 1) * hop + length
 
     def piece(index: int) -> np.ndarray:
-        first = index * count * hop
-        samples = padded[..., first : first + (count - 1) * hop + length]
+        start = index * count * hop - length // 2
+        end = start + num_samples
+        outside = max(0, -start), max(0, end - wave.shape[-1])
+        within = wave[..., max(0, start) : end]
+        samples = np.pad(within, [(0, 0)] * (wave.ndim - 1) + [outside])
         with jax.enable_x64(True), jax.default_device(host.cpu()):
             return np.asarray(_log_mel(samples, shares, front_end))
 
@@ -173,15 +173,21 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor()
 
 
-# So many at a time that their spectra stay in a core's own cache.
-_FRAMES_AT_ONCE = 32
+# So few at a time that their spectra stay in a core's own cache, even if two threads share it; at
+# most so many, a multiple of the former, take one product with the mel bank.
+_FRAMES_AT_ONCE = 8
+_FRAMES_A_GROUP = 72
 
 
-# XLA's own threads would share out no transform, only small products, and wait for each other.
+# Threads of XLA's own, or of its library YNN, would share out no transform, only small products,
+# and wait for each other.
 @functools.partial(
     jax.jit,
     static_argnames="front_end",
-    compiler_options={"xla_cpu_multi_thread_eigen": False},
+    compiler_options={
+        "xla_cpu_multi_thread_eigen": False,
+        "xla_cpu_experimental_ynn_fusion_type": "",
+    },
 )
 def _log_mel(
     samples: Array, shares: Array | None, front_end: FrontEnd
@@ -193,25 +199,30 @@ def _log_mel(
     window = jnp.asarray(_window(front_end))[None]
     bank = _mel_bank(front_end)
 
-    def of_frame(start: Array) -> Float[Array, "row mel"]:
+    def of_frame(start: Array) -> Float[Array, "row bin"]:
         frame = jax.lax.dynamic_slice_in_dim(samples, start, length, axis=1)
         spectrum = jnp.fft.rfft(frame.astype(jnp.float64) * window)
         real, imaginary = spectrum.real, spectrum.imag
         if shares is not None:
             real, imaginary = _mixed(shares, real), _mixed(shares, imaginary)
-        amplitude = jnp.sqrt((real**2 + imaginary**2).astype(jnp.float32))
+        return jnp.sqrt((real**2 + imaginary**2).astype(jnp.float32))
+
+    def of_group(starts: Array) -> Float[Array, "frame row mel"]:
+        amplitude = jax.lax.map(of_frame, starts, batch_size=_FRAMES_AT_ONCE)
         mel = [
-            jnp.matmul(amplitude[:, first : first + len(weights)], weights, precision="highest")
+            jnp.matmul(amplitude[..., first : first + len(weights)], weights, precision="highest")
             for first, weights in bank
         ]
-        return jnp.log(jnp.maximum(jnp.concatenate(mel, axis=1), front_end.log_floor))
+        return jnp.log(jnp.maximum(jnp.concatenate(mel, axis=-1), front_end.log_floor))
 
     count = 1 + (num_samples - length) // hop
-    # Whole blocks, with the last frame again: another length would be compiled apart, and rounded
+    groups = -(-count // _FRAMES_A_GROUP)
+    size = -(-count // (groups * _FRAMES_AT_ONCE)) * _FRAMES_AT_ONCE
+    # Whole groups, with the last frame again: another length would be compiled apart, and rounded
     # otherwise.
-    frames = np.minimum(np.arange(count + -count % _FRAMES_AT_ONCE), count - 1)
-    values = jax.lax.map(of_frame, jnp.asarray(frames * hop), batch_size=_FRAMES_AT_ONCE)
-    values = values[:count].transpose(1, 2, 0)
+    frames = np.minimum(np.arange(groups * size), count - 1).reshape(groups, size)
+    values = jax.lax.map(of_group, jnp.asarray(frames * hop))
+    values = values.reshape(-1, *values.shape[2:])[:count].transpose(1, 2, 0)
     return values if shares is not None else values.reshape(*batch, *values.shape[1:])
 
 
