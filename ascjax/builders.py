@@ -380,7 +380,7 @@ def build_recipe(
 ) -> train.Recipe:
     """Builds what a training step computes."""
     settings = config.optimizer.to_dict()
-    learning_rate = optim.schedule(
+    learning_rates = optim.learning_rates(
         settings.pop("schedule"),
         learning_rate=settings.pop("learning_rate"),
         num_steps=plan.num_steps,
@@ -390,15 +390,13 @@ def build_recipe(
     optimizer = optim.make(
         params=params,
         frozen=models.frozen_mask(params, config.model.trunk, config.init.freeze),
-        learning_rate=learning_rate,
         trunk_learning_rate_factor=config.init.trunk_learning_rate_factor,
         **settings,
     )
     return train.Recipe(
         model=networks.training,
         optimizer=optimizer,
-        learning_rate=learning_rate,
-        given=train.Given(mean, deviation, jax.random.key(config.seed + 1)),
+        given=train.Given(mean, deviation, learning_rates, jax.random.key(config.seed + 1)),
         num_scenes=num_scenes,
         label_smoothing=config.train.label_smoothing,
         augmentation=config.augment.to_dict(),

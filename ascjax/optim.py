@@ -3,15 +3,21 @@
 from typing import Any
 
 import jax
+import numpy as np
 import optax
+from jaxtyping import Float
 
+from ascjax import host
 from ascjax.errors import UserError, choose
 
+# Learning rates come in multiples of so many: runs of other lengths then share a compiled step.
+_STEPS = 4096
 
-def schedule(
+
+def learning_rates(
     name: str, *, learning_rate: float, num_steps: int, warmup_steps: int
-) -> optax.Schedule:
-    """Returns the learning rate as a function of the step.
+) -> Float[np.ndarray, " step"]:
+    """Returns the learning rate of each step, float32, and of some more after the last.
 
     Args:
       name: ``"cosine"`` to zero, ``"constant"``, both after a linear warm-up, or
@@ -38,11 +44,13 @@ def schedule(
             "constant": optax.constant_schedule(learning_rate),
         },
     )
-    if name == "one_cycle" or warmup_steps == 0:
-        return after
-    # From one step's share, not from zero: the first step would teach nothing.
-    warmup = optax.linear_schedule(learning_rate / warmup_steps, learning_rate, warmup_steps)
-    return optax.join_schedules([warmup, after], [warmup_steps])
+    if name != "one_cycle" and warmup_steps > 0:
+        # From one step's share, not from zero: the first step would teach nothing.
+        warmup = optax.linear_schedule(learning_rate / warmup_steps, learning_rate, warmup_steps)
+        after = optax.join_schedules([warmup, after], [warmup_steps])
+    steps = np.arange(-(-num_steps // _STEPS) * _STEPS)
+    with jax.default_device(host.cpu()):
+        return np.asarray(jax.jit(jax.vmap(after))(steps))
 
 
 def make(
@@ -50,7 +58,6 @@ def make(
     params: Any,
     frozen: Any,
     *,
-    learning_rate: optax.Schedule,
     weight_decay: float,
     momentum: float,
     clip_norm: float,
@@ -58,16 +65,17 @@ def make(
 ) -> optax.GradientTransformation:
     """Returns the optimiser for ``params``, a tree with branches ``trunk`` and ``head``.
 
+    What it gives is to be multiplied by the step's learning rate.
+
     Args:
       name: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum; decay added to the gradient).
       params: parameters, or their shapes.
       frozen: tree of bool like ``params``; True is neither updated nor decayed, nor does its
         gradient count in the norm.
-      learning_rate: of the head; the trunk's is ``trunk_learning_rate_factor`` times it.
       weight_decay: on matrices and kernels only.
       momentum: of ``"sgd"``.
       clip_norm: global norm that gradients are clipped to; 0 for none.
-      trunk_learning_rate_factor: see ``learning_rate``.
+      trunk_learning_rate_factor: the trunk's learning rate over the head's.
 
     Raises:
       UserError: no such optimiser.
@@ -76,7 +84,7 @@ def make(
     def decayed(tree: Any) -> Any:
         return jax.tree.map(lambda x: x.ndim > 1, tree)
 
-    def sgd(rate: optax.Schedule) -> optax.GradientTransformation:
+    def sgd(rate: float) -> optax.GradientTransformation:
         decay = optax.add_decayed_weights(weight_decay, decayed)
         return optax.chain(decay, optax.sgd(rate, momentum, nesterov=True))
 
@@ -93,11 +101,12 @@ def make(
     def label(path: Any, is_frozen: bool) -> str:
         return "frozen" if is_frozen else path[0].key
 
-    def trunk_rate(step: Any) -> Any:
-        return trunk_learning_rate_factor * learning_rate(step)
-
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm > 0 else optax.identity()
-    parts = {"trunk": base(trunk_rate), "head": base(learning_rate), "frozen": optax.set_to_zero()}
+    parts = {
+        "trunk": base(trunk_learning_rate_factor),
+        "head": base(1.0),
+        "frozen": optax.set_to_zero(),
+    }
     return optax.chain(
         optax.masked(optax.set_to_zero(), frozen),
         clip,

@@ -45,16 +45,18 @@ class Given(NamedTuple):
     """Arrays that stay the same during a run.
 
     They are inputs of the compiled step and not constants in it, so that runs which differ in
-    their fold or seed alone share one; only the schedule's length is left in it.
+    their fold, seed, length or learning rate alone share one.
 
     Attributes:
       mean: float32 [mel]; with ``deviation``, normalises the log-mel of each band.
       deviation: float32 [mel].
+      learning_rates: float32 [step], of the head; at least as many as the run has steps.
       key: of dropout and augmentation.
     """
 
     mean: Float[Array | np.ndarray, " mel"]
     deviation: Float[Array | np.ndarray, " mel"]
+    learning_rates: Float[Array | np.ndarray, " step"]
     key: Key[Array, ""]
 
 
@@ -64,8 +66,7 @@ class Recipe:
 
     Attributes:
       model: returns logits [batch, scene] for log-mels [batch, mel, frame, 1] and ``train``.
-      optimizer: of its parameters.
-      learning_rate: of its head by step, as in the optimizer, to be written down.
+      optimizer: of its parameters, at a learning rate of 1.
       given: the run's arrays.
       num_scenes: K.
       label_smoothing: share of the target given to all scenes equally, 0..1.
@@ -74,7 +75,6 @@ class Recipe:
 
     model: nn.Module
     optimizer: optax.GradientTransformation
-    learning_rate: optax.Schedule
     given: Given
     num_scenes: int
     label_smoothing: float
@@ -130,6 +130,7 @@ def train_step(
     gradients, (losses, logits, updates) = jax.grad(loss_of, has_aux=True)(state.params)
     gradients = parallel.mean(gradients)
     steps, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
+    steps = optax.tree.scale(given.learning_rates[state.step], steps)
     correct = jnp.argmax(logits, -1) == batch["label"]
     seen = Metrics.single_from_model_output(loss=losses, correct=correct.astype(jnp.float32))
     next_state = state.replace(
@@ -268,7 +269,7 @@ class Trainer:
     def _broken(self, what: str, step: int) -> UserError:
         good = self.checkpoints.latest()
         where = "none yet" if good is None else str(self.checkpoints.path / str(good))
-        rate = float(self.recipe.learning_rate(step - 1))
+        rate = self.recipe.given.learning_rates[step - 1]
         return UserError(
             f"{what} at step {step}, learning rate {rate:.3g}; "
             f"last good checkpoint: {where}. Start anew in another --workdir with a lower "
@@ -280,7 +281,7 @@ class Trainer:
         epoch = step // self.plan.steps_per_epoch
         sums = parallel.first(replicated.metrics).compute()
         numbers = {f"train/{name}": float(value) for name, value in sums.items()}
-        numbers["learning_rate"] = float(self.recipe.learning_rate(step - 1))
+        numbers["learning_rate"] = float(self.recipe.given.learning_rates[step - 1])
         validated = self.validate(variables(replicated)) if self.validate is not None else {}
         self.journal.epoch(step, epoch, {**numbers, **validated, "seconds": round(seconds, 3)})
         empty = jax.tree.map(np.asarray, Metrics.empty())

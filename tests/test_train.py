@@ -90,9 +90,9 @@ def assert_trees_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_another_fold_or_seed_needs_no_other_program(tmp_path):
-    def programs(path, seed=0, **options):
-        run = Run(path, make_config(seed=seed), **options)
+def test_another_fold_seed_length_or_learning_rate_needs_no_other_program(tmp_path):
+    def programs(path, config, **options):
+        run = Run(path, config, **options)
         run.trainer.journal.close()
         step, stream = run.trainer._feed(0)
         state, (_, inputs) = parallel.replicate(run.initial, run.over), next(stream)
@@ -103,9 +103,13 @@ def test_another_fold_or_seed_needs_no_other_program(tmp_path):
             run.evaluator._round.lower(train.variables(state), of_evaluation).as_text(),
         ]
 
-    one = programs(tmp_path / "one")
+    one = programs(tmp_path / "one", make_config())
+    config = make_config(
+        seed=1,
+        **{"train.num_epochs": 9, "optimizer.learning_rate": 0.1, "optimizer.schedule": "constant"},
+    )
     fold = {"mean": MEAN + 1, "deviation": DEVIATION + 1, "part": make_part(seed=1)}
-    assert programs(tmp_path / "other", seed=1, **fold) == one
+    assert programs(tmp_path / "other", config, **fold) == one
 
 
 def test_it_learns_what_can_be_learnt(tmp_path):
