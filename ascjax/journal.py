@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from ascjax.run_folder import read_history, write_text
@@ -20,6 +19,9 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, step: int, num_steps: int, fragments_per_step: int):
+        # Imported here, as it imports PyTorch where there is one: two seconds for whoever but reads.
+        from tensorboardX import SummaryWriter
+
         self._path = path / "metrics.jsonl"
         kept = [line for line in read_history(self._path) if line["step"] <= step]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import librosa
 import matplotlib
 import numpy as np
 from jaxtyping import Float, Int
@@ -22,6 +21,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from ascjax.audio import mel
 from ascjax.table import label
 
 BLUE, VERMILION, ORANGE, GREY = "#0072B2", "#D55E00", "#E69F00", "#6b7280"
@@ -381,7 +381,7 @@ def _spectrogram(
         extent=(0, frames * log_mel.hop_size_s, -0.5, mels - 0.5), vmin=low, vmax=high,
     )  # fmt: skip
     # Band i is centred at the frequency i + 1 of those that part the scale evenly.
-    centres_hz = librosa.mel_frequencies(mels + 2, fmax=log_mel.sample_rate_hz / 2)[1:-1]
+    centres_hz = mel.frequencies(mels + 2, log_mel.sample_rate_hz / 2)[1:-1]
     ticks = [hz for hz in FREQUENCY_TICKS_HZ if centres_hz[0] <= hz <= centres_hz[-1]]
     ax.set_yticks(np.interp(ticks, centres_hz, np.arange(mels)), [f"{hz:,}" for hz in ticks])
     ax.tick_params(labelsize=size)

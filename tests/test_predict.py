@@ -107,6 +107,17 @@ def test_mistakes_are_answered_before_any_work(command, unlabelled, tmp_path):
             command(*words)
 
 
+def test_a_first_answer_waits_for_no_import_of_pytorch_or_numba():
+    code = (
+        "import sys, numpy; from ascjax import predictor; from ascjax.audio import logmel\n"
+        "logmel.log_mel(numpy.zeros(8_000, 'float32'), logmel.FrontEnd(8_000, 16))\n"
+        "slow = {'torch', 'numba', 'scipy.signal', 'scipy.stats'}\n"
+        "sys.exit(' '.join(slow & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_help_and_mistakes_come_without_jax():
     code = "import sys; from ascjax import evaluate, predict; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -21,9 +21,10 @@ import scipy.fft
 from jaxtyping import Array, Float
 
 from ascjax import host
+from ascjax.audio import mel
 from ascjax.errors import UserError, choose
 
-_WINDOWS = {"hann": "hann", "hamming": "hamming"}
+_WINDOWS = {"hann": np.hanning, "hamming": np.hamming}
 _MEL_NORMS: Mapping[str, Any] = {"slaney": "slaney", "none": None}
 
 
@@ -95,7 +96,7 @@ def log_mel_librosa(
     Returns:
       float32, at least ``log(front_end.log_floor)``.
     """
-    mel = librosa.feature.melspectrogram(
+    summed = librosa.feature.melspectrogram(
         y=wave.astype(np.float64),
         sr=front_end.sample_rate_hz,
         n_fft=front_end.fft_length,
@@ -108,7 +109,7 @@ def log_mel_librosa(
         n_mels=front_end.num_mels,
         norm=_MEL_NORMS[front_end.mel_norm],
     )
-    return np.log(np.maximum(mel, front_end.log_floor)).astype(np.float32)
+    return np.log(np.maximum(summed, front_end.log_floor)).astype(np.float32)
 
 
 def log_mel(
@@ -209,11 +210,11 @@ def _log_mel(
 
     def of_group(starts: Array) -> Float[Array, "frame row mel"]:
         amplitude = jax.lax.map(of_frame, starts, batch_size=_FRAMES_AT_ONCE)
-        mel = [
+        summed = [
             jnp.matmul(amplitude[..., first : first + len(weights)], weights, precision="highest")
             for first, weights in bank
         ]
-        return jnp.log(jnp.maximum(jnp.concatenate(mel, axis=-1), front_end.log_floor))
+        return jnp.log(jnp.maximum(jnp.concatenate(summed, axis=-1), front_end.log_floor))
 
     count = 1 + (num_samples - length) // hop
     groups = -(-count // _FRAMES_A_GROUP)
@@ -237,11 +238,8 @@ def _mel_bank(front_end: FrontEnd) -> list[tuple[int, np.ndarray]]:
 
     A band spans few bins; leaving out zeros so saves most of the products.
     """
-    bank = librosa.filters.mel(
-        sr=front_end.sample_rate_hz,
-        n_fft=front_end.fft_length,
-        n_mels=front_end.num_mels,
-        norm=_MEL_NORMS[front_end.mel_norm],
+    bank = mel.bank(
+        front_end.num_mels, front_end.sample_rate_hz, front_end.fft_length, front_end.mel_norm
     )
     groups = []
     for bands in np.array_split(bank, min(8, front_end.num_mels)):
@@ -252,8 +250,11 @@ def _mel_bank(front_end: FrontEnd) -> list[tuple[int, np.ndarray]]:
 
 @functools.cache
 def _window(front_end: FrontEnd) -> Float[np.ndarray, " sample"]:
-    window = librosa.filters.get_window(front_end.window, front_end.window_length)
-    return librosa.util.pad_center(window, size=front_end.fft_length)
+    """Returns the periodic window amid zeros."""
+    length = front_end.window_length
+    around = front_end.fft_length - length
+    window = _WINDOWS[front_end.window](length + 1)[:-1]
+    return np.pad(window, (around // 2, around - around // 2))
 
 
 def _check(front_end: FrontEnd) -> None:
@@ -289,9 +290,7 @@ def _check(front_end: FrontEnd) -> None:
 def _check_bands(front_end: FrontEnd) -> None:
     """Raises if a mel band is so narrow that it holds no bin of the FFT."""
     num_bins = front_end.fft_length // 2 + 1
-    edges_hz = librosa.mel_frequencies(
-        n_mels=front_end.num_mels + 2, fmax=front_end.sample_rate_hz / 2
-    )
+    edges_hz = mel.frequencies(front_end.num_mels + 2, front_end.sample_rate_hz / 2)
     bins_hz = np.arange(num_bins) * front_end.sample_rate_hz / front_end.fft_length
     first = np.searchsorted(bins_hz, edges_hz[:-2], side="right")
     empty = first >= np.searchsorted(bins_hz, edges_hz[2:], side="left")
