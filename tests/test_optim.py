@@ -16,7 +16,8 @@ NONE_FROZEN = jax.tree.map(lambda _: False, PARAMS)
 
 def make(frozen=NONE_FROZEN, **options):
     settings = {
-        "name": "sgd", "weight_decay": 0.0, "momentum": 0.0, "clip_norm": 0.0, "trunk_learning_rate_factor": 1.0,
+        "name": "sgd", "weight_decay": 0.0, "momentum": 0.0, "clip_norm": 0.0,
+        "trunk_learning_rate_factor": 1.0,
     }  # fmt: skip
     settings |= options
     return optim.make(params=PARAMS, frozen=frozen, **settings)

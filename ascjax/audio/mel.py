@@ -1,7 +1,7 @@
 """Slaney's mel scale and the bank of triangles on it.
 
-The definition is that of the Auditory Toolbox (M. Slaney, 1998) as librosa has it, which is what the
-tests compare with. Importing librosa's takes seconds, each worker of the feature store its own.
+The definition is that of the Auditory Toolbox (M. Slaney, 1998) as librosa has it, with which the
+tests compare. To import librosa's takes seconds, and each worker of the feature store its own.
 """
 
 import numpy as np
