@@ -1,5 +1,8 @@
 """The host's processor as a JAX device: for work that shouldn't depend on the accelerator."""
 
+import functools
+from collections.abc import Mapping
+
 import jax
 
 
@@ -12,3 +15,21 @@ def cpu() -> jax.Device | None:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:
         return None
+
+
+def compiler_options(wanted: Mapping[str, bool | str]) -> dict[str, bool | str]:
+    """Returns those options for ``jax.jit`` on the processor that this version of XLA takes.
+
+    Experimental ones may be gone in another; without them a program is slower, and not wrong.
+    """
+    return {name: value for name, value in wanted.items() if _is_known(name, value)}
+
+
+@functools.cache
+def _is_known(name: str, value: bool | str) -> bool:
+    with jax.default_device(cpu()):
+        try:
+            jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+        except jax.errors.JaxRuntimeError:
+            return False
+    return True

@@ -19,7 +19,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, step: int, num_steps: int, fragments_per_step: int):
-        # Not above: it imports PyTorch where there is one, two seconds that only trainings wait.
+        # Not above: it imports PyTorch where there is one, seconds that a training alone may take.
         from tensorboardX import SummaryWriter
 
         self._path = path / "metrics.jsonl"

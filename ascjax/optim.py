@@ -10,14 +10,15 @@ from jaxtyping import Float
 from ascjax import host
 from ascjax.errors import UserError, choose
 
-# Learning rates come in multiples of so many: runs of other lengths then share a compiled step.
+# The array of learning rates has a multiple of so many, so that runs of most other lengths share a
+# compiled step.
 _STEPS = 4096
 
 
 def learning_rates(
     name: str, *, learning_rate: float, num_steps: int, warmup_steps: int
 ) -> Float[np.ndarray, " step"]:
-    """Returns the learning rate of each step, float32, and of some more after the last.
+    """Returns the learning rate of each step, float32, going on to a multiple of 4,096 steps.
 
     Args:
       name: ``"cosine"`` to zero, ``"constant"``, both after a linear warm-up, or
@@ -48,7 +49,7 @@ def learning_rates(
         # From one step's share, not from zero: the first step would teach nothing.
         warmup = optax.linear_schedule(learning_rate / warmup_steps, learning_rate, warmup_steps)
         after = optax.join_schedules([warmup, after], [warmup_steps])
-    steps = np.arange(-(-num_steps // _STEPS) * _STEPS)
+    steps = np.arange(-(-num_steps // _STEPS) * _STEPS, dtype=np.int32)
     with jax.default_device(host.cpu()):
         return np.asarray(jax.jit(jax.vmap(after))(steps))
 
@@ -65,7 +66,7 @@ def make(
 ) -> optax.GradientTransformation:
     """Returns the optimiser for ``params``, a tree with branches ``trunk`` and ``head``.
 
-    What it gives is to be multiplied by the step's learning rate.
+    Its updates are for a learning rate of 1: multiply them by that of the step.
 
     Args:
       name: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum; decay added to the gradient).

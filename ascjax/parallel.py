@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ascjax import host
 from ascjax.errors import UserError
 
 # Collectives inside a step (gradient and BatchNorm averages) name this axis.
@@ -78,20 +79,11 @@ def spread(step: Callable, over: list[jax.Device], *, donate: bool = False) -> C
     on_cpu = over[0].platform == "cpu"
     donated = (0,) if donate and not on_cpu else ()
     spread_step = jax.pmap(step, axis_name=AXIS, devices=over, donate_argnums=donated)
-    if not (on_cpu and _knows_cpu_options()):
+    options = host.compiler_options(_CPU_OPTIONS) if on_cpu else {}
+    if not options:
         return spread_step
     # jit would take over pmap's own attributes, such as ``lower``, from the function itself.
-    return jax.jit(lambda *args: spread_step(*args), compiler_options=_CPU_OPTIONS)
-
-
-@functools.cache
-def _knows_cpu_options() -> bool:
-    """Whether this version of XLA takes the experimental options; without them nothing is wrong."""
-    try:
-        jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
+    return jax.jit(lambda *args: spread_step(*args), compiler_options=options)
 
 
 def replicate(tree: Any, over: list[jax.Device]) -> Any:

@@ -45,7 +45,8 @@ class Given(NamedTuple):
     """Arrays that stay the same during a run.
 
     They are inputs of the compiled step and not constants in it, so that runs which differ in
-    their fold, seed, length or learning rate alone share one.
+    their fold, seed, learning rate, schedule or length (to the next multiple of 4,096 steps) alone
+    share one.
 
     Attributes:
       mean: float32 [mel]; with ``deviation``, normalises the log-mel of each band.

@@ -81,7 +81,8 @@ def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.
         warmup=1,
         before={"on the device": place},
     )
-    pace = steps * ours.flops_of_step(built, ours.batch(case)) / measure.median(seconds["epoch"])
+    flop = steps * ours.flops_of_step(built, ours.batch(case))
+    pace = flop / measure.median(seconds["epoch"])
     peak = measure.matmul_peak(jnp.dtype(case.dtype))
     return {
         "trunk": case.trunk,
@@ -93,6 +94,7 @@ def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.
         "pipeline alone s": measure.spread(seconds["pipeline"]),
         "share of the steps alone": measure.spread(seconds["steps"] / seconds["epoch"]),
         "share on the device": measure.spread(seconds["steps"] / seconds["on the device"]),
+        "GFLOP": flop / 1e9,
         "GFLOP/s": pace / 1e9,
         "share of peak": pace / peak,
     }

@@ -78,21 +78,27 @@ def ms_each(part: Sequence[recordings.Recording], job: extract.Job | None) -> fl
     return 1e3 * measure.median(times[len(times) // 4 :])  # the first ones compile, fill caches
 
 
-def measure_store(part: Sequence[recordings.Recording], workers: int, scratch: Path) -> measure.Row:
-    """Makes the store of some recordings, and reads some of them without one."""
+def measure_store(
+    part: Sequence[recordings.Recording], workers: int, scratch: Path, peak: float
+) -> measure.Row:
+    """Makes the store of some recordings, and reads some of them without one.
+
+    ``peak`` is the matmul peak of one thread, which is what each worker has.
+    """
     infos, _ = store.scan(part[:100], on_bad_file="stop")
     rate, duration_s = store.common_rate_and_duration(infos)
     front_end = FrontEnd(sample_rate_hz=rate)
     job = extract.Job(Path(os.devnull), front_end, frontend.CHANNELS, round(duration_s * rate), 0.5)
     sample = part[:: max(1, len(part) // 100)]
     read, read_and_front_end = ms_each(sample, None), ms_each(sample, job)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder, PeakMemory() as peak:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, PeakMemory() as memory:
         start = time.perf_counter()
         store.prepare(
             part, front_end=front_end, channels=frontend.CHANNELS, duration_s=duration_s,
             store_dir=Path(folder), num_workers=workers,
         )  # fmt: skip
         seconds = time.perf_counter() - start
+    flop = len(part) * frontend.flop(front_end, job.num_samples)
     return {
         "recordings": len(part),
         "workers": workers,
@@ -100,9 +106,11 @@ def measure_store(part: Sequence[recordings.Recording], workers: int, scratch: P
         "ms each": 1e3 * seconds / len(part),
         "reading ms": read,
         "reading + log-mel ms": read_and_front_end,
-        "GFLOP/s": len(part) * frontend.flop(front_end, job.num_samples) / seconds / 1e9,
+        "GFLOP": flop / 1e9,
+        "GFLOP/s": flop / seconds / 1e9,
+        "share of peak": flop / seconds / (workers * peak),
         "share of their pace": read_and_front_end * len(part) / workers / (1e3 * seconds),
-        "memory MB": peak.megabytes,
+        "memory MB": memory.megabytes,
     }
 
 
@@ -127,8 +135,9 @@ def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         root = options.root or stand_in(max(options.counts), Path(folder))
         found = recordings.load(root).recordings
+        peak = measure.matmul_peak()
         rows = [
-            measure_store(found[:count], options.workers, options.scratch)
+            measure_store(found[:count], options.workers, options.scratch, peak)
             for count in options.counts
         ]
     measure.report("extract", options, {"the feature store": rows})

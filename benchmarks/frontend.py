@@ -91,6 +91,7 @@ def speed(paths: Sequence[Path], repeats: int) -> list[measure.Row]:
             "side": name,
             "ms": measure.spread(1e3 * values),
             "times as long as ours": measure.spread(values / seconds["ours"]),
+            "GFLOP": work / 1e9 if name in SIDES else "",
             "GFLOP/s": pace[name] / 1e9 if name in SIDES else "",
             "share of peak": pace[name] / peak if name in SIDES else "",
         }

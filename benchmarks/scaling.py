@@ -58,6 +58,7 @@ def devices(case: ours.Case, repeats: int) -> list[measure.Row]:
                 "step s": measure.spread(values),
                 "fragments/s": pace,
                 "share of one's pace": measure.spread(seconds["1"] / values),
+                "GFLOP": flop / 1e9,
                 "GFLOP/s": pace * flop / case.batch / 1e9,
                 "share of peak": pace * flop / case.batch / peak,
                 "differs from one device by": float(away),

@@ -48,7 +48,6 @@ def test_convolutions_and_products_are_xlas_own_on_the_cpu_and_sums_are_not():
 
 def test_an_xla_without_those_options_is_served_too(monkeypatch):
     monkeypatch.setattr(parallel, "_CPU_OPTIONS", {"xla_cpu_of_another_version": ""})
-    monkeypatch.setattr(parallel, "_knows_cpu_options", parallel._knows_cpu_options.__wrapped__)
     step = parallel.spread(lambda _, x: 2 * x, parallel.devices(2))
     np.testing.assert_array_equal(step(np.zeros(2), np.arange(2.0)), [0, 2])
 

@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 import json
 
 import jax
@@ -110,6 +112,24 @@ def test_another_fold_seed_length_or_learning_rate_needs_no_other_program(tmp_pa
     )
     fold = {"mean": MEAN + 1, "deviation": DEVIATION + 1, "part": make_part(seed=1)}
     assert programs(tmp_path / "other", config, **fold) == one
+
+
+@pytest.mark.parametrize(("step", "round_that_moves"), [(1, 0), (2, 1)])
+def test_each_step_takes_its_own_learning_rate(tmp_path, step, round_that_moves):
+    run = Run(tmp_path, make_config(**{"optimizer.name": "sgd"}))
+    run.trainer.journal.close()
+    rates = np.zeros_like(run.recipe.given.learning_rates)
+    rates[step] = 0.1
+    given = run.recipe.given._replace(learning_rates=rates)
+    run.trainer.recipe = dataclasses.replace(run.recipe, given=given)
+    program, stream = run.trainer._feed(0)
+    state, moved = parallel.replicate(run.initial, run.over), []
+    for _, inputs in itertools.islice(stream, 2):  # rounds of two steps
+        before = parallel.first(state.params)
+        state, _ = program(state, inputs)
+        now = parallel.first(state.params)
+        moved.append(not all(map(np.array_equal, *map(jax.tree.leaves, (before, now)))))
+    assert moved == [round_that_moves == 0, round_that_moves == 1]
 
 
 def test_it_learns_what_can_be_learnt(tmp_path):

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -140,17 +140,17 @@ def log_mel(
     length, hop = front_end.fft_length, front_end.hop_length
     threads = max(1, min(_num_cores(), num_frames // _FRAMES_A_THREAD))
     # Of one length, and so compiled once; the last piece may end with frames that aren't wanted.
-    count = -(-num_frames // threads)
+    count = max(1, -(-num_frames // threads))
     num_samples = (count - 1) * hop + length
 
     def piece(index: int) -> np.ndarray:
         start = index * count * hop - length // 2
-        end = start + num_samples
-        outside = max(0, -start), max(0, end - wave.shape[-1])
-        within = wave[..., max(0, start) : end]
+        within = wave[..., max(0, start) : max(0, start + num_samples)]
+        before = max(0, -start)
+        outside = before, num_samples - before - within.shape[-1]
         samples = np.pad(within, [(0, 0)] * (wave.ndim - 1) + [outside])
         with jax.enable_x64(True), jax.default_device(host.cpu()):
-            return np.asarray(_log_mel(samples, shares, front_end))
+            return np.asarray(_compiled()(samples, shares, front_end))
 
     pieces = map(piece, [0]) if threads == 1 else _pool().map(piece, range(threads))
     return np.concatenate(list(pieces), axis=-1)[..., :num_frames]
@@ -182,14 +182,18 @@ _FRAMES_A_GROUP = 72
 
 # Threads of XLA's own, or of its library YNN, would share out no transform, only small products,
 # and wait for each other.
-@functools.partial(
-    jax.jit,
-    static_argnames="front_end",
-    compiler_options={
-        "xla_cpu_multi_thread_eigen": False,
-        "xla_cpu_experimental_ynn_fusion_type": "",
-    },
-)
+_OPTIONS: Mapping[str, bool | str] = {
+    "xla_cpu_multi_thread_eigen": False,
+    "xla_cpu_experimental_ynn_fusion_type": "",
+}
+
+
+@functools.cache
+def _compiled() -> Callable:
+    options = host.compiler_options(_OPTIONS)
+    return jax.jit(_log_mel, static_argnames="front_end", compiler_options=options)
+
+
 def _log_mel(
     samples: Array, shares: Array | None, front_end: FrontEnd
 ) -> Float[Array, "*batch_or_channel mel frame"]:

@@ -1,7 +1,7 @@
 """Slaney's mel scale and the bank of triangles on it.
 
 The definition is that of the Auditory Toolbox (M. Slaney, 1998) as librosa has it, with which the
-tests compare. To import librosa's takes seconds, and each worker of the feature store its own.
+tests compare. Importing librosa's takes seconds, in every worker of the feature store.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def bank(
       num_mels: bands, from 0 Hz to half the sample rate.
       sample_rate_hz: of the waveform.
       fft_length: samples in an FFT.
-      norm: ``slaney`` (triangles of equal area over Hz) or ``none`` (of height 1).
+      norm: ``slaney`` (triangles of area 1 over Hz, so per Hz) or ``none`` (of height 1).
     """
     edges = frequencies(num_mels + 2, sample_rate_hz / 2)
     bins = np.fft.rfftfreq(fft_length, 1 / sample_rate_hz)

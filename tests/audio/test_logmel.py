@@ -142,6 +142,27 @@ def test_is_the_same_however_many_threads_share_it(monkeypatch, num_samples):
         np.testing.assert_array_equal(logmel.log_mel(samples, front_end), alone)
 
 
+@pytest.mark.parametrize("num_samples", [0, 1, 100, 9 * 23])
+def test_short_waves_and_threads_with_nothing_to_do(monkeypatch, num_samples):
+    front_end = FrontEnd(1_000, 8)
+    assert front_end.fft_length % 2 == 0
+    odd = FrontEnd(1_000, 8, window_size_s=0.045)
+    assert odd.fft_length % 2 == 1
+    monkeypatch.setattr(logmel, "_FRAMES_A_THREAD", 1)
+    for each in (front_end, odd):
+        monkeypatch.setenv("NPROC", "1")
+        alone = logmel.log_mel(noise(num_samples), each)
+        assert alone.shape == (8, each.num_frames(num_samples))
+        monkeypatch.setenv("NPROC", "6")  # of ten frames five take two each
+        np.testing.assert_array_equal(logmel.log_mel(noise(num_samples), each), alone)
+
+
+def test_an_xla_without_its_options_is_served_too(monkeypatch):
+    monkeypatch.setattr(logmel, "_OPTIONS", {"xla_cpu_of_another_version": ""})
+    monkeypatch.setattr(logmel, "_compiled", logmel._compiled.__wrapped__)
+    assert distance(noise(9_600), FrontEnd(48_000, 8)) < TOLERANCE
+
+
 def test_silence_is_at_the_floor():
     front_end = FrontEnd(48_000, log_floor=1e-3)
     values = logmel.log_mel(np.zeros(9_600, np.float32), front_end)
