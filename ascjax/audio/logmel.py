@@ -24,7 +24,8 @@ from ascjax import host
 from ascjax.audio import mel
 from ascjax.errors import UserError, choose
 
-_WINDOWS = {"hann": np.hanning, "hamming": np.hamming}
+# The mean of each window, a cosine of one period.
+_WINDOWS = {"hann": 0.5, "hamming": 0.54}
 _MEL_NORMS: Mapping[str, Any] = {"slaney": "slaney", "none": None}
 
 
@@ -257,7 +258,8 @@ def _window(front_end: FrontEnd) -> Float[np.ndarray, " sample"]:
     """Returns the periodic window amid zeros."""
     length = front_end.window_length
     around = front_end.fft_length - length
-    window = _WINDOWS[front_end.window](length + 1)[:-1]
+    mean = _WINDOWS[front_end.window]
+    window = mean + (1 - mean) * np.cos(np.linspace(-np.pi, np.pi, length + 1)[:-1])
     return np.pad(window, (around // 2, around - around // 2))
 
 

@@ -39,5 +39,6 @@ def bank(
     bins = np.fft.rfftfreq(fft_length, 1 / sample_rate_hz)
     low, centre, high = (edges[i : i + num_mels, None] for i in range(3))
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    weights = np.maximum(0, np.minimum(rising, falling))
-    return (weights * 2 / (high - low) if norm == "slaney" else weights).astype(np.float32)
+    # Rounded as librosa rounds, so that log-mels are the same to the bit.
+    weights = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    return (weights * (2 / (high - low))).astype(np.float32) if norm == "slaney" else weights
