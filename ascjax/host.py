@@ -1,4 +1,7 @@
-"""The host's processor as a JAX device: for work that shouldn't depend on the accelerator."""
+"""The host's processor as a JAX device, and how XLA compiles for it.
+
+For work that shouldn't depend on the accelerator, and for training without one.
+"""
 
 import functools
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, step: int, num_steps: int, fragments_per_step: int):
-        # Not above: it imports PyTorch where there is one, seconds that a training alone may take.
+        # Not above: it imports PyTorch where there is one, for seconds, and only trainings need it.
         from tensorboardX import SummaryWriter
 
         self._path = path / "metrics.jsonl"
