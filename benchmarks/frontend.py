@@ -21,7 +21,7 @@ from typing import Any
 import librosa
 import numpy as np
 
-from ascjax import command
+from ascjax import cli
 from ascjax.audio import logmel, wave
 from ascjax.audio.logmel import FrontEnd
 from benchmarks import measure
@@ -149,4 +149,4 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from test_train import make_part
+from tiny_set import make_part
 
-from ascjax import builders, experiment, models, run_folder
+from ascjax import models
 from ascjax.audio.logmel import FrontEnd
+from ascjax.config import flatten
 from ascjax.errors import UserError
+from ascjax.runs import experiment
+from ascjax.setup import builders
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
@@ -136,5 +139,5 @@ def test_every_leaf_is_read(tmp_path, monkeypatch):
     read = set()
     experiment.train_and_evaluate(Reading(config, read), tmp_path / "run")
     read.add("init.weights_dir")  # above, where weights are wanted
-    unread = set(run_folder.flatten(config.to_dict())) - read
+    unread = set(flatten(config.to_dict())) - read
     assert unread == {"read_by_nobody", "train.read_by_nobody"}

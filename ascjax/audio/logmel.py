@@ -20,8 +20,8 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Array, Float
 
-from ascjax import host
 from ascjax.audio import mel
+from ascjax.compute import host
 from ascjax.errors import UserError, choose
 
 # The mean of each window, a cosine of one period.
