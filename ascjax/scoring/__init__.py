@@ -1,0 +1,1 @@
+"""Posteriors → scores, metrics, calibration and tests of significance: NumPy alone."""
