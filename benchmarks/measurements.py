@@ -100,8 +100,8 @@ def load(path: Path = DATA) -> Results:
     """Reads and checks the measurements.
 
     Raises:
-      UserError: a key is unknown or missing, a machine is not described, a date is malformed, or
-        values and date are not given together.
+      UserError: a key is unknown or missing, a machine is not described, a date is malformed, values
+    and date are not given together, or a case has two values on one machine.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -112,7 +112,9 @@ def load(path: Path = DATA) -> Results:
         accuracies = [Accuracy(**row) for row in found["accuracies"]]
         results = Results(found["machines"], goals, accuracies)
         _check(results)
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        raise UserError(f"{path}: expected a key {error}; add it and run again") from error
+    except (TypeError, ValueError) as error:
         raise UserError(f"{path}: {error}; correct the entry and run again") from error
     return results
 
@@ -127,6 +129,11 @@ def _check(results: Results) -> None:
             for value in run.cases.values():
                 if isinstance(value, Mapping):
                     _check_spread(goal, value)
+        pairs = [(case, run.machine) for run in goal.runs for case in run.cases]
+        if len(set(pairs)) < len(pairs):
+            raise ValueError(
+                f"{goal.name!r}: expected one value of a case on a machine, the latest"
+            )
     for row in results.accuracies:
         name = f"{row.set}, {row.network}"
         if not row.source:

@@ -46,7 +46,10 @@ def render(results: Results) -> str:
     for area in areas:
         goals = [goal for goal in results.goals if goal.area == area]
         bounded = [goal for goal in goals if goal.bounded]
-        parts += [f"## {area}", _by_case(bounded, numbers) if bounded else _costs(goals, numbers)]
+        costs = [goal for goal in goals if not goal.bounded]
+        parts.append(f"## {area}")
+        parts += [_by_case(bounded, numbers)] if bounded else []
+        parts += [_costs(costs, numbers)] if costs else []
     parts += ["## Accuracies", ACCURACIES, _accuracies(results.accuracies, numbers)]
     parts += ["## Machines", _lines(f"- {name}: {it}" for name, it in results.machines.items())]
     parts += ["## Runs", _runs(results, numbers)]
@@ -149,11 +152,10 @@ def _key(run: Run | Accuracy) -> Key:
 
 
 def _bound(goal: Goal) -> str:
-    if goal.at_least is not None:
-        return f"≥ {format_numbers(goal.at_least)[0]} {goal.unit}".strip()
-    return (
-        "" if goal.at_most is None else f"≤ {format_numbers(goal.at_most)[0]} {goal.unit}".strip()
-    )
+    for sign, bound in (("≥", goal.at_least), ("≤", goal.at_most)):
+        if bound is not None:
+            return f"{sign} {format_numbers(bound)[0]} {goal.unit}".strip()
+    return ""
 
 
 def _value(value: Value) -> str:

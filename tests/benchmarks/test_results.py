@@ -35,13 +35,15 @@ def test_committed_page_is_what_the_json_gives():
     results.check_page(results.render(measurements.load()))
 
 
-def test_every_goal_has_a_bound_or_is_a_cost_and_names_its_runs():
+def test_every_run_has_a_machine_a_command_and_a_date_if_measured():
     loaded = measurements.load()
+    page = results.render(loaded)
     for goal in loaded.goals:
-        assert goal.bounded != (goal.area == "Costs"), goal.name
         assert goal.runs, goal.name
-    numbers = [line for line in results.render(loaded).splitlines() if line[:1].isdigit()]
-    assert len(numbers) > len(loaded.goals) / 2
+        for run in goal.runs:
+            assert run.machine in loaded.machines
+            assert (run.date is None) == all(value is None for value in run.cases.values())
+            assert f". {run.machine}, {run.date or 'not run yet'}: `{run.command}`." in page
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,8 @@ def test_numbers_have_three_digits_and_as_many_decimals_each(values, texts):
         (("goals", 0, "runs", 0, "cases"), {"a": 1, "b": None}, "all cases"),
         (("goals", 0, "runs", 0, "cases"), {"a": {"low": 1, "high": 2}}, "median"),
         (("goals", 0, "runs", 0, "cases"), {"a": {**SPREAD, "high": 1}}, "median <= high"),
+        (("goals", 0, "runs"), [RUN, RUN], "one value of a case"),
+        (("goals",), [{}], "expected a key 'runs'"),
         (("accuracies", 0, "correct"), [5], "expected 0 to 4"),
         (("accuracies", 0, "correct"), [], "a date exactly where"),
         (("accuracies", 0), ROW, "expected one of"),
