@@ -38,7 +38,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Goal:
-    """A quantity, the bound set for it, if any, and the latest run of each case and machine."""
+    """A quantity, the bound set for it, if any, and the latest run of each case and machine.
+
+    ``note`` qualifies all its values; it is printed beneath the area's table.
+    """
 
     area: str
     name: str
@@ -46,6 +49,7 @@ class Goal:
     unit: str = ""
     at_least: float | None = None
     at_most: float | None = None
+    note: str = ""
 
     @property
     def bounded(self) -> bool:
@@ -100,8 +104,8 @@ def load(path: Path = DATA) -> Results:
     """Reads and checks the measurements.
 
     Raises:
-      UserError: a key is unknown or missing, a machine is not described, a date is malformed, values
-    and date are not given together, or a case has two values on one machine.
+      UserError: a key is unknown or missing, a machine is not described, a date is malformed,
+        values and date are not given together, or a case has two values on one machine.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

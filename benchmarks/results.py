@@ -50,6 +50,7 @@ def render(results: Results) -> str:
         parts.append(f"## {area}")
         parts += [_by_case(bounded, numbers)] if bounded else []
         parts += [_costs(costs, numbers)] if costs else []
+        parts += [f"{goal.name}: {goal.note}" for goal in goals if goal.note]
     parts += ["## Accuracies", ACCURACIES, _accuracies(results.accuracies, numbers)]
     parts += ["## Machines", _lines(f"- {name}: {it}" for name, it in results.machines.items())]
     parts += ["## Runs", _runs(results, numbers)]

@@ -8,8 +8,21 @@ from ascjax.errors import UserError
 from benchmarks import measurements, results
 
 SPREAD = {"low": 1.0, "median": 1.16, "high": 1.2}
-RUN = {"machine": "laptop", "date": "2026-01-31", "command": "run it", "cases": {"a": SPREAD}}
-GOAL = {"area": "Speed", "name": "ratio", "unit": "×", "at_least": 1.1, "runs": [RUN]}
+RUN = {
+    "machine": "laptop",
+    "date": "2026-01-31",
+    "command": "run it",
+    "cases": {"a": SPREAD},
+    "note": "Busy.",
+}
+GOAL = {
+    "area": "Speed",
+    "name": "ratio",
+    "unit": "×",
+    "at_least": 1.1,
+    "note": "of two.",
+    "runs": [RUN],
+}
 ROW = {"set": "clips", "network": "net", "total": 4, "correct": [3, 4]}
 OWN = {"machine": "laptop", "date": "2026-01-31", "command": "train it"}
 DATA = {"machines": {"laptop": "two cores"}, "goals": [GOAL], "accuracies": [ROW | OWN]}
@@ -60,7 +73,8 @@ def test_page_has_values_verdicts_intervals_and_commands(tmp_path):
     page = results.render(load(tmp_path, DATA))
     assert "| ratio | ≥ 1.1 × | a | 1.16 [1.00–1.20] met (1) |" in page
     assert "| Speed: ratio | ≥ 1.1 × | 1.16 | laptop | 2026-01-31 | 1 | 0 | 0 |" in page
-    assert "1. laptop, 2026-01-31: `run it`." in page
+    assert "1. laptop, 2026-01-31: `run it`. Busy." in page
+    assert "\nratio: of two.\n" in page
     # Wilson's interval of 3.5 in 4 by hand: centre 0.6913, half width 0.2955.
     assert "| 3, 4 of 4 | 87.5 ± 17.7 | 39.6–98.7 |  | (2) |" in page
 
