@@ -1,9 +1,8 @@
 """Calibration of a run's scores: a temperature and thresholds, fitted on validation recordings."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -109,8 +108,8 @@ class Calibration:
     """
 
     temperature: float
-    thresholds: Mapping[float, float | None]
-    conformal: Mapping[float, float]
+    thresholds: dict[float, float | None]
+    conformal: dict[float, float]
     recordings: int
     part: str = "validation"
 
@@ -157,50 +156,3 @@ class Calibration:
             recordings=len(labels),
             part=part,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields as plain JSON; keys of objects are strings there."""
-        values = asdict(self)
-        for name in ("thresholds", "conformal"):
-            values[name] = {str(rate): threshold for rate, threshold in values[name].items()}
-        return values
-
-    @classmethod
-    def from_json(cls, values: Any) -> "Calibration":
-        """Returns the calibration that `to_json` turned into ``values``.
-
-        Raises:
-          ValueError: missing or unknown fields, wrong types or values outside of their range.
-        """
-        names = [field.name for field in fields(cls)]
-        if not isinstance(values, Mapping) or set(values) != set(names):
-            raise ValueError(f"calibration: expected an object of {', '.join(names)}, got {values}")
-        return cls(
-            temperature=_typed("temperature", values["temperature"], float),
-            thresholds=_by_rate("thresholds", values["thresholds"], float, type(None)),
-            conformal=_by_rate("conformal", values["conformal"], float),
-            recordings=_typed("recordings", values["recordings"], int),
-            part=_typed("part", values["part"], str),
-        )
-
-
-def _typed(name: str, value: Any, *kinds: type) -> Any:
-    """Returns ``value`` if it is of one of ``kinds``; whole numbers in JSON are floats too."""
-    if float in kinds and type(value) is int:
-        return float(value)
-    if type(value) not in kinds:
-        expected = " or ".join(kind.__name__ for kind in kinds)
-        raise ValueError(f"calibration: {name}: expected {expected}, got {value!r}")
-    return value
-
-
-def _by_rate(name: str, values: Any, *kinds: type) -> dict[float, Any]:
-    if not isinstance(values, Mapping):
-        raise ValueError(f"calibration: {name}: expected an object, got {values!r}")
-    try:
-        rates = [float(key) for key in values]
-    except ValueError:
-        keys = ", ".join(map(repr, values))
-        raise ValueError(f"calibration: {name}: expected numbers as keys, got {keys}") from None
-    thresholds = [_typed(name, value, *kinds) for value in values.values()]
-    return dict(zip(rates, thresholds, strict=True))

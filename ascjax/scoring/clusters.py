@@ -5,10 +5,12 @@ independent ones, as Wilson's interval and McNemar's test do, is too sure.
 """
 
 from collections.abc import Collection
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
+
+from ascjax.scoring.significance import sign_flip_p
 
 
 def cluster_bootstrap_interval(
@@ -51,11 +53,29 @@ def cluster_bootstrap_interval(
     return float(low), float(high)
 
 
+@dataclass(frozen=True)
+class ClusteredMcNemar:
+    """Outcome of `mcnemar_clustered`.
+
+    Attributes:
+      clusters: K.
+      favour_a, favour_b: clusters in which a, or b, is correct more often.
+      statistic: Obuchowski's, 0 if Σ D is.
+      p: exact and two-sided.
+    """
+
+    clusters: int
+    favour_a: int
+    favour_b: int
+    statistic: float
+    p: float
+
+
 def mcnemar_clustered(
     right_a: Bool[np.ndarray, "*seed recording"],
     right_b: Bool[np.ndarray, "*seed recording"],
     clusters: Collection[str],
-) -> dict[str, Any]:
+) -> ClusteredMcNemar:
     """McNemar's test for two systems on the same recordings in clusters, exact and two-sided.
 
     The statistic is N. A. Obuchowski's ("On the comparison of correlated proportions for clustered
@@ -66,16 +86,12 @@ def mcnemar_clustered(
 
     Its p-value is not that of its limit for many clusters, χ² with 1 degree of freedom, but exact
     for any number of them: were both systems alike, each cluster's D would have either sign with
-    equal probability. With each recording a cluster of its own that is `metrics.mcnemar`.
+    equal probability. With each recording a cluster of its own that is `significance.mcnemar`.
 
     Args:
       right_a: whether system a is correct; with several seeds a recording counts for each of them.
       right_b: likewise, in the same order of recordings.
       clusters: [recording], the name of each one's location.
-
-    Returns:
-      As plain JSON ``clusters`` (K), ``favour_a`` and ``favour_b``: those where a, or b, is correct
-      more often; ``statistic``, 0 if Σ D is; ``p``.
 
     Raises:
       ValueError: as many names of clusters as recordings are needed.
@@ -87,30 +103,13 @@ def mcnemar_clustered(
     np.add.at(differences, index, more)
     count, total = len(differences), int(differences.sum())
     statistic = (count - 1) / count * total**2 / int((differences**2).sum()) if total else 0.0
-    return {
-        "clusters": count,
-        "favour_a": int((differences > 0).sum()),
-        "favour_b": int((differences < 0).sum()),
-        "statistic": statistic,
-        "p": sign_flip_p(differences),
-    }
-
-
-def sign_flip_p(differences: Int[np.ndarray, " item"]) -> float:
-    """Two-sided probability of a sum as far from 0 if each sign were the toss of a fair coin.
-
-    R. A. Fisher's randomisation test of matched pairs ("The Design of Experiments", 1935, section
-    21), exact: from the distribution of the sum, built item by item.
-    """
-    sizes = np.abs(differences[differences != 0])
-    reach = int(sizes.sum())
-    # probabilities[reach + s] is that of a sum of s; the array is as long as sums can reach.
-    probabilities = np.zeros(2 * reach + 1)
-    probabilities[reach] = 1.0
-    for size in sizes:
-        probabilities = (np.roll(probabilities, size) + np.roll(probabilities, -size)) / 2
-    sums = np.arange(-reach, reach + 1)
-    return min(1.0, float(probabilities[np.abs(sums) >= abs(int(differences.sum()))].sum()))
+    return ClusteredMcNemar(
+        clusters=count,
+        favour_a=int((differences > 0).sum()),
+        favour_b=int((differences < 0).sum()),
+        statistic=statistic,
+        p=sign_flip_p(differences),
+    )
 
 
 def _cluster_index(clusters: Collection[str], recordings: int) -> np.ndarray:

@@ -4,12 +4,12 @@ The *confidence* of a decision is its score, the largest of the recording's. Sco
 when, of all decisions of confidence c, a share c is correct.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ascjax.scoring.metrics import proportion
+from ascjax.scoring.rates import Proportion, proportion
 
 
 def check_scores(
@@ -60,20 +60,27 @@ def equal_mass_bins(
     return np.unique(np.searchsorted(edges, confidence, side="right"), return_inverse=True)[1]
 
 
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Mean confidence of a bin of recordings and how many of them are correct."""
+
+    confidence: float
+    correct: Proportion
+
+
 def reliability(
     scores: Float[np.ndarray, "recording scene"],
     labels: Int[np.ndarray, " recording"],
     *,
     bins: int = 15,
-) -> list[dict[str, Any]]:
+) -> list[ReliabilityBin]:
     """Points of a reliability diagram, in order of confidence.
 
     A. Niculescu-Mizil, R. Caruana, "Predicting good probabilities with supervised learning", ICML
     2005; bins of equal mass, as in `expected_calibration_error`.
 
     Returns:
-      For each bin, as plain JSON, its mean ``confidence`` and a `metrics.proportion` of its
-      recordings (``correct``, ``total``, ``accuracy``, Wilson's ``interval_95``).
+      The bins that hold recordings.
 
     Raises:
       ValueError: see `check_scores`; fewer than 1 bin.
@@ -83,9 +90,22 @@ def reliability(
     totals, hits = np.bincount(bin_index), np.bincount(bin_index, correct)
     means = np.bincount(bin_index, confidence) / totals
     return [
-        {"confidence": float(mean), **proportion(int(hit), int(total))}
+        ReliabilityBin(float(mean), proportion(int(hit), int(total)))
         for mean, hit, total in zip(means, hits, totals, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class CalibrationError:
+    """Expected calibration error in 0..1 with its interval.
+
+    ``by_chance`` is what perfectly calibrated scores would show, ``bins`` the bins in use.
+    """
+
+    error: float
+    interval_95: tuple[float, float]
+    by_chance: float
+    bins: int
 
 
 def expected_calibration_error(
@@ -95,7 +115,7 @@ def expected_calibration_error(
     bins: int = 15,
     repeats: int = 1000,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> CalibrationError:
     """Expected calibration error: mean |accuracy − confidence| of bins, weighted by their size.
 
     M. P. Naeini, G. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using Bayesian
@@ -121,10 +141,6 @@ def expected_calibration_error(
       repeats: draws, at least 1, for the interval and for ``by_chance``.
       seed: of the draws; the same seed gives the same results.
 
-    Returns:
-      As plain JSON ``error`` in 0..1, ``interval_95`` [low, high], ``by_chance`` in 0..1 and
-      ``bins``, the bins in use.
-
     Raises:
       ValueError: see `check_scores`; fewer than 1 bin.
     """
@@ -145,9 +161,9 @@ def expected_calibration_error(
     low, high = 2 * estimate - np.quantile(resampled, (0.975, 0.025))
     if estimate <= np.quantile(by_chance, 0.975):
         low = 0.0
-    return {
-        "error": estimate,
-        "interval_95": [max(0.0, float(low)), max(0.0, float(high))],
-        "by_chance": float(np.mean(by_chance)),
-        "bins": int(bin_index.max()) + 1,
-    }
+    return CalibrationError(
+        error=estimate,
+        interval_95=(max(0.0, float(low)), max(0.0, float(high))),
+        by_chance=float(np.mean(by_chance)),
+        bins=int(bin_index.max()) + 1,
+    )

@@ -7,13 +7,13 @@ those that the threshold was fitted on: new recordings of other locations or dev
 """
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ascjax.scoring.confidence import check_scores
-from ascjax.scoring.metrics import proportion
+from ascjax.scoring.rates import Proportion, proportion
 
 
 def conformal_quantile(values: Float[np.ndarray, " recording"], level: float) -> float:
@@ -69,19 +69,23 @@ def prediction_sets(
     return 1 - scores <= threshold
 
 
+@dataclass(frozen=True)
+class SetStatistics:
+    """Recordings whose set holds the true scene, the mean size, and counts of sizes 0, 1, …."""
+
+    covered: Proportion
+    mean_size: float
+    by_size: tuple[int, ...]
+
+
 def set_statistics(
     sets: Bool[np.ndarray, "recording scene"], labels: Int[np.ndarray, " recording"]
-) -> dict[str, Any]:
-    """How often sets hold the true scene, and how large they are, as plain JSON.
-
-    Returns:
-      ``covered``: a `metrics.proportion` of the recordings; ``mean_size`` in scenes; ``by_size``:
-      counts of recordings whose sets hold 0, 1, …, all scenes.
-    """
+) -> SetStatistics:
+    """How often sets hold the true scene, and how large they are."""
     sizes = sets.sum(axis=1)
     covered = int(sets[np.arange(len(labels)), labels].sum())
-    return {
-        "covered": proportion(covered, len(labels)),
-        "mean_size": float(sizes.mean()),
-        "by_size": np.bincount(sizes, minlength=sets.shape[1] + 1).tolist(),
-    }
+    return SetStatistics(
+        covered=proportion(covered, len(labels)),
+        mean_size=float(sizes.mean()),
+        by_size=tuple(np.bincount(sizes, minlength=sets.shape[1] + 1).tolist()),
+    )

@@ -4,13 +4,14 @@ A fragment here is a piece of time: its channels are fused, and it *votes* for t
 largest score. Everything is a pure function of arrays.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from ascjax.scoring.fusion import fuse
-from ascjax.scoring.metrics import confusion_matrix, proportion
+from ascjax.scoring.fusion import Fusion, fuse
+from ascjax.scoring.metrics import confusion_matrix
+from ascjax.scoring.rates import Proportion, proportion
 
 
 def fragment_scores(
@@ -38,69 +39,101 @@ def effective_fragments(
     return np.exp(-(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1))
 
 
-def summarise(
+@dataclass(frozen=True)
+class Concentration:
+    """How the fragments of some recordings vote; means over them, None without any.
+
+    Attributes:
+      recordings: how many.
+      agreement: share in 0..1 of a recording's fragments that vote for its fused prediction.
+      effective_fragments: see `effective_fragments`.
+    """
+
+    recordings: int
+    agreement: float | None
+    effective_fragments: float | None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A frequent confusion: scenes by index, recordings, and who voted for what.
+
+    ``votes`` [fragment][true scene, predicted scene, others] are shares in 0..1.
+    """
+
+    true: int
+    predicted: int
+    recordings: int
+    votes: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Which fragments decide.
+
+    Attributes:
+      fused: accuracy of the fused decision.
+      by_position: accuracy of each fragment's vote.
+      oracle: recordings of which any fragment votes for the true scene.
+      oracle_of_guesses: the oracle's accuracy in 0..1 if every fragment guessed.
+      right, wrong: of recordings predicted so.
+      pairs: the most frequent confusions, the most frequent first.
+    """
+
+    fused: Proportion
+    by_position: list[Proportion]
+    oracle: Proportion
+    oracle_of_guesses: float
+    right: Concentration
+    wrong: Concentration
+    pairs: list[Confusion]
+
+
+def weigh_fragments(
     posteriors: Float[np.ndarray, "recording channel fragment scene"],
     labels: Int[np.ndarray, " recording"],
     *,
-    fragment_fusion: str = "mean",
-    channel_fusion: str = "mean",
+    by: Fusion,
     max_pairs: int = 7,
-) -> dict[str, Any]:
-    """All that the table and the figure of a run's fragments show.
+) -> Evidence:
+    """Returns which fragments decide.
 
     Args:
-      posteriors: as ``metrics.check`` wants them, of 2 or more fragments.
+      posteriors: of 2 or more fragments.
       labels: each recording's true scene.
-      fragment_fusion: a key of ``fusion.METHODS``.
-      channel_fusion: likewise.
+      by: how the decision is fused.
       max_pairs: how many of the most frequent confusions to look into.
-
-    Returns:
-      ``fused``: a `metrics.proportion`; ``by_position``: one for the votes of each fragment;
-      ``oracle``: one of the recordings of which any fragment votes for the true scene, and
-      ``oracle_of_guesses`` its accuracy in 0..1 if every fragment guessed;
-      ``right``, ``wrong``: of recordings predicted so, ``recordings`` and, None without any, the
-      means of ``agreement`` (the share in 0..1 of a recording's fragments that vote for its fused
-      prediction) and of ``effective_fragments``;
-      ``pairs``: the most frequent first, ``true`` and ``predicted`` (indices), ``recordings`` and
-      ``votes`` [fragment][true scene, predicted scene, others], shares in 0..1.
     """
-    predictions = fuse(posteriors, fragments=fragment_fusion, channels=channel_fusion).argmax(-1)
-    scores = fragment_scores(posteriors, channels=channel_fusion)
+    fused = fuse(posteriors, fragments=by.fragments, channels=by.channels)
+    predictions = fused.argmax(-1)
+    scores = fragment_scores(posteriors, channels=by.channels)
     votes = scores.argmax(axis=-1)
     right, total, num_scenes = predictions == labels, len(labels), scores.shape[-1]
     agreement = (votes == predictions[:, None]).mean(axis=1)
     effective = effective_fragments(scores, predictions)
     fragment_right = votes == labels[:, None]
 
-    def concentration(chosen: np.ndarray) -> dict[str, Any]:
-        known = bool(chosen.any())
-        return {
-            "recordings": int(chosen.sum()),
-            "agreement": float(agreement[chosen].mean()) if known else None,
-            "effective_fragments": float(effective[chosen].mean()) if known else None,
-        }
+    def concentration(chosen: np.ndarray) -> Concentration:
+        if not chosen.any():
+            return Concentration(0, None, None)
+        means = (float(values[chosen].mean()) for values in (agreement, effective))
+        return Concentration(int(chosen.sum()), *means)
 
-    def pair(true: int, predicted: int) -> dict[str, Any]:
-        theirs = votes[(labels == true) & (predictions == predicted)]
-        for_true, for_predicted = theirs == true, theirs == predicted
-        cast = np.stack([for_true, for_predicted, ~(for_true | for_predicted)], axis=-1)
-        return {
-            "true": true,
-            "predicted": predicted,
-            "recordings": len(theirs),
-            "votes": cast.mean(axis=0).tolist(),
-        }
+    def confusion(true: int, predicted: int) -> Confusion:
+        cast = votes[(labels == true) & (predictions == predicted)]
+        for_true, for_predicted = cast == true, cast == predicted
+        shares = np.stack([for_true, for_predicted, ~(for_true | for_predicted)], axis=-1)
+        return Confusion(true, predicted, len(cast), shares.mean(axis=0).tolist())
 
     confused = confusion_matrix(labels, predictions, scene_count=num_scenes)
     np.fill_diagonal(confused, 0)
     most = np.argsort(-confused, axis=None, kind="stable")[:max_pairs].tolist()
-    return {
-        "fused": proportion(int(right.sum()), total),
-        "by_position": [proportion(n, total) for n in fragment_right.sum(axis=0).tolist()],
-        "oracle": proportion(int(fragment_right.any(axis=1).sum()), total),
-        "oracle_of_guesses": 1 - (1 - 1 / num_scenes) ** votes.shape[1],
-        "right": concentration(right),
-        "wrong": concentration(~right),
-        "pairs": [pair(*divmod(cell, num_scenes)) for cell in most if confused.flat[cell]],
-    }
+    return Evidence(
+        fused=proportion(int(right.sum()), total),
+        by_position=[proportion(n, total) for n in fragment_right.sum(axis=0).tolist()],
+        oracle=proportion(int(fragment_right.any(axis=1).sum()), total),
+        oracle_of_guesses=1 - (1 - 1 / num_scenes) ** votes.shape[1],
+        right=concentration(right),
+        wrong=concentration(~right),
+        pairs=[confusion(*divmod(cell, num_scenes)) for cell in most if confused.flat[cell]],
+    )

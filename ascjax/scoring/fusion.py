@@ -5,6 +5,7 @@ other method here answers "what if we had fused otherwise" without running a mod
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -57,6 +58,14 @@ METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@dataclass(frozen=True)
+class Fusion:
+    """How the fragments of a channel are fused and then the channels: keys of ``METHODS``."""
+
+    fragments: str = "mean"
+    channels: str = "mean"
+
+
 def fuse(
     posteriors: Float[np.ndarray, "recording channel fragment scene"],
     *,
@@ -77,12 +86,30 @@ def fuse(
     Raises:
       UserError: an unknown method.
       ValueError: ``posteriors`` are none (see ``check_posteriors``).
+
+    Example:
+      >>> import numpy as np
+      >>> two_fragments = np.array([[[[0.9, 0.1], [0.5, 0.5]]]])  # 1 recording, 1 channel
+      >>> fuse(two_fragments).round(2).tolist()
+      [[0.7, 0.3]]
     """
-    over_fragments = choose("config.fusion.fragments", fragments, METHODS)
-    over_channels = choose("config.fusion.channels", channels, METHODS)
+    choose("fusion of channels", channels, METHODS)
     check_posteriors(posteriors)
-    by_channel = _normalised(over_fragments(posteriors.astype(np.float64)))
-    return _normalised(over_channels(by_channel))
+    return fuse_channels(fuse_fragments(posteriors, fragments), channels)
+
+
+def fuse_fragments(
+    posteriors: Float[np.ndarray, "recording channel fragment scene"], method: str = "mean"
+) -> Float[np.ndarray, "recording channel scene"]:
+    """Returns each channel's scores, its fragments fused; raises as ``fuse`` on an unknown name."""
+    return _normalised(choose("fusion of fragments", method, METHODS)(posteriors.astype(float)))
+
+
+def fuse_channels(
+    by_channel: Float[np.ndarray, "recording channel scene"], method: str = "mean"
+) -> Float[np.ndarray, "recording scene"]:
+    """Returns the scores of recordings, their channels' scores fused."""
+    return _normalised(choose("fusion of channels", method, METHODS)(by_channel))
 
 
 def check_posteriors(posteriors: np.ndarray) -> None:

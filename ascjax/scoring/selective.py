@@ -6,13 +6,12 @@ recording is *answered* if its confidence, the largest of its scores, is at leas
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ascjax.scoring.confidence import decide
-from ascjax.scoring.metrics import proportion
+from ascjax.scoring.rates import Proportion, proportion
 
 # Probability that a threshold keeps less than the accuracy that it is meant to.
 RISK_OF_FAILURE = 0.05
@@ -67,27 +66,32 @@ def answers(
     return scores.max(axis=1) >= threshold
 
 
+@dataclass(frozen=True)
+class Answered:
+    """Share of recordings answered at a threshold, and how many of these are correct."""
+
+    threshold: float
+    coverage: float
+    correct: Proportion
+
+
 def answered_statistics(
     scores: Float[np.ndarray, "recording scene"],
     labels: Int[np.ndarray, " recording"],
     threshold: float,
-) -> dict[str, Any]:
+) -> Answered:
     """How many recordings are answered at ``threshold``, and how many of these correctly.
-
-    Returns:
-      As plain JSON ``threshold``, ``coverage`` in 0..1, and ``answered``: a `metrics.proportion`
-      of the answered recordings, its accuracy and interval None if there are none.
 
     Raises:
       ValueError: see `confidence.check_scores`.
     """
     _, correct = decide(scores, labels)
     answered = answers(scores, threshold)
-    return {
-        "threshold": threshold,
-        "coverage": float(answered.mean()),
-        "answered": proportion(int(correct[answered].sum()), int(answered.sum())),
-    }
+    return Answered(
+        threshold=threshold,
+        coverage=float(answered.mean()),
+        correct=proportion(int(correct[answered].sum()), int(answered.sum())),
+    )
 
 
 def abstention_threshold(
