@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ascjax import fusion, host, models, optim, parallel, rounds, run_folder, train, weights
-from ascjax.audio import wave
-from ascjax.audio.logmel import FrontEnd
+from ascjax.audio import frontends, wave
+from ascjax.audio.frontend import FrontEnd
 from ascjax.data import recordings, store, synthetic
 from ascjax.data.batches import Fragments, steps_per_epoch
 from ascjax.errors import UserError, choose
@@ -137,7 +137,13 @@ class Survey:
 
     def front_end(self, features: ConfigDict) -> FrontEnd:
         """Returns the front end that a config's ``features`` describe."""
-        return FrontEnd(sample_rate_hz=self.sample_rate_hz, **features.to_dict())
+        settings = features.to_dict()
+        name = settings.pop("name", "log_mel")
+        try:
+            return frontends.make(name, self.sample_rate_hz, settings)
+        except UserError as error:
+            group = "data" if str(error).startswith("sample_rate_hz") else "features"
+            raise UserError(f"config.{group}.{error}") from None
 
     def input_shape(self, config: ConfigDict) -> tuple[int, int]:
         """Returns the shape [mel, frame] of the examples that a config's network is given.

@@ -110,8 +110,8 @@ def _check_out(out: Path) -> None:
 
 def _spectrogram(options: argparse.Namespace) -> "Figure":
     from ascjax import plots
-    from ascjax.audio import wave
-    from ascjax.audio.logmel import FrontEnd, log_mel_librosa
+    from ascjax.audio import frontends, wave
+    from ascjax.audio.logmel import LogMel
 
     of_run, scenes = None, ()
     if options.run:
@@ -119,15 +119,15 @@ def _spectrogram(options: argparse.Namespace) -> "Figure":
         about = run_folder.read_run(options.run)
         scenes = about["scenes"]
         try:
-            of_run = FrontEnd(**about["front_end"])
-        except TypeError as error:
+            of_run = frontends.from_dict(about["front_end"])
+        except UserError as error:
             raise UserError(f"{path}: front_end: {error}; was it made by another ascjax?") from None
     choose("--channel", options.channel, wave.CHANNELS)
     log_mels = []
     for file in options.files:
         samples, rate = wave.read(file, of_run.sample_rate_hz if of_run else None)
-        front_end = of_run or FrontEnd(rate)
-        values = log_mel_librosa(wave.to_channels(samples, [options.channel])[0], front_end)
+        front_end = of_run or LogMel(rate)
+        values = front_end.reference(wave.to_channels(samples, [options.channel])[0])
         log_mels.append(plots.LogMel(values, front_end.hop_length / rate, rate))
     columns = options.columns or min(len(log_mels), 2)
     titles = [_title(Path(file), scenes) for file in options.files]

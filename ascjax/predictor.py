@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 from ml_collections import ConfigDict
 
 from ascjax import builders, checkpoint, parallel, run_folder
-from ascjax.audio.logmel import FrontEnd
+from ascjax.audio import frontends
 from ascjax.audio.wave import BadRecording
 from ascjax.data import extract
 from ascjax.data.batches import Fragments
@@ -106,7 +106,7 @@ def load(run_dir: str | os.PathLike[str], *, fragments: int | None = None) -> Pr
     settings = ConfigDict(config)
     settings.fragments.count = fragments or settings.fragments.count
 
-    front_end = FrontEnd(**run["front_end"])
+    front_end = frontends.from_dict(run["front_end"])
     num_samples = round(run["duration_s"] * front_end.sample_rate_hz)
     count, overlap = builders.cutting(settings)
     width, _ = layout(front_end.num_frames(num_samples), count, overlap)

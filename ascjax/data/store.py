@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from ascjax import locks
 from ascjax.audio import wave
-from ascjax.audio.logmel import FrontEnd
+from ascjax.audio.frontend import FrontEnd
 from ascjax.data import extract
 from ascjax.data.recordings import Recording
 from ascjax.errors import UserError
