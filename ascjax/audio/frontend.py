@@ -91,8 +91,8 @@ class FrontEnd(ABC):
           float32, of each waveform, or of each channel if ``shares`` are given.
 
         Raises:
-          UserError: ``wave`` is not an array of floats [*batch, sample], is not finite, or is so
-            loud that the result is not finite.
+          UserError: ``wave`` is not an array of floats [*batch, sample], doesn't fit ``shares``, is
+            not finite, or is so loud that the result is not finite.
         """
         wave = np.asarray(wave)
         if wave.ndim == 0 or not np.issubdtype(wave.dtype, np.floating):
@@ -100,7 +100,13 @@ class FrontEnd(ABC):
                 f"{self.name}: expected float samples from −1 to 1 [*batch, sample], got "
                 f"{wave.dtype} of shape {wave.shape}; divide integer PCM by its full scale"
             )
-        values = self.compute(wave, None if shares is None else np.asarray(shares))
+        shares = None if shares is None else np.asarray(shares)
+        if shares is not None and shares.shape[1:] != wave.shape[:-1]:
+            raise UserError(
+                f"{self.name}: expected one share for each column of a waveform [column, sample], "
+                f"got shares of shape {shares.shape} for a waveform of shape {wave.shape}"
+            )
+        values = self.compute(wave, shares)
         if not np.isfinite(values).all():
             raise UserError(f"{self.name}: the result is not finite: {_extremes(wave)}")
         return values

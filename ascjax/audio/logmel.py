@@ -23,7 +23,7 @@ class LogMel(MelFrontEnd):
     >>> int(log_mel.mean(axis=1).argmax())  # the loudest band
     13
 
-    Attributes:
+    Attributes, beside those of ``MelFrontEnd``:
       log_floor: smallest amplitude of a band, and so ``log(log_floor)`` the smallest value. White
         noise of this standard deviation has about this amplitude in each band of the defaults.
     """

@@ -30,7 +30,8 @@ class Pcen(MelFrontEnd):
         PCEN[t] = (E[t] / (eps + M[t])^gain + bias)^power − bias^power
 
     A steady level, such as a microphone's gain or a constant hum, is divided out; onsets stay.
-    The defaults are the paper's and librosa's, for 25 ms windows every 10 ms.
+    The defaults are the paper's and librosa's, for 25 ms windows every 10 ms. As in librosa, M
+    starts at 1, next to nothing, so that values are high in the first ``time_constant_s``.
 
     >>> import numpy as np
     >>> from ascjax.audio.pcen import Pcen
@@ -40,7 +41,7 @@ class Pcen(MelFrontEnd):
     >>> bool(loud[:, 200:].mean() / quiet[:, 200:].mean() < 1.1)  # 40 dB apart
     True
 
-    Attributes:
+    Attributes, beside those of ``MelFrontEnd``:
       gain: exponent of the gain control; 0: none, 1: the level is divided out entirely.
       bias: amplitude, relative to the average, below which compression is linear.
       power: exponent of the compression, above 0 and at most 1.

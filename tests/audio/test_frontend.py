@@ -40,3 +40,9 @@ def test_float64_and_jax_arrays_are_taken():
     expected = FRONT_END(noise(1_600))
     np.testing.assert_array_equal(FRONT_END(noise(1_600).astype(np.float64)), expected)
     np.testing.assert_array_equal(FRONT_END(jnp.asarray(noise(1_600))), expected)
+
+
+@pytest.mark.parametrize("shape", [(1_600,), (3, 1_600), (2, 2, 1_600)])
+def test_a_waveform_that_does_not_fit_the_shares_is_refused(shape):
+    with pytest.raises(UserError, match=r"shares of shape \(1, 2\) for a waveform of shape"):
+        FRONT_END(np.zeros(shape, np.float32), np.full((1, 2), 0.5))
