@@ -22,7 +22,7 @@ import psutil
 
 from ascjax import cli
 from ascjax.audio import wave
-from ascjax.audio.logmel import FrontEnd
+from ascjax.audio.logmel import LogMel
 from ascjax.data import dataset, extract, store
 from benchmarks import frontend, measure
 
@@ -87,7 +87,7 @@ def measure_store(
     """
     infos, _ = store.scan(part[:100], on_bad_file="stop")
     rate, duration_s = store.common_rate_and_duration(infos)
-    front_end = FrontEnd(sample_rate_hz=rate)
+    front_end = LogMel(sample_rate_hz=rate)
     job = extract.Job(Path(os.devnull), front_end, frontend.CHANNELS, round(duration_s * rate), 0.5)
     sample = part[:: max(1, len(part) // 100)]
     read, read_and_front_end = ms_each(sample, None), ms_each(sample, job)

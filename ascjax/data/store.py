@@ -29,7 +29,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ascjax.audio import wave
-from ascjax.audio.logmel import FrontEnd
+from ascjax.audio.frontend import FrontEnd
 from ascjax.data import extract
 from ascjax.data.dataset import Recording
 from ascjax.errors import UserError

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def describe(devices: list[str]) -> Environment:
     accelerators = [kind for kind in devices if kind.lower() != "cpu"]
     return Environment(
         versions=versions,
-        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
         git=_revision(Path(__file__).parent),
         hardware=", ".join([cores, *accelerators]),
         command=_command(),

@@ -15,14 +15,14 @@ import soundfile
 import tiny_set
 
 from ascjax.audio import wave
-from ascjax.audio.logmel import FrontEnd, log_mel_librosa
+from ascjax.audio.logmel import LogMel
 from ascjax.data import dataset, extract, store
 from ascjax.data.normalisation import mel_statistics
 from ascjax.errors import UserError
 from ascjax.files import exclusive
 from ascjax.signals import Stopped, StopRequest
 
-FRONT_END = FrontEnd(sample_rate_hz=tiny_set.RATE_HZ, num_mels=40)
+FRONT_END = LogMel(sample_rate_hz=tiny_set.RATE_HZ, num_mels=40)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_rows_are_the_log_mels_of_the_recordings_in_order(tiny, whole):
     assert whole.usable.all()
     for row in (0, 7, 11):
         samples, _ = wave.read(listed(tiny)[row].path)
-        expected = log_mel_librosa(wave.to_channels(samples, ("left", "average")), FRONT_END)
+        expected = FRONT_END.reference(wave.to_channels(samples, ("left", "average")))
         np.testing.assert_allclose(whole.log_mel[row], expected, atol=1e-4)
     rows = np.load(whole.path / "rows.npy")
     assert rows["crc32"].tolist() == [zlib.crc32(row.tobytes()) for row in whole.log_mel]
@@ -134,10 +134,10 @@ def test_killed_it_leaves_no_workers_and_goes_on(tiny, tmp_path):
 import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]!r}
 if __name__ == "__main__":
     from pathlib import Path
-    from ascjax.audio.logmel import FrontEnd
+    from ascjax.audio.logmel import LogMel
     from ascjax.data import extract, dataset, store
     store.prepare(dataset.load({str(tiny)!r}).recordings, channels=("left", "average"),
-        front_end=FrontEnd(sample_rate_hz=16000, num_mels=40), duration_s=2.0,
+        front_end=LogMel(sample_rate_hz=16000, num_mels=40), duration_s=2.0,
         store_dir=Path({str(tmp_path)!r}), num_workers=2)
 """
     script = tmp_path / "extract.py"
@@ -186,7 +186,7 @@ def test_short_recordings_are_repeated_and_very_short_ones_refused(tiny, tmp_pat
     once, _ = wave.read(short)
     made = prepare(root, tmp_path / "store")
     again = np.concatenate([once, once], axis=1)[:, :32000]
-    expected = log_mel_librosa(wave.to_channels(again, ("left", "average")), FRONT_END)
+    expected = FRONT_END.reference(wave.to_channels(again, ("left", "average")))
     np.testing.assert_allclose(made.log_mel[1], expected, atol=1e-4)
     with pytest.raises(wave.BadRecording, match=r"1\.20 s long, too short: expected at least 0\.9"):
         prepare(root, tmp_path / "store", min_duration_share=0.9)
