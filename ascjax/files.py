@@ -2,7 +2,9 @@
 
 import contextlib
 import fcntl
+import io
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +44,24 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Writes an npz file as ``write_bytes`` does."""
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, content.getvalue())
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Returns a path given as a string or a Path.
+
+    Raises:
+      UserError: it is neither.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"expected a path, got {path!r:.60} ({type(path).__name__})")
+    return Path(path)
+
+
 def check_new(path: Path, flag: str) -> None:
     """Checks, before the work for it, that a file can be written and replaces nothing.
 
@@ -62,8 +82,8 @@ def check_new(path: Path, flag: str) -> None:
         raise UserError(f"{flag}={path}: cannot be written ({error.strerror})") from None
 
 
-def read_json(path: Path, *, required: Sequence[str] = (), mend: str = RUN_AGAIN) -> dict[str, Any]:
-    """Returns the JSON object in ``path``; ``mend`` is what to do where it is damaged.
+def read_json(path: Path, *, required: Sequence[str] = (), hint: str = RUN_AGAIN) -> dict[str, Any]:
+    """Returns the JSON object in ``path``; ``hint`` says what to do where it is damaged.
 
     Raises:
       UserError: the file is missing, is no JSON object or lacks a ``required`` key.
@@ -73,18 +93,18 @@ def read_json(path: Path, *, required: Sequence[str] = (), mend: str = RUN_AGAIN
     except FileNotFoundError:
         raise UserError(f"{path}: expected this file of a finished run; {RUN_AGAIN}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: expected JSON, got {error}; {mend}") from None
+        raise UserError(f"{path}: expected JSON, got {error}; {hint}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {mend}")
-    need(content, *required, path=path, mend=mend)
+        raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {hint}")
+    need(content, *required, path=path, hint=hint)
     return content
 
 
-def need(content: Mapping[str, Any], *keys: str, path: Path, mend: str = RUN_AGAIN) -> None:
+def need(content: Mapping[str, Any], *keys: str, path: Path, hint: str = RUN_AGAIN) -> None:
     """Raises UserError, naming ``path``, unless ``content`` has every one of ``keys``."""
     missing = [key for key in keys if key not in content]
     if missing:
-        raise UserError(f"{path}: expected the keys {', '.join(missing)} in it; {mend}")
+        raise UserError(f"{path}: expected the keys {', '.join(missing)} in it; {hint}")
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
@@ -111,13 +131,13 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
         ) from None
 
 
-def is_new(workdir: Path, marker: str, mend: str = "choose another folder") -> bool:
+def is_new(workdir: Path, marker: str, hint: str = "choose another folder") -> bool:
     """Makes sure that ``workdir`` is there; returns whether it is empty, not yet what it will be.
 
     Args:
       workdir: of a run or of a sweep.
       marker: the file that it then has.
-      mend: what to do where it holds other things.
+      hint: what to do where it holds other things.
 
     Raises:
       UserError: it can't be written, or holds other things.
@@ -137,7 +157,7 @@ def is_new(workdir: Path, marker: str, mend: str = "choose another folder") -> b
     if others:
         raise UserError(
             f"--workdir={workdir}: expected an empty or new folder or one with {marker}, found "
-            f"{', '.join(others[:3])}; {mend}"
+            f"{', '.join(others[:3])}; {hint}"
         )
     return True
 

@@ -72,7 +72,7 @@ def expected_slots(architecture: str, num_classes: int | None) -> dict[str, Slot
       architecture: one of ``KEY_MAPS``.
       num_classes: length of the logits, or None for the trunk alone.
     """
-    network = models.build_full(architecture, num_classes or 1000)
+    network = models.create_full(architecture, num_classes or 1000)
     image = jax.ShapeDtypeStruct((1, *models.min_input(architecture), 3), jnp.float32)
     variables = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), image)
     slots = {}

@@ -107,7 +107,7 @@ def _activations(
         network: nn.Module = Trunk(models.TRUNKS[architecture], name="trunk")
         variables = {collection: tree["trunk"] for collection, tree in variables.items()}
     else:
-        network = models.build_full(architecture, num_classes)
+        network = models.create_full(architecture, num_classes)
 
     # Run once each: a fast compilation is worth more than fast code.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

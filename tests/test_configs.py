@@ -62,7 +62,7 @@ def test_it_builds_its_network_and_recipe(name):
     frames = 431 // config.fragments.count
     models.check_input(config.model.trunk, config.features.num_mels, frames)
     # Shapes of the real network are enough; a small one is built in full below.
-    module = models.build(num_scenes=10, **config.model.to_dict())
+    module = models.create_model(num_scenes=10, **config.model.to_dict())
     assert module is not None
     config.model.trunk = "vgg_tiny"
     networks = builders.build_networks(config, num_scenes=3, input_shape=(32, 33))

@@ -113,7 +113,7 @@ def _fit(samples: np.ndarray, rate: int, path: Path, job: Job) -> np.ndarray:
         raise wave.BadRecording(
             f"{path}: {samples.shape[1] / rate:.2f} s long, too short: expected at least "
             f"{job.min_duration_share:g} of the set's {job.num_samples / rate:.2f} s; leave it out "
-            "or see --config.data.min_duration_share and --config.data.duration_s"
+            "or lower min_duration_share or duration_s"
         )
     return np.pad(samples, ((0, 0), (0, missing)), mode="wrap")[:, : job.num_samples]
 

@@ -157,8 +157,11 @@ def prepare(
     try:
         with exclusive(path, "extracting features"):
             rows, bad = _open_or_create(path, settings, shape)
-            todo = _still_to_do(recordings, rows, bad, path, on_bad_file)
-            todo = [row for row in todo if recordings[row].name not in (known_bad or {})]
+            if on_bad_file == "stop":
+                bad.clear()
+            bad.update(known_bad or {})
+            _mark_bad(recordings, rows, bad, path)
+            todo = _still_to_do(rows, path)
             if todo:
                 _extract(job, recordings, todo, rows, bad, on_bad_file, num_workers, stop)
             usable = rows["state"] == DONE
@@ -166,10 +169,8 @@ def prepare(
     except OSError as error:
         raise UserError(
             f"{store_dir}: cannot keep the feature store there ({error.strerror}); choose another "
-            "folder with --config.data.store_dir=DIR"
+            "folder for it"
         ) from error
-    bad.update(known_bad or {})
-    usable &= [recording.name not in bad for recording in recordings]
     return FeatureStore(path, front_end, tuple(channels), log_mel, usable, bad)
 
 
@@ -196,7 +197,7 @@ def _open_or_create(
         if num_bytes > free:
             raise UserError(
                 f"{path}: the features need {num_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
-                "free; choose another folder with --config.data.store_dir=DIR"
+                "free; choose another store folder"
             )
         np.lib.format.open_memmap(path / "log_mel.npy", "w+", np.float32, shape).flush()
         _reserve(path / "log_mel.npy")
@@ -229,19 +230,24 @@ def _reserve(path: Path) -> None:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _still_to_do(
-    recordings: Sequence[Recording],
-    rows: np.ndarray,
-    bad: dict[str, str],
-    path: Path,
-    on_bad_file: str,
-) -> list[int]:
+def _mark_bad(
+    recordings: Sequence[Recording], rows: np.ndarray, bad: dict[str, str], path: Path
+) -> None:
+    """Marks the rows of bad recordings, and no others, so that they aren't tried again."""
+    is_bad = np.array([recording.name in bad for recording in recordings], bool)
+    rows["state"][(rows["state"] == BAD) & ~is_bad] = MISSING
+    rows["state"][is_bad] = BAD
+    _write_bad(path, bad)
+
+
+def _write_bad(path: Path, bad: dict[str, str]) -> None:
+    partial = path / "bad.json.partial"
+    partial.write_text(json.dumps(bad, indent=1))
+    partial.rename(path / "bad.json")
+
+
+def _still_to_do(rows: np.ndarray, path: Path) -> list[int]:
     """Returns the rows to extract; of an unfinished store, done rows must have their CRC."""
-    if on_bad_file == "stop":
-        bad.clear()
-        (path / "bad.json").write_text("{}")
-    unexplained = [recording.name not in bad for recording in recordings]
-    rows["state"][(rows["state"] == BAD) & unexplained] = MISSING
     if not np.any(rows["state"] == MISSING):
         return []
     log_mel = _read(path, "log_mel.npy")
@@ -288,7 +294,7 @@ def _extract(
             stop.check("while extracting features")
         raise UserError(
             f"a worker that extracts features died ({bar.n} of {len(rows)} recordings are done); "
-            "start the same command again, with --config.data.num_workers=1 if memory is short"
+            "start the same command again, with num_workers=1 if memory is short"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -315,6 +321,4 @@ def _record(
         raise wave.BadRecording(result.reason)
     rows[result.row] = (BAD, 0)
     bad[recordings[result.row].name] = result.reason
-    partial = path / "bad.json.partial"
-    partial.write_text(json.dumps(bad, indent=1))
-    partial.rename(path / "bad.json")
+    _write_bad(path, bad)

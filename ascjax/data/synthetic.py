@@ -149,15 +149,12 @@ def make(
     root = Path(root)
     if num_recordings < 20:
         raise UserError(
-            f"config.synthetic.num_recordings: expected at least 20, 2 of each scene, got "
-            f"{num_recordings}"
+            f"num_recordings: expected at least 20, 2 of each scene, got {num_recordings}"
         )
     if not 0.5 <= duration_s <= 600:
-        raise UserError(
-            f"config.synthetic.duration_s: expected 0.5 to 600 seconds, got {duration_s}"
-        )
+        raise UserError(f"duration_s: expected 0.5 to 600 seconds, got {duration_s}")
     if seed < 0:
-        raise UserError(f"config.synthetic.seed: expected at least 0, got {seed}")
+        raise UserError(f"seed: expected at least 0, got {seed}")
     parameters = {
         "format": _FORMAT,
         "num_recordings": num_recordings,
@@ -177,9 +174,7 @@ def make(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(
-            f"config.data.root: can't write a synthetic set to {root} ({error})"
-        ) from error
+        raise UserError(f"can't write a synthetic set to {root} ({error})") from error
     return root
 
 
@@ -195,8 +190,8 @@ def _is_there(root: Path, parameters: dict) -> bool:
     made_with = root / MADE_WITH
     if not is_set(root):
         raise UserError(
-            f"config.data.root: {root} is there and holds no synthetic set; name a new folder for "
-            "one, or another config.data.layout"
+            f"{root} exists and holds no synthetic set; name a new folder for one, or choose "
+            "another layout"
         )
     there = json.loads(made_with.read_text())
     if there != parameters:
@@ -206,8 +201,7 @@ def _is_there(root: Path, parameters: dict) -> bool:
             if there.get(key) != value
         )
         raise UserError(
-            f"config.data.root: {root} holds a synthetic set of {differing}; delete it or name "
-            "another folder"
+            f"{root} holds a synthetic set of {differing}; delete it or name another folder"
         )
     return True
 

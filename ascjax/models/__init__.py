@@ -2,22 +2,25 @@
 
 from ascjax.models.heads import HEADS
 from ascjax.models.network import (
+    COMPUTE_DTYPES,
     TRUNKS,
-    build,
-    build_full,
     check_input,
+    create_full,
+    create_model,
     frozen_mask,
     min_input,
 )
-from ascjax.models.trunk import Architecture
+from ascjax.models.trunk import Architecture, num_frozen
 
 __all__ = [
+    "COMPUTE_DTYPES",
     "HEADS",
     "TRUNKS",
     "Architecture",
-    "build",
-    "build_full",
     "check_input",
+    "create_full",
+    "create_model",
     "frozen_mask",
     "min_input",
+    "num_frozen",
 ]

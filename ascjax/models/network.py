@@ -72,7 +72,7 @@ class Network(nn.Module):
         return self.make_top(name=self.top_name)(features, train)
 
 
-def build(
+def create_model(
     trunk: str,
     head: str,
     num_scenes: int,
@@ -110,8 +110,8 @@ def build(
     Raises:
       UserError: an unknown name, or more blocks to freeze than there are.
     """
-    architecture = choose("config.model.trunk", trunk, TRUNKS)
-    head_type = choose("config.model.head", head, HEADS)
+    architecture = choose("trunk", trunk, TRUNKS)
+    head_type = choose("head", head, HEADS)
 
     make_head: Any = partial(head_type, num_scenes, dropout=dropout, head_width=head_width)
     return Network(
@@ -119,13 +119,13 @@ def build(
         make_head,
         planes=planes,
         num_frozen=num_frozen(architecture, freeze),
-        dtype=choose("config.model.compute_dtype", compute_dtype, COMPUTE_DTYPES),
+        dtype=choose("compute dtype", compute_dtype, COMPUTE_DTYPES),
         axis_name=axis_name,
         remat=remat,
     )
 
 
-def build_full(architecture: str, num_classes: int = 1000, *, dropout: float = 0.5) -> nn.Module:
+def create_full(architecture: str, num_classes: int = 1000, *, dropout: float = 0.5) -> nn.Module:
     """Returns torchvision's whole network, for three-plane images: what a checkpoint was made with.
 
     Args:
@@ -148,7 +148,7 @@ def build_full(architecture: str, num_classes: int = 1000, *, dropout: float = 0
 
 def min_input(trunk: str) -> tuple[int, int]:
     """Returns the smallest (mel, frame) for which the trunk's feature map isn't empty."""
-    return choose("config.model.trunk", trunk, TRUNKS).min_input
+    return choose("trunk", trunk, TRUNKS).min_input
 
 
 def check_input(trunk: str, mel: int, frame: int) -> None:
@@ -160,9 +160,7 @@ def check_input(trunk: str, mel: int, frame: int) -> None:
     min_mel, min_frame = min_input(trunk)
     if mel < min_mel or frame < min_frame:
         raise UserError(
-            f"{trunk} needs at least {min_mel} mel bands × {min_frame} frames, "
-            f"got {mel} × {frame}: use fewer fragments "
-            "(config.fragments.count) or another trunk"
+            f"{trunk} needs at least {min_mel} mel bands × {min_frame} frames, got {mel} × {frame}"
         )
 
 
@@ -172,15 +170,15 @@ def frozen_mask(params: PyTree, trunk: str, freeze: str | int) -> PyTree:
     Args:
       params: the network's ``params`` collection, with ``trunk`` at its top.
       trunk: one of ``TRUNKS``.
-      freeze: as in ``build``.
+      freeze: as in ``create_model``.
 
     Returns:
       The structure of ``params`` with a bool at each leaf; True is frozen.
 
     Raises:
-      UserError: as ``build``.
+      UserError: as ``create_model``.
     """
-    architecture = choose("config.model.trunk", trunk, TRUNKS)
+    architecture = choose("trunk", trunk, TRUNKS)
     frozen = list(architecture.blocks)[: num_frozen(architecture, freeze)]
 
     def is_frozen(path: tuple[Any, ...], _: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What all trunks have in common: named blocks in a row, the first of them frozen or not."""
+"""A trunk: named blocks in sequence, the first of them frozen if asked for."""
 
 import dataclasses
 import functools
@@ -70,7 +70,7 @@ class Trunk(nn.Module):
 
 
 def num_frozen(architecture: Architecture, freeze: str | int) -> int:
-    """Returns how many first blocks ``freeze`` (``none``, ``trunk`` or a number) means.
+    """Returns the number of frozen blocks that ``freeze`` (none, trunk or a number) stands for.
 
     Raises:
       UserError: ``freeze`` is none of these, or there are fewer blocks.
@@ -81,6 +81,6 @@ def num_frozen(architecture: Architecture, freeze: str | int) -> int:
     if str(freeze).isdecimal() and int(freeze) <= len(architecture.blocks):
         return int(freeze)
     raise UserError(
-        f"config.init.freeze: expected none, trunk or a number of first blocks up to "
+        f"expected none, trunk or a number of first blocks up to "
         f"{len(architecture.blocks)} ({', '.join(architecture.blocks)}), got {freeze!r}"
     )

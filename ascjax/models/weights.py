@@ -45,17 +45,17 @@ class Converted(NamedTuple):
 
 
 def planes(input_channel: str) -> int:
-    """Returns how many planes a network needs (``models.build(planes=...)``) for a choice.
+    """Returns how many planes a network needs (``models.create_model(planes=...)``) for a choice.
 
     Raises:
       UserError: ``input_channel`` is none of ``INPUT_CHANNEL``.
     """
-    choose("config.init.input_channel", input_channel, INPUT_CHANNEL)
+    choose("conversion of input planes", input_channel, INPUT_CHANNEL)
     return 3 if input_channel == "replicate" else 1
 
 
 def resolve(weights: str, trunk: str, weights_dir: str | Path) -> Path:
-    """Returns the file that ``config.init.weights`` means.
+    """Returns the file that ``weights`` stands for.
 
     Args:
       weights: ``imagenet`` (the file named after the trunk in ``weights_dir``) or a path.
@@ -70,12 +70,14 @@ def resolve(weights: str, trunk: str, weights_dir: str | Path) -> Path:
         path = path / f"{trunk}.safetensors"
     if path.is_file():
         return path
-    if choose("config.model.trunk", trunk, TRUNKS).classifier is None:
+    if choose("trunk", trunk, TRUNKS).classifier is None:
         raise UserError(
-            f"config.init.weights: {trunk} has no twin in torchvision, so there are no {weights} "
+            f"{trunk} has no counterpart in torchvision, so there are no {weights} "
             "weights for it; use random, or another trunk"
         )
-    raise UserError(f"{_missing(path, trunk)}, or set config.init.weights=random")
+    raise UserError(
+        f"{_missing(path, trunk)}, or start from random weights: --config.init.weights=random"
+    )
 
 
 def load(path: str | Path) -> Converted:
@@ -142,7 +144,7 @@ def init_from(
     out, and the three-plane first kernel becomes what ``input_channel`` says.
 
     Args:
-      variables: of ``models.build(trunk, ...)``: collections ``params`` and perhaps
+      variables: of ``models.create_model(trunk, ...)``: collections ``params`` and perhaps
         ``batch_stats``, each with ``trunk`` at its top.
       path: a file of converted weights, or a folder with ``<trunk>.safetensors`` in it.
       trunk: one of ``models.TRUNKS``.
@@ -153,12 +155,12 @@ def init_from(
       UserError: the file is missing, unsound, or another architecture's; or its tensors don't fit
         (all of them listed).
     """
-    architecture = choose("config.model.trunk", trunk, TRUNKS)
-    adapt = choose("config.init.input_channel", input_channel, INPUT_CHANNEL)
+    architecture = choose("trunk", trunk, TRUNKS)
+    adapt = choose("conversion of input planes", input_channel, INPUT_CHANNEL)
     converted = load(Path(path) / f"{trunk}.safetensors" if Path(path).is_dir() else path)
     if converted.metadata["architecture"] != trunk:
         raise UserError(
-            f"{converted.path} holds {converted.metadata['architecture']}, but config.model.trunk "
+            f"{converted.path} holds {converted.metadata['architecture']}, but the trunk "
             f"is {trunk}: choose the file or the trunk to match"
         )
     source = {k: v for k, v in converted.tensors.items() if not k.startswith(CLASSIFIER)}

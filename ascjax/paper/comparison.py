@@ -1,75 +1,133 @@
-"""What a sweep came to, beside the paper's tables: as numbers, Markdown, CSV and HTML."""
+"""Sweep results next to the paper's: Markdown, CSV and HTML."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from ascjax.errors import UserError
 from ascjax.files import write_text
-from ascjax.paper.plan import Entry
+from ascjax.paper.plan import Entry, Sweep
 from ascjax.paper.tables import Table
 from ascjax.report import page
-from ascjax.report.text import SYNTHETIC_NOTE, duration, interval
+from ascjax.report.text import SYNTHETIC_NOTE, counted, duration, interval
 from ascjax.runs import folds
 from ascjax.runs.folds import Outcome
-from ascjax.scoring import metrics
+from ascjax.scoring.metrics import pool_seeds
+from ascjax.scoring.significance import mcnemar
 
 # Outcomes by row and seed.
 Outcomes = Mapping[str, Mapping[int, Outcome]]
-# What a row gets from its runs.
-NUMBERS = ("recordings", "mean", "deviation", "interval_95", "parameters", "flops_per_recording",
-           "train_s", "test_s")  # fmt: skip
 HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
         "parameters", "GFLOP per recording", "training")  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Ours:
+    """A row's finished seeds.
+
+    Attributes:
+      recordings: test recordings of a seed.
+      mean, deviation: of the seeds' accuracies; of the folds' where there is one seed.
+      interval_95: Wilson's, at the mean accuracy.
+      parameters, flops_per_recording: of the network.
+      train_s, test_s: mean seconds of a seed.
+    """
+
+    recordings: int
+    mean: float
+    deviation: float | None
+    interval_95: tuple[float, float]
+    parameters: int
+    flops_per_recording: float
+    train_s: float
+    test_s: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table: what it is, the paper's accuracy, ours if a seed is finished."""
+
+    name: str
+    label: str
+    trunk: str
+    start: str
+    channels: str
+    fragments: int
+    head: str
+    paper: float
+    state: str
+    ours: Ours | None
+    reports: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """McNemar's test of two rows over the seeds that both have, beside the paper's difference."""
+
+    name: str
+    against: str
+    labels: tuple[str, str]
+    seeds: int
+    difference: float
+    paper_difference: float
+    only_a: int
+    only_b: int
+    p: float
+
+
+@dataclass(frozen=True)
+class FilledTable:
+    """A table of the paper with our results."""
+
+    title: str
+    lines: list[Line]
+    comparisons: list[Comparison]
+
+
 def write(
-    workdir: Path,
-    about: Mapping[str, Any],
-    tables: Mapping[str, Table],
-    entries: Mapping[str, Entry],
+    workdir: Path, sweep: Sweep, tables: Mapping[str, Table], entries: Mapping[str, Entry]
 ) -> str:
-    """Writes table.md, table.csv and table.html from what is finished.
+    """Writes table.md, table.csv and table.html from the finished runs.
 
     Args:
       workdir: the sweep's folder.
-      about: its sweep.json.
+      sweep: its sweep.json.
       tables: by number.
       entries: their rows by name.
 
     Returns:
-      What table.md holds.
+      The content of table.md.
 
     Raises:
       UserError: a run is damaged; the message names the file.
     """
     outcomes = {name: _finished(entry) for name, entry in entries.items()}
     filled = {
-        name: {
-            "title": table.title,
-            "lines": [_line(row, entries[row], outcomes[row]) for row in table.rows],
-            "comparisons": [
+        name: FilledTable(
+            table.title,
+            [_line(row, entries[row], outcomes[row], workdir) for row in table.rows],
+            [
                 _comparison(row, other, entries, outcomes)
                 for row in table.rows
                 for other in entries[row].row.against
                 if other in table.rows and outcomes[row].keys() & outcomes[other].keys()
             ],
-        }
+        )
         for name, table in tables.items()
     }
     known = [outcome for row in outcomes.values() for outcome in row.values()]
-    synthetic = any(outcome.about["synthetic"] for outcome in known)
-    text = _markdown(filled, synthetic=synthetic)
+    synthetic = any(outcome.info.data.synthetic for outcome in known)
+    text = _markdown(filled, sweep, synthetic=synthetic)
     write_text(workdir / "table.md", text)
-    write_text(workdir / "table.csv", _csv(filled))
+    write_text(workdir / "table.csv", _csv(filled, sweep))
     html = page.template("table.html.j2", accuracy, points, p_value).render(
         name=workdir.resolve().name,
-        about=about,
+        sweep=sweep,
         tables=filled,
         num_finished=len(known),
         num_planned=sum(len(entry.seeds) for entry in entries.values()),
@@ -89,48 +147,48 @@ def _finished(entry: Entry) -> dict[int, Outcome]:
     }
 
 
-def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome]) -> dict[str, Any]:
-    """One row: what it is, the paper's number, and ours, None as long as no seed is finished."""
+def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome], workdir: Path) -> Line:
     config, state = entry.config, "finished"
     if entry.impossible:
         state = f"can’t exist: {entry.impossible}"
     elif len(seeds) < len(entry.seeds):
         state = f"{len(seeds)} of {len(entry.seeds)} seeds" if seeds else "not run yet"
-    return {
-        "name": name,
-        "label": entry.row.label,
-        "trunk": config.model.trunk,
-        "start": config.init.weights,
-        "channels": ", ".join(config.channels),
-        "fragments": config.fragments.count,
-        "head": config.model.head,
-        "paper": round(entry.row.paper / 100, 4),
-        "state": state,
-        **(_ours(list(seeds.values())) if seeds else dict.fromkeys(NUMBERS)),
-    }
+    reports = (run.path / "report.html" for run in entry.runs)
+    return Line(
+        name=name,
+        label=entry.row.label,
+        trunk=config.model.trunk,
+        start=config.init.weights,
+        channels=", ".join(config.channels),
+        fragments=config.fragments.count,
+        head=config.model.head,
+        paper=round(entry.row.paper / 100, 4),
+        state=state,
+        ours=_ours(list(seeds.values())) if seeds else None,
+        reports=tuple(str(path.relative_to(workdir)) for path in reports if path.exists()),
+    )
 
 
-def _ours(seeds: Sequence[Outcome]) -> dict[str, Any]:
-    """The ``NUMBERS`` of a row's finished seeds."""
-    summary, model = seeds[0].summary, seeds[0].about["model"]
-    total = summary["accuracy"]["total"]
-    over = metrics.over_seeds([seed.summary["accuracy"]["correct"] for seed in seeds], total)
-    if len(seeds) == 1:  # nothing to deviate from but the other folds
-        over["deviation"] = summary["deviation"]
-    return {
-        "recordings": total,
-        **over,
-        "parameters": model["parameters"],
-        "flops_per_recording": model["flops_per_recording"],
-        "train_s": fmean(seed.seconds["train"] for seed in seeds),
-        "test_s": fmean(seed.seconds["test"] for seed in seeds),
-    }
+def _ours(seeds: Sequence[Outcome]) -> Ours:
+    summary, model = seeds[0].summary, seeds[0].info.model
+    total = summary.accuracy.total
+    pooled = pool_seeds([seed.summary.accuracy.correct for seed in seeds], total)
+    return Ours(
+        recordings=total,
+        mean=pooled.mean,
+        # With one seed there is nothing to deviate from but the other folds.
+        deviation=summary.deviation if len(seeds) == 1 else pooled.deviation,
+        interval_95=pooled.interval_95,
+        parameters=model.parameters,
+        flops_per_recording=model.flops_per_recording,
+        train_s=fmean(seed.seconds.train for seed in seeds),
+        test_s=fmean(seed.seconds.test for seed in seeds),
+    )
 
 
 def _comparison(
     name: str, against: str, entries: Mapping[str, Entry], outcomes: Outcomes
-) -> dict[str, Any]:
-    """McNemar's test of two rows over the seeds that both have."""
+) -> Comparison:
     common = sorted(outcomes[name].keys() & outcomes[against].keys())
     ours, theirs = ([outcomes[row][seed] for seed in common] for row in (name, against))
     for one in (*ours, *theirs):
@@ -141,49 +199,62 @@ def _comparison(
             )
     right, right_against = (np.stack([one.right for one in each]) for each in (ours, theirs))
     rows = entries[name].row, entries[against].row
-    return {
-        "name": name,
-        "against": against,
-        "labels": [row.label for row in rows],
-        "seeds": len(common),
-        "difference": float(right.mean() - right_against.mean()),
-        "paper_difference": (rows[0].paper - rows[1].paper) / 100,
-        **metrics.mcnemar(right, right_against),
-    }
+    return Comparison(
+        name=name,
+        against=against,
+        labels=(rows[0].label, rows[1].label),
+        seeds=len(common),
+        difference=float(right.mean() - right_against.mean()),
+        paper_difference=(rows[0].paper - rows[1].paper) / 100,
+        **asdict(mcnemar(right, right_against)),
+    )
 
 
-def _markdown(tables: Mapping[str, Any], *, synthetic: bool) -> str:
-    lines = [SYNTHETIC_NOTE, ""] if synthetic else []
+def _about(sweep: Sweep) -> str:
+    """Returns what the rows share: data set, overrides, seeds and folds."""
+    overrides = ", ".join(f"{key}={value}" for key, value in sweep.settings.items())
+    return (
+        f"Data set {sweep.data_root}; {counted(sweep.seeds, 'seed')}"
+        f"{' on every fold' if sweep.folds else ''}; "
+        f"{f'in every row {overrides}' if overrides else 'no overrides'}. "
+        "The paper's numbers are those of TUT Urban Acoustic Scenes 2018, fold 1, 2,518 test "
+        "recordings."
+    )
+
+
+def _markdown(tables: Mapping[str, FilledTable], sweep: Sweep, *, synthetic: bool) -> str:
+    lines = [*([SYNTHETIC_NOTE, ""] if synthetic else []), _about(sweep), ""]
     for name, table in tables.items():
-        lines += [f"## Table {name}: {table['title']}", ""]
+        lines += [f"## Table {name}: {table.title}", ""]
         lines += [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
-        lines += [f"| {' | '.join(_cells(line))} |" for line in table["lines"]]
+        lines += [f"| {' | '.join(_cells(line))} |" for line in table.lines]
         lines.append("")
-        lines += [f"- {_in_words(comparison)}" for comparison in table["comparisons"]]
+        lines += [f"- {_sentence(comparison)}" for comparison in table.comparisons]
         lines.append("")
     return "\n".join(lines)
 
 
-def _cells(line: Mapping[str, Any]) -> list[str]:
-    """What ``HEAD`` says of a row."""
-    what = [str(line[key]) for key in ("label", "trunk", "start", "channels", "fragments", "head")]
-    what.append(f"{100 * line['paper']:.1f}")
-    if line["mean"] is None:
-        return [*what, line["state"], "", "", "", ""]
+def _cells(line: Line) -> list[str]:
+    """Cells of a row under ``HEAD``."""
+    label = f"[{line.label}]({line.reports[0]})" if line.reports else line.label
+    cells = [label, line.trunk, line.start, line.channels, str(line.fragments), line.head]
+    cells.append(f"{100 * line.paper:.1f}")
+    if line.ours is None:
+        return [*cells, line.state, "", "", "", ""]
     return [
-        *what,
-        accuracy(line) + ("" if line["state"] == "finished" else f" ({line['state']})"),
-        interval(line["interval_95"]),
-        f"{line['parameters']:,}",
-        f"{line['flops_per_recording'] / 1e9:,.2f}",
-        duration(line["train_s"]),
+        *cells,
+        accuracy(line.ours) + ("" if line.state == "finished" else f" ({line.state})"),
+        interval(line.ours.interval_95),
+        f"{line.ours.parameters:,}",
+        f"{line.ours.flops_per_recording / 1e9:,.2f}",
+        duration(line.ours.train_s),
     ]
 
 
-def accuracy(line: Mapping[str, Any]) -> str:
+def accuracy(ours: Ours) -> str:
     """Returns a row's accuracy in % as ``70.6`` or, with a deviation, ``70.6 ± 0.4``."""
-    deviation = "" if line["deviation"] is None else f" ± {100 * line['deviation']:.1f}"
-    return f"{100 * line['mean']:.1f}{deviation}"
+    deviation = "" if ours.deviation is None else f" ± {100 * ours.deviation:.1f}"
+    return f"{100 * ours.mean:.1f}{deviation}"
 
 
 def points(difference: float) -> str:
@@ -196,31 +267,36 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _in_words(comparison: Mapping[str, Any]) -> str:
-    label, against = comparison["labels"]
+def _sentence(comparison: Comparison) -> str:
+    label, against = comparison.labels
     return (
-        f"{label} against {against}: {points(comparison['difference'])} points (the paper: "
-        f"{points(comparison['paper_difference'])}); alone right on {comparison['only_a']:,} "
-        f"against {comparison['only_b']:,} recordings, {p_value(comparison['p'])}"
+        f"{label} against {against}: {points(comparison.difference)} points (the paper: "
+        f"{points(comparison.paper_difference)}); alone right on {comparison.only_a:,} "
+        f"against {comparison.only_b:,} recordings, {p_value(comparison.p)}"
     )
 
 
-def _csv(tables: Mapping[str, Any]) -> str:
+def _csv(tables: Mapping[str, FilledTable], sweep: Sweep) -> str:
     """A line for each row, numbers in full; comparisons of one row are joined by semicolons."""
-    records = []
+    overrides = ";".join(f"{key}={value}" for key, value in sweep.settings.items())
+    rows = []
     for name, table in tables.items():
-        for line in table["lines"]:
-            low, high = line["interval_95"] or (None, None)
-            made = [each for each in table["comparisons"] if each["name"] == line["name"]]
+        for line in table.lines:
+            made = [each for each in table.comparisons if each.name == line.name]
+            shown = asdict(line)
+            ours = shown.pop("ours") or dict.fromkeys(Ours.__dataclass_fields__)
+            low, high = ours.pop("interval_95") or (None, None)
+            shown["reports"] = ";".join(line.reports)
             tests = {
-                key: ";".join(str(each[key]) for each in made)
+                key: ";".join(str(getattr(each, key)) for each in made)
                 for key in ("against", "only_a", "only_b", "p")
             }
-            whole = {**line, "interval_low": low, "interval_high": high, **tests}
-            del whole["interval_95"]
-            records.append({"table": name, **whole})
+            rows.append({
+                "table": name, **shown, **ours, "interval_low": low, "interval_high": high,
+                **tests, "data_root": sweep.data_root, "overrides": overrides,
+            })  # fmt: skip
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(rows)
     return file.getvalue()

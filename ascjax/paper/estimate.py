@@ -1,4 +1,4 @@
-"""How long the runs of a sweep will take: the operations left to do over a measured pace."""
+"""Time that the runs of a sweep will take: operations left over a measured pace."""
 
 import time
 from collections.abc import Mapping
@@ -7,26 +7,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from ascjax.compute.devices import local_devices, pmap
 from ascjax.models import cost
 from ascjax.paper.plan import Entry
 from ascjax.report.text import aligned, duration
-from ascjax.runs import folder
-from ascjax.runs.folds import Run
-from ascjax.setup import builders
-from ascjax.setup.builders import Survey
+from ascjax.runs.folder import read_run
+from ascjax.runs.folds import PlannedRun
+from ascjax.setup import Setup, Survey
+from ascjax.setup.network import evaluation_network
 from ascjax.training.journal import read_history
 
 # Training on a fragment beside an evaluation: gradients of inputs and of kernels are two more.
 TRAINING_FACTOR = 3
 
 
-def listing(entries: Mapping[str, Entry], found: Survey | None) -> str:
-    """Returns the runs with their states and the time they will take, and what that comes to.
+def listing(entries: Mapping[str, Entry], survey: Survey | None) -> str:
+    """Returns the runs with their states and the time they will take, and the sum.
 
-    ``found`` is the survey of their data set; what is finished needs none.
+    ``survey`` is that of their data set; finished runs need none.
     """
     paces = {entry.config.model.trunk: pace for entry in entries.values() for pace in _paces(entry)}
     sources = dict.fromkeys(paces, "as measured by finished runs here")
@@ -36,14 +35,13 @@ def listing(entries: Mapping[str, Entry], found: Survey | None) -> str:
             lines.append((name, "", f"can't exist: {entry.impossible}"))
         states = [_state(run) for run in entry.runs]
         whole_s = 0.0
-        if found and any(share_left for _, share_left in states):
-            trunk = entry.config.model.trunk
-            num_scenes, input_shape = len(found.dataset.scenes), found.input_shape(entry.config)
-            network = builders.build_network(entry.config, num_scenes=num_scenes)
+        if survey and any(share_left for _, share_left in states):
+            trunk, setup = entry.config.model.trunk, Setup(entry.config, survey)
+            network = evaluation_network(entry.config, len(survey.dataset.scenes))
             if trunk not in paces:
-                paces[trunk] = _timed_pace(network, input_shape)
+                paces[trunk] = measure_pace(network, setup.input_shape)
                 sources[trunk] = "as one evaluation step took now, on one device"
-            flops = _evaluations(entry.config, found) * cost.of_example(network, input_shape)
+            flops = num_evaluations(setup) * cost.of_example(network, setup.input_shape)
             whole_s = flops / paces[trunk]
         for run, (state, share_left) in zip(entry.runs, states, strict=True):
             lacking = f"; lacks weights: {entry.lacking}" if entry.lacking and share_left else ""
@@ -65,7 +63,7 @@ def listing(entries: Mapping[str, Entry], found: Survey | None) -> str:
     )
 
 
-def _state(run: Run) -> tuple[str, float]:
+def _state(run: PlannedRun) -> tuple[str, float]:
     """Returns how a run stands, and the share of it that is left to do."""
     if run.finished:
         return "finished", 0.0
@@ -73,15 +71,16 @@ def _state(run: Run) -> tuple[str, float]:
     if not history:
         return "to do", 1.0
     done, of = history[-1]["epoch"], run.config.train.num_epochs
-    return f"to go on after epoch {done} of {of}", max(1 - done / of, 0.01)
+    return f"to resume after epoch {done} of {of}", max(1 - done / of, 0.01)
 
 
-def _evaluations(config: ConfigDict, found: Survey) -> float:
-    """Returns as how many evaluations of one example a whole run counts."""
+def num_evaluations(setup: Setup) -> float:
+    """Returns a whole run's work as a number of evaluations of one fragment."""
+    config, listed = setup.config, setup.survey.dataset
     held_out = config.data.validation_fraction if config.protocol == "validated" else 0.0
-    epoch = len(found.dataset.train) * (TRAINING_FACTOR * (1 - held_out) + held_out)
-    recordings = config.train.num_epochs * epoch + len(found.dataset.test)
-    return recordings * len(config.channels) * builders.cutting(config)[0]
+    epoch = len(listed.train) * (TRAINING_FACTOR * (1 - held_out) + held_out)
+    recordings = config.train.num_epochs * epoch + len(listed.test)
+    return recordings * len(setup.channels) * config.fragments.count
 
 
 def _paces(entry: Entry) -> list[float]:
@@ -89,22 +88,22 @@ def _paces(entry: Entry) -> list[float]:
     paces = []
     for run in entry.runs:
         if run.finished:
-            about = folder.read_run(run.path)
+            info = read_run(run.path)
             history = read_history(run.path / "metrics.jsonl")
             seconds = [epoch["seconds"] for epoch in history]
-            recordings = TRAINING_FACTOR * about["recordings"]["train"]
-            flops = recordings * about["model"]["flops_per_recording"]
+            recordings = TRAINING_FACTOR * info.recordings.train
+            flops = recordings * info.model.flops_per_recording
             paces.append(flops / median(seconds[1:] or seconds))  # the first epoch compiles
     return paces
 
 
-def _timed_pace(network: Any, input_shape: tuple[int, int]) -> float:
+def measure_pace(network: Any, input_shape: tuple[int, int]) -> float:
     """Returns the operations per second of evaluation steps, compiled and timed now."""
-    over = local_devices(1)
+    devices = local_devices(1)
     # Few examples keep a CPU busy; an accelerator only many, and several steps in a row.
-    examples, steps = (8, 1) if over[0].platform == "cpu" else (64, 8)
+    examples, steps = (8, 1) if devices[0].platform == "cpu" else (64, 8)
     step, *shapes = cost.evaluation(network, examples, input_shape)
-    compiled = pmap(step, over)
+    compiled = pmap(step, devices)
     zeros = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
     times = []
     for _ in range(3):  # the first one compiles, the second fills caches

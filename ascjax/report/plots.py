@@ -22,7 +22,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from ascjax.audio import mel
+from ascjax.data.fragments import layout
 from ascjax.report.text import label
+from ascjax.scoring.evidence import Confusion, Evidence
 
 BLUE, VERMILION, ORANGE, GREY = "#0072B2", "#D55E00", "#E69F00", "#6b7280"
 # Widths in inches of figures over one column and over two of a paper, and their type in points.
@@ -223,17 +225,19 @@ def fragments(
     *,
     scenes: Collection[str],
     true_scene: int,
+    overlap: float = 0.0,
 ) -> Figure:
     """A recording's log-mel and, under each of its fragments, the posterior of every scene.
 
     Args:
       log_mel: of one channel.
-      posteriors: of that channel's fragments, 0..1. Fragment i begins at frame i × L, where
-        L = floor(frames / fragments); frames left over after the last one are in none.
+      posteriors: of that channel's fragments, 0..1.
       scores: fused over all fragments and channels, 0..1; shown in a column of their own.
       scenes: names of the last axis. More than 10 are cut to the likeliest, the true and the
         predicted one.
       true_scene: index into ``scenes``.
+      overlap: of fragments, see `fragments.layout`. Cells then meet halfway between the middles of
+        neighbouring fragments; bars above the log-mel show their whole extent.
     """
     shown = _scenes_shown(posteriors, scores, true_scene)
     height_in = 0.36 * len(shown)
@@ -241,11 +245,16 @@ def fragments(
     (mel_ax, bar_ax), (cells_ax, fused_ax) = figure.subplots(
         2, 2, gridspec_kw={"height_ratios": [2.3, height_in], "width_ratios": [1, 0.09]}
     )
-    num_frames = log_mel.values.shape[1] // len(posteriors)
-    edges_s = np.arange(len(posteriors) + 1) * num_frames * log_mel.hop_size_s
+    width, first_frames = layout(log_mel.values.shape[1], len(posteriors), overlap)
+    starts_s = np.array(first_frames) * log_mel.hop_size_s
+    ends_s = starts_s + width * log_mel.hop_size_s
     image = _spectrogram(mel_ax, log_mel, size=10)
-    for edge in edges_s[1:]:
+    for edge in np.unique([starts_s[1:], ends_s[:-1], ends_s[1:]]):
         mel_ax.axvline(edge, color="white", linewidth=1.2)
+    if overlap > 0:
+        _extents(mel_ax, starts_s, ends_s)
+    # Where fragments don't overlap these are their ends.
+    edges_s = np.concatenate([starts_s[:1], (ends_s[:-1] + starts_s[1:]) / 2, ends_s[-1:]])
     mel_ax.set_ylabel("frequency / Hz", fontsize=11)
     mel_ax.tick_params(labelbottom=False)
     bar_ax.set_axis_off()
@@ -267,15 +276,15 @@ def fragments(
     return figure
 
 
-def evidence(found: Mapping[str, Any], *, scenes: Sequence[str], columns: int) -> Figure:
+def evidence(found: Evidence, *, scenes: Sequence[str], columns: int) -> Figure:
     """What single fragments get right and, for confused pairs of scenes, what they vote for.
 
     Args:
-      found: what `evidence.summarise` returned.
+      found: of a run with two or more fragments.
       scenes: names of the scenes.
       columns: of a paper, 1 or 2; each holds two panels side by side.
     """
-    pairs = found["pairs"]
+    pairs = found.pairs
     num_panels = 1 + len(pairs)
     per_row = min(2 * columns, num_panels)
     num_rows = -(-num_panels // per_row)
@@ -285,7 +294,7 @@ def evidence(found: Mapping[str, Any], *, scenes: Sequence[str], columns: int) -
     for ax, pair in zip(axes[1:], pairs, strict=False):
         _votes(ax, pair, scenes)
     for index, ax in enumerate(axes[:num_panels]):
-        ax.set(xlim=(0.4, len(found["by_position"]) + 0.6), ylim=(0, 100))
+        ax.set(xlim=(0.4, len(found.by_position) + 0.6), ylim=(0, 100))
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.tick_params(labelsize=PAPER_TYPE)
         ax.spines[["top", "right"]].set_visible(False)
@@ -303,13 +312,13 @@ def evidence(found: Mapping[str, Any], *, scenes: Sequence[str], columns: int) -
     return figure
 
 
-def _accuracies(ax: Axes, found: Mapping[str, Any]) -> None:
+def _accuracies(ax: Axes, found: Evidence) -> None:
     """The accuracy of each fragment beside those of all fused and of the oracle."""
-    rates = 100 * np.array([part["accuracy"] for part in found["by_position"]])
-    bounds = 100 * np.array([part["interval_95"] for part in found["by_position"]]).T
-    oracle, fused = (100 * found[key]["accuracy"] for key in ("oracle", "fused"))
-    ax.axhline(oracle, color=VERMILION, linestyle="--", label="oracle (any fragment right)")
-    ax.axhline(fused, color=BLUE, label="all fused")
+    rates = 100 * np.array([part.accuracy for part in found.by_position])
+    bounds = 100 * np.array([part.interval_95 for part in found.by_position]).T
+    fused, oracle = found.fused.accuracy or 0.0, found.oracle.accuracy or 0.0
+    ax.axhline(100 * oracle, color=VERMILION, linestyle="--", label="oracle (any fragment right)")
+    ax.axhline(100 * fused, color=BLUE, label="all fused")
     ax.errorbar(
         np.arange(1, len(rates) + 1), rates, np.abs(bounds - rates),
         fmt="o", color="black", markersize=2.5, elinewidth=0.8,
@@ -319,9 +328,9 @@ def _accuracies(ax: Axes, found: Mapping[str, Any]) -> None:
     ax.set_ylabel("accuracy / %", fontsize=PAPER_TYPE)
 
 
-def _votes(ax: Axes, pair: Mapping[str, Any], scenes: Sequence[str]) -> None:
+def _votes(ax: Axes, pair: Confusion, scenes: Sequence[str]) -> None:
     """Stacked bars of what each fragment of a confused pair's recordings votes for."""
-    shares = 100 * np.array(pair["votes"])
+    shares = 100 * np.array(pair.votes)
     positions, bottom = np.arange(1, len(shares) + 1), np.zeros(len(shares))
     for kind, name, color in (
         (0, "votes: true scene", BLUE),
@@ -330,8 +339,22 @@ def _votes(ax: Axes, pair: Mapping[str, Any], scenes: Sequence[str]) -> None:
     ):
         ax.bar(positions, shares[:, kind], 0.85, bottom, color=color, label=name)
         bottom += shares[:, kind]
-    true, predicted = (_text(scenes[pair[kind]], 20) for kind in ("true", "predicted"))
-    ax.set_title(f"{true}\n→ {predicted} ({pair['recordings']:,})", fontsize=PAPER_TYPE)
+    true, predicted = (_text(scenes[index], 20) for index in (pair.true, pair.predicted))
+    ax.set_title(f"{true}\n→ {predicted} ({pair.recordings:,})", fontsize=PAPER_TYPE)
+
+
+def _extents(ax: Axes, starts_s: np.ndarray, ends_s: np.ndarray) -> None:
+    """Draws the extent of each fragment as a bar above the axes, neighbours on two levels."""
+    for index, (start, end) in enumerate(zip(starts_s, ends_s, strict=True)):
+        level = 1.02 + 0.03 * (index % 2)
+        ax.plot(
+            [start, end],
+            [level, level],
+            color=BLUE,
+            linewidth=2.5,
+            transform=ax.get_xaxis_transform(),
+            clip_on=False,
+        )
 
 
 def _scenes_shown(posteriors: np.ndarray, scores: np.ndarray, true_scene: int) -> list[int]:

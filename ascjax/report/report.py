@@ -16,20 +16,22 @@ from matplotlib.figure import Figure
 
 from ascjax.config import flatten
 from ascjax.errors import UserError
-from ascjax.files import TEST_AGAIN, need, read_arrays, read_json, write_text
+from ascjax.files import TEST_AGAIN, read_arrays, write_text
 from ascjax.report import page, plots
 from ascjax.report.text import SYNTHETIC_NOTE, commonest_share, duration, worst_confusions
-from ascjax.runs.folder import read_posteriors, read_results, read_run
+from ascjax.runs.folder import RunResults
+from ascjax.runs.run import Run
 from ascjax.scoring.fusion import METHODS, fuse
+from ascjax.scoring.results import Results
 from ascjax.training.journal import read_history
 
 
 def write(run_dir: str | os.PathLike[str]) -> Path:
-    """Writes ``report.html`` into a run folder.
+    """Writes ``report.html`` into the folder of a finished run.
 
     Args:
-      run_dir: a folder with config.json, run.json and results.json; metrics.jsonl, and
-        posteriors.npz with examples.npz, are shown if they are there.
+      run_dir: the folder; metrics.jsonl, and posteriors.npz with examples.npz, are shown where they
+        exist.
 
     Returns:
       The path of the page, which needs no other file.
@@ -37,86 +39,74 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
     Raises:
       UserError: a file is missing or damaged; the message names it.
     """
-    folder = Path(run_dir)
-    config = read_json(folder / "config.json")
-    run = read_run(folder)
-    results = read_results(folder)
+    run = Run.open(run_dir)
+    folder, info, results = run.path, run.info, run.results
     history = read_history(folder / "metrics.jsonl")
     text = page.template("report.html.j2").render(
         name=folder.resolve().name,
-        run=run,
+        path=folder.resolve(),
+        run=info,
         results=results,
-        synthetic_note=SYNTHETIC_NOTE if run["synthetic"] else None,
-        fused_by={axis: _in_words(method) for axis, method in results["fusion"].items()},
+        synthetic_note=SYNTHETIC_NOTE if info.data.synthetic else None,
+        fused_by={
+            "fragments": _in_words(results.fusion.fragments),
+            "channels": _in_words(results.fusion.channels),
+        },
         commonest=commonest_share(results),
         worst=worst_confusions(results),
         history=history,
         training_time=duration(sum((entry.get("seconds", 0) for entry in history), start=0.0)),
         curves=_curves(history, results) if history else None,
         confusion=_confusion(results),
-        examples=_examples(folder, run, results),
-        settings=list(flatten(config).items()),
-        command=_command(config),
+        examples=_examples(run),
+        settings=list(flatten(run.config).items()),
+        command=_command(run.config),
     )
     path = folder / "report.html"
     write_text(path, text)
     return path
 
 
-def _curves(history: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> dict[str, Any]:
-    figure = plots.learning_curves(
-        history, chance=results["chance"], chosen_step=results.get("step")
-    )
+def _curves(history: Sequence[Mapping[str, Any]], results: RunResults) -> dict[str, Any]:
+    figure = plots.learning_curves(history, chance=results.chance, chosen_step=results.step)
     return _image(figure, "Loss and accuracy by epoch")
 
 
-def _confusion(results: Mapping[str, Any]) -> dict[str, Any]:
-    figure = plots.confusion(np.array(results["confusion"]), scenes=results["scenes"])
+def _confusion(results: Results) -> dict[str, Any]:
+    figure = plots.confusion(np.array(results.confusion), scenes=results.scenes)
     return _image(figure, "Percentage of each true scene's recordings by predicted scene")
 
 
-def _examples(
-    folder: Path, run: Mapping[str, Any], results: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def _examples(run: Run) -> list[dict[str, Any]]:
     """The recordings of examples.npz with their figures; none if a file for them is missing."""
-    path = folder / "examples.npz"
-    if not path.exists() or not (folder / "posteriors.npz").exists():
+    path = run.path / "examples.npz"
+    if not path.exists() or not (run.path / "posteriors.npz").exists():
         return []
     shown = read_arrays(path, "recording", "log_mel")
-    whole = read_posteriors(folder, results)
-    front_end = run["front_end"]
-    need(front_end, "hop_size_s", "sample_rate_hz", path=folder / "run.json")
-    if np.any(shown["recording"] >= results["recordings"]):
+    if np.any(shown["recording"] >= run.results.recordings):
         raise UserError(f"{path}: expected recordings of posteriors.npz, got others; {TEST_AGAIN}")
+    front_end = run.front_end
+    hop_size_s = front_end.hop_length / front_end.sample_rate_hz
     return [
-        _example(
-            plots.LogMel(log_mel, front_end["hop_size_s"], front_end["sample_rate_hz"]),
-            whole["posteriors"][index],
-            name=str(whole["recording"][index]),
-            true_scene=int(whole["label"][index]),
-            results=results,
-        )
-        for index, log_mel in zip(shown["recording"], shown["log_mel"], strict=True)
+        _example(run, index, plots.LogMel(log_mel, hop_size_s, front_end.sample_rate_hz))
+        for index, log_mel in zip(shown["recording"].tolist(), shown["log_mel"], strict=True)
     ]
 
 
-def _example(
-    log_mel: plots.LogMel,
-    posteriors: np.ndarray,
-    *,
-    name: str,
-    true_scene: int,
-    results: Mapping[str, Any],
-) -> dict[str, Any]:
-    channels, scenes, by = results["channels"], results["scenes"], results["fusion"]
+def _example(run: Run, index: int, log_mel: plots.LogMel) -> dict[str, Any]:
+    results, stored = run.results, run.test_posteriors
+    channels, scenes, by = results.channels, results.scenes, results.fusion
+    posteriors, true_scene = stored.posteriors[index], int(stored.label[index])
     channel = "average" if "average" in channels else channels[0]
-    scores = fuse(posteriors[None], fragments=by["fragments"], channels=by["channels"])[0]
+    scores = fuse(posteriors[None], fragments=by.fragments, channels=by.channels)[0]
+    name = str(stored.recording[index])
     figure = plots.fragments(
         log_mel,
         posteriors[channels.index(channel)],
         scores,
         scenes=scenes,
         true_scene=true_scene,
+        overlap=run.info.overlap,
     )
     return {
         "name": name,

@@ -1,9 +1,13 @@
-"""Results → the table that is printed in a terminal, and the words in which numbers are given."""
+"""Plain-text tables for the terminal, and the formats of numbers that pages share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+
+from ascjax.scoring.evidence import Evidence
+from ascjax.scoring.metrics import FoldSummary
+from ascjax.scoring.rates import Proportion, Rate
+from ascjax.scoring.results import Results
 
 SYNTHETIC_NOTE = (
     "Synthetic recordings: these numbers prove that the machinery works.\n"
@@ -20,88 +24,87 @@ EVIDENCE_NOTE = (
 )
 
 
-def table(results: Mapping[str, Any], *, synthetic: bool = False) -> str:
+def table(results: Results, *, synthetic: bool = False) -> str:
     """The result table as aligned plain text.
 
     Args:
-      results: what `metrics.summarise` returned.
+      results: of a run, or of a run scored again.
       synthetic: whether the recordings are synthesised; the table then says what that means.
     """
-    by = results["fusion"]
+    by = results.fusion
     head = (
-        f"{counted(results['recordings'], 'recording')} of "
-        f"{counted(len(results['scenes']), 'scene')}, "
-        f"{counted(len(results['channels']), 'channel')} × "
-        f"{counted(results['fragments'], 'fragment')}; "
-        f"fused by {by['fragments']} over fragments, {by['channels']} over channels"
+        f"{counted(results.recordings, 'recording')} of "
+        f"{counted(len(results.scenes), 'scene')}, "
+        f"{counted(len(results.channels), 'channel')} × "
+        f"{counted(results.fragments, 'fragment')}; "
+        f"fused by {by.fragments} over fragments, {by.channels} over channels"
     )
     whole: list[tuple[str, ...]] = [("", *_ACCURACY)]
-    whole.append(("all fused", *_cells(results["accuracy"])))
-    for channel, part in results["by_channel"].items():
+    whole.append(("all fused", *_cells(results.accuracy)))
+    for channel, part in results.by_channel.items():
         whole.append((f"  {label(channel)} alone", *_cells(part)))
-    whole.append(("one fragment alone", *_cells(results["single_fragment"])))
-    whole.append(("mean over scenes", percent(results["macro_accuracy"]), "", "", ""))
+    whole.append(("one fragment alone", *_cells(results.single_fragment)))
+    whole.append(("mean over scenes", percent(results.macro_accuracy), "", "", ""))
     whole.append(("always the commonest scene", percent(commonest_share(results)), "", "", ""))
-    whole.append(("guessing", percent(results["chance"]), "", "", ""))
-    whole.append(("log loss / nats", f"{results['log_loss']:.3f}", "", "", ""))
+    whole.append(("guessing", percent(results.chance), "", "", ""))
+    whole.append(("log loss / nats", f"{results.log_loss:.3f}", "", "", ""))
     scenes = [("scene", *_ACCURACY, "most often taken for")]
     for scene, taken_for in worst_confusions(results).items():
         worst = f"{label(taken_for[0])} ({taken_for[1]:,})" if taken_for else ""
-        scenes.append((label(scene), *_cells(results["by_scene"][scene]), worst))
+        scenes.append((label(scene), *_cells(results.by_scene[scene]), worst))
     note = [SYNTHETIC_NOTE] if synthetic else []
     return "\n\n".join([*note, head, aligned(whole), aligned(scenes)])
 
 
-def folds_table(summary: Mapping[str, Any]) -> str:
-    """The table of a set's folds as aligned plain text, from what `metrics.over_folds` returned."""
+def folds_table(summary: FoldSummary) -> str:
+    """The table of a set's folds as aligned plain text."""
     rows: list[tuple[str, ...]] = [("", *_ACCURACY)]
-    for fold, part in summary["by_fold"].items():
+    for fold, part in summary.by_fold.items():
         rows.append((f"fold {fold}", *_cells(part)))
-    rows.append(("all folds pooled", *_cells(summary["accuracy"])))
-    rows.append(("mean of folds", percent(summary["mean"]), "", "", ""))
-    rows.append(("their deviation", percent(summary["deviation"]), "", "", ""))
-    rows.append(("log loss / nats", f"{summary['log_loss']:.3f}", "", "", ""))
+    rows.append(("all folds pooled", *_cells(summary.accuracy)))
+    rows.append(("mean of folds", percent(summary.mean), "", "", ""))
+    rows.append(("their deviation", percent(summary.deviation), "", "", ""))
+    rows.append(("log loss / nats", f"{summary.log_loss:.3f}", "", "", ""))
     return aligned(rows)
 
 
-def evidence_table(evidence: Mapping[str, Any], scenes: Sequence[str]) -> str:
-    """What `evidence.summarise` returned as aligned plain text; ``scenes`` are the run's names."""
-    count = len(evidence["by_position"])
+def evidence_table(evidence: Evidence, scenes: Sequence[str]) -> str:
+    """Which fragments decide, as aligned plain text; ``scenes`` are the run's names."""
+    count = len(evidence.by_position)
     whole: list[tuple[str, ...]] = [("", *_ACCURACY)]
-    whole.append(("all fused", *_cells(evidence["fused"])))
-    for position, part in enumerate(evidence["by_position"], start=1):
+    whole.append(("all fused", *_cells(evidence.fused)))
+    for position, part in enumerate(evidence.by_position, start=1):
         whole.append((f"  fragment {position} alone", *_cells(part)))
-    mean = np.mean([part["accuracy"] for part in evidence["by_position"]])
+    mean = np.mean([part.accuracy for part in evidence.by_position])
     whole.append(("mean over fragments", percent(float(mean)), "", "", ""))
-    whole.append(("ORACLE: any fragment right", *_cells(evidence["oracle"])))
-    whole.append(("oracle, were all guesses", percent(evidence["oracle_of_guesses"]), "", "", ""))
+    whole.append(("ORACLE: any fragment right", *_cells(evidence.oracle)))
+    whole.append(("oracle, were all guesses", percent(evidence.oracle_of_guesses), "", "", ""))
     rests = [("predicted", "recordings", "fragments that agree", "effective fragments")]
-    for kind in ("right", "wrong"):
-        part = evidence[kind]
-        effective = part["effective_fragments"]
+    for kind, part in (("right", evidence.right), ("wrong", evidence.wrong)):
+        effective = part.effective_fragments
         rests.append((
-            kind, f"{part['recordings']:,}", percent(part["agreement"]),
+            kind, f"{part.recordings:,}", percent(part.agreement),
             "–" if effective is None else f"{effective:.2f} of {count}",
         ))  # fmt: skip
     votes = [("votes by fragment", "all", *map(str, range(1, count + 1)))]
-    for pair in evidence["pairs"]:
-        true, predicted = label(scenes[pair["true"]]), label(scenes[pair["predicted"]])
-        recordings = counted(pair["recordings"], "recording")
+    for pair in evidence.pairs:
+        true, predicted = label(scenes[pair.true]), label(scenes[pair.predicted])
+        recordings = counted(pair.recordings, "recording")
         votes.append((f"{true} taken for {predicted} ({recordings})", *[""] * (count + 1)))
-        shares = np.array(pair["votes"])
+        shares = np.array(pair.votes)
         for name, column in zip((true, predicted, "other scenes"), shares.T, strict=True):
             cells = [f"{100 * share:.0f} %" for share in (column.mean(), *column)]
             votes.append((f"  for {name}", *cells))
     confused = (
-        aligned(votes, num_numbers=count + 1) if evidence["pairs"] else "No recording is mistaken."
+        aligned(votes, num_numbers=count + 1) if evidence.pairs else "No recording is mistaken."
     )
     return "\n\n".join([EVIDENCE_NOTE, aligned(whole), aligned(rests), confused])
 
 
-def accuracies(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The fused accuracies of several results by name, a line each, as aligned plain text."""
+def accuracies(accuracy: Mapping[str, Proportion]) -> str:
+    """Accuracies by name, a line each, as aligned plain text."""
     rows = [("", *_ACCURACY)]
-    rows += [(name, *_cells(each["accuracy"])) for name, each in results.items()]
+    rows += [(name, *_cells(each)) for name, each in accuracy.items()]
     return aligned(rows)
 
 
@@ -135,24 +138,24 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds else ""
 
 
-def worst_confusions(results: Mapping[str, Any]) -> dict[str, tuple[str, int] | None]:
+def worst_confusions(results: Results) -> dict[str, tuple[str, int] | None]:
     """Each scene's most frequent wrong prediction and its count; None where none was wrong."""
-    wrong = np.array(results["confusion"])
+    wrong = np.array(results.confusion)
     np.fill_diagonal(wrong, 0)
     return {
-        scene: (results["scenes"][row.argmax()], int(row.max())) if row.any() else None
-        for scene, row in zip(results["scenes"], wrong, strict=True)
+        scene: (results.scenes[row.argmax()], int(row.max())) if row.any() else None
+        for scene, row in zip(results.scenes, wrong, strict=True)
     }
 
 
-def commonest_share(results: Mapping[str, Any]) -> float:
+def commonest_share(results: Results) -> float:
     """The accuracy in 0..1 of always answering with the scene that has most recordings."""
-    return max(map(sum, results["confusion"])) / results["recordings"]
+    return max(map(sum, results.confusion)) / results.recordings
 
 
-def _cells(part: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    bounds = interval(part["interval_95"]) if "interval_95" in part else ""
-    return percent(part["accuracy"]), bounds, f"{part['correct']:,}", f"{part['total']:,}"
+def _cells(part: Rate) -> tuple[str, str, str, str]:
+    bounds = interval(part.interval_95) if isinstance(part, Proportion) else ""
+    return percent(part.accuracy), bounds, f"{part.correct:,}", f"{part.total:,}"
 
 
 def aligned(rows: Sequence[Sequence[str]], *, num_numbers: int = 4) -> str:

@@ -1,219 +1,289 @@
-"""The main job: from recordings to a run folder with results and a report."""
+"""The main job: from a config to a run folder with a trained, tested network."""
 
+import hashlib
 import time
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from clu import parameter_overview
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-import ascjax
+from ascjax import records
+from ascjax import setup as setups
 from ascjax.compute.devices import peak_memory_gb, replicate
-from ascjax.data import synthetic
+from ascjax.data import normalisation, synthetic
 from ascjax.data.batches import Fragments
-from ascjax.data.normalisation import mel_statistics
-from ascjax.files import exclusive, write_json
-from ascjax.models import cost
-from ascjax.report import report
-from ascjax.runs import folder
-from ascjax.scoring import fusion, metrics
-from ascjax.setup import builders
+from ascjax.files import exclusive, write_arrays
+from ascjax.models import cost, weights
+from ascjax.models import variables as saved_variables
+from ascjax.runs import environment
+from ascjax.runs.folder import (
+    Counts,
+    DataSource,
+    InitialWeights,
+    Model,
+    Normalisation,
+    RunInfo,
+    RunResults,
+    Seconds,
+    TestPosteriors,
+    begin,
+    check_workdir,
+)
+from ascjax.runs.network import MODEL_FILE
+from ascjax.runs.run import Run
+from ascjax.scoring.calibration import Calibration
+from ascjax.scoring.fusion import fuse
+from ascjax.scoring.results import Results, score
+from ascjax.setup import Data, Setup
+from ascjax.setup import network as builders
 from ascjax.signals import StopRequest
-from ascjax.training import loop
 from ascjax.training.checkpoints import Checkpoints
-from ascjax.training.evaluator import Evaluator, score
-from ascjax.training.journal import Journal, read_history
-from ascjax.training.step import Recipe, initial_state, variables
+from ascjax.training.evaluator import Evaluator, validation_numbers
+from ascjax.training.journal import TrainingLog, read_history
+from ascjax.training.loop import Trainer
+from ascjax.training.step import TrainState, initial_state, variables
+
+Report = Callable[[Path], Any]
 
 
-def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
-    """Trains, evaluates and reports.
+def train(config: ConfigDict, workdir: Path, report: Report = lambda _: None) -> Run:
+    """Trains and tests a network.
 
-    Started again with the same config and folder it goes on where it was; a finished run is only
-    reported again.
+    Called again with the same config and folder it resumes; a finished run is only reported again.
 
-    Returns:
-      The path of report.html.
+    Args:
+      config: a whole config, see configs/common.py.
+      workdir: the run folder: new, empty, or that of the same config.
+      report: called with the finished run's folder, under its lock.
 
     Raises:
-      UserError: something the user can mend.
+      UserError: a mistake in the config, the data or the folder.
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
-    builders.check(config)
-    over = builders.devices(config)
-    folder.check(workdir, config.to_dict())
-    if (workdir / "results.json").exists():
-        return report.write(workdir)
-    # Missing weights are named now and not after features were extracted.
-    builders.find_weights(config)
+    setups.check(config)
+    setups.devices(config)
+    check_workdir(workdir, config.to_dict())
+    if not (workdir / "results.json").exists():
+        setups.weights_file(config)  # names missing weights before the data set is read
     with exclusive(workdir, "training"), StopRequest() as stop:
-        found = builders.survey(config, stop)
-        # What can't work is said before the long work of extraction.
-        found.input_shape(config)
-        found.check_batch(config)
-        data = builders.load_data(config, found, stop)
-        num_scenes = len(data.dataset.scenes)
-        input_shape = (data.store.front_end.num_mels, data.train.num_frames)
-        networks = builders.build_networks(config, num_scenes=num_scenes, input_shape=input_shape)
-        mean, deviation = mel_statistics(data.store.log_mel, data.train.rows)
-        plan = builders.build_plan(config, data.train)
-        recipe = builders.build_recipe(
-            config, networks, plan, num_scenes=num_scenes, mean=mean, deviation=deviation
-        )
-        evaluator = Evaluator(networks.evaluation, mean, deviation, over, config.eval.batch_size)
-        folder.begin(workdir, config.to_dict(), _describe(config, data, networks, recipe))
-        checkpoints = Checkpoints(
-            workdir / "checkpoints",
-            keep=config.checkpoint.keep,
-            ranked=data.validation is not None,
-        )
-        state = initial_state(recipe, networks.variables)
+        if not (workdir / "results.json").exists():
+            setup = Setup(config, setups.survey(config, stop))
+            setup.check()
+            _train_and_test(setup, workdir, stop)
+        report(workdir)
+    return Run.open(workdir)
+
+
+def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
+    config, data = setup.config, setup.extract(stop)
+    networks = builders.networks(
+        config, setup.weights_file, len(data.dataset.scenes), setup.input_shape
+    )
+    mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.rows)
+    schedule = builders.schedule(config, len(data.train))
+    step_config, step_inputs = builders.step(
+        config,
+        networks,
+        schedule,
+        num_scenes=len(data.dataset.scenes),
+        mean=mean,
+        deviation=deviation,
+    )
+    evaluator = Evaluator(
+        networks.evaluation, mean, deviation, setup.devices, config.eval.batch_size
+    )
+    info = _describe(setup, data, networks, mean, deviation)
+    begin(workdir, config.to_dict(), info)
+    checkpoints = Checkpoints(
+        workdir / "checkpoints", keep=config.checkpoint.keep, ranked=data.validation is not None
+    )
+    with closing(checkpoints):
+        state = initial_state(step_config, networks.variables)
         latest = checkpoints.latest()
         if latest is None:
-            _introduce(data, networks)
+            _log_setup(info, data)
         else:
             state = checkpoints.restore(latest, state)
-            tqdm.write(f"going on at step {latest} of {plan.num_steps} in {workdir}")
-        journal = Journal(
+            tqdm.write(f"resuming at step {latest} of {schedule.num_steps} in {workdir}")
+        log = TrainingLog(
             workdir,
             step=int(state.step),
-            num_steps=plan.num_steps,
-            fragments_per_step=plan.batch_size,
+            num_steps=schedule.num_steps,
+            fragments_per_step=schedule.batch_size,
         )
         validate = None
         if data.validation is not None:
-            validate = partial(_validate, evaluator, data.validation, config.fusion)
-        with closing(journal):
-            trainer = loop.Trainer(recipe, plan, over, validate, checkpoints, journal, stop)
+            validate = partial(_validate, evaluator, data.validation, setup)
+        with closing(log):
+            trainer = Trainer(
+                step_config,
+                step_inputs,
+                schedule,
+                data.train,
+                setup.devices,
+                validate,
+                checkpoints,
+                log,
+                stop,
+            )
             state = trainer.fit(state)
         best = checkpoints.best()
         if best is not None and best != int(state.step):
             state = checkpoints.restore(best, state)
-        checkpoints.close()
-        tested = replicate(variables(state), over)
-        started = time.perf_counter()
-        values = evaluator(tested, data.test, describe="test", stop=stop)
-        test_s = time.perf_counter() - started
-    _write_results(config, workdir, data, values, step=int(state.step), test_s=test_s)
-    return report.write(workdir)
+    _test(setup, data, evaluator, state, workdir, stop)
 
 
 def _validate(
-    evaluator: Evaluator, part: Fragments, by: ConfigDict, variables: Any
+    evaluator: Evaluator, part: Fragments, setup: Setup, replicated: Any
 ) -> dict[str, float]:
-    values = evaluator(variables, part)
-    return score(values, part.labels, fragment_fusion=by.fragments, channel_fusion=by.channels)
+    return validation_numbers(evaluator(replicated, part), part.labels, setup.fusion)
 
 
-def _introduce(data: builders.Data, networks: builders.Networks) -> None:
-    """Says what is about to be trained on what."""
-    counts = [len(p.rows) if p else 0 for p in (data.train, data.validation, data.test)]
-    tqdm.write(parameter_overview.get_parameter_overview(networks.variables))
+def _log_setup(info: RunInfo, data: Data) -> None:
+    """Logs network, data set, splits and fragments."""
+    model, counts = info.model, info.recordings
     tqdm.write(
-        f"{data.dataset.root} ({data.dataset.layout}): {counts[0]} training, {counts[1]} "
-        f"validation and {counts[2]} test recordings of {data.duration_s:g} s, "
-        f"{len(data.dataset.scenes)} scenes, channels {', '.join(data.store.channels)}, "
-        f"{data.train.count} fragments of {data.train.num_frames} frames each"
+        f"{model.trunk}, head {model.head}: {model.parameters:,} parameters, "
+        f"{model.flops_per_recording / 1e9:,.2f} GFLOP a recording, "
+        f"from {info.initial_weights.weights} weights"
+    )
+    tqdm.write(
+        f"{info.data.root} ({info.data.layout}): {counts.train:,} training, "
+        f"{counts.validation:,} validation and {counts.test:,} test recordings of "
+        f"{info.duration_s:g} s, {len(info.scenes)} scenes, channels {', '.join(info.channels)}, "
+        f"N_s = {info.fragments}, {data.train.num_frames} frames a fragment"
     )
 
 
 def _describe(
-    config: ConfigDict, data: builders.Data, networks: builders.Networks, recipe: Recipe
-) -> dict[str, Any]:
+    setup: Setup,
+    data: Data,
+    networks: builders.Networks,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+) -> RunInfo:
     """Returns run.json: with a checkpoint, all that prediction needs."""
+    config, listed = setup.config, data.dataset
     params = jax.tree.leaves(networks.variables["params"])
-    input_shape = (data.store.front_end.num_mels, data.train.num_frames)
-    examples_per_recording = len(data.store.channels) * data.train.count
-    return {
-        "format": folder.FORMAT,
-        "ascjax": ascjax.__version__,
-        "scenes": list(data.dataset.scenes),
-        "channels": list(data.store.channels),
-        "fragments": data.train.count,
-        "duration_s": data.duration_s,
-        "front_end": data.store.front_end.to_dict(),
-        "normalisation": {
-            "mean": recipe.given.mean.tolist(),
-            "deviation": recipe.given.deviation.tolist(),
-        },
-        "model": {
-            **config.model.to_dict(),
-            "parameters": sum(p.size for p in params),
-            "flops_per_recording": examples_per_recording
-            * cost.of_example(networks.evaluation, input_shape),
-        },
-        "fusion": config.fusion.to_dict(),
-        "protocol": config.protocol,
-        "recordings": {
-            "train": len(data.train.rows),
-            "validation": 0 if data.validation is None else len(data.validation.rows),
-            "test": len(data.test.rows),
-        },
-        "left_out": data.store.bad,
-        "data": {
-            "root": str(data.dataset.root),
-            "layout": data.dataset.layout,
-            "fold": config.data.fold,
-        },
-        "synthetic": synthetic.is_set(data.dataset.root),
-    }
+    fragments_per_recording = len(setup.channels) * data.train.count
+    flops = fragments_per_recording * cost.of_example(networks.evaluation, setup.input_shape)
+    validation = 0 if data.validation is None else len(data.validation.rows)
+    return RunInfo(
+        scenes=listed.scenes,
+        channels=setup.channels,
+        fragments=data.train.count,
+        overlap=data.train.overlap,
+        duration_s=setup.survey.duration_s,
+        front_end=setup.front_end.to_dict(),
+        normalisation=Normalisation(tuple(mean.tolist()), tuple(deviation.tolist())),
+        model=Model(
+            **builders.model_settings(config),
+            parameters=sum(p.size for p in params),
+            flops_per_recording=flops,
+        ),
+        fusion=setup.fusion,
+        protocol=config.protocol,
+        recordings=Counts(len(data.train.rows), validation, len(data.test.rows)),
+        left_out=data.store.bad,
+        data=DataSource(
+            root=str(listed.root),
+            layout=listed.layout,
+            fold=config.data.fold,
+            split=config.data.split,
+            fingerprint=data.fingerprint,
+            synthetic=synthetic.is_set(listed.root),
+        ),
+        initial_weights=_initial_weights(setup.weights_file),
+        environment=environment.describe([device.device_kind for device in setup.devices]),
+    )
 
 
-def _write_results(
-    config: ConfigDict,
+def _initial_weights(file: Path | None) -> InitialWeights:
+    if file is None:
+        return InitialWeights("random", None, {})
+    with file.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    return InitialWeights(str(file), sha256, dict(weights.load(file).metadata))
+
+
+def _test(
+    setup: Setup,
+    data: Data,
+    evaluator: Evaluator,
+    state: TrainState,
     workdir: Path,
-    data: builders.Data,
-    values: np.ndarray,
-    *,
-    step: int,
-    test_s: float,
+    stop: StopRequest,
 ) -> None:
+    """Tests a state and writes posteriors, examples and results."""
+    replicated = replicate(variables(state), setup.devices)
+    started = time.perf_counter()
+    posteriors = evaluator(replicated, data.test, describe="test", stop=stop)
+    test_s = time.perf_counter() - started
     tested = [data.dataset.recordings[row] for row in data.test.rows]
-    names = [recording.name for recording in tested]
-    cities = [recording.city for recording in tested]
-    np.savez(
-        workdir / "posteriors.npz",
-        posteriors=values,
+    stored = TestPosteriors(
+        posteriors=posteriors,
         label=data.test.labels,
-        recording=names,
-        location=[recording.location for recording in tested],
-        city=cities,
-        scenes=list(data.dataset.scenes),
-        channels=list(data.store.channels),
+        **{
+            name: np.array([getattr(recording, key) for recording in tested])
+            for name, key in {
+                "recording": "name",
+                "location": "location",
+                "city": "city",
+                "device": "device",
+            }.items()
+        },
     )
-    results = metrics.summarise(
-        values,
+    write_arrays(workdir / "posteriors.npz", **vars(stored))
+    results = score(
+        posteriors,
         data.test.labels,
-        names=names,
+        names=stored.recording.tolist(),
         scenes=data.dataset.scenes,
-        channels=data.store.channels,
-        cities=cities if any(cities) else None,
-        fragment_fusion=config.fusion.fragments,
-        channel_fusion=config.fusion.channels,
+        channels=setup.channels,
+        cities=stored.city.tolist(),
+        devices=stored.device.tolist(),
+        by=setup.fusion,
     )
-    _write_examples(workdir, data, fusion.fuse(values, **config.fusion.to_dict()))
+    _write_examples(workdir, data, setup.channels, results)
+    model_sha256 = saved_variables.save(workdir / MODEL_FILE, variables(state))
     epochs = read_history(workdir / "metrics.jsonl")
-    seconds = {"train": sum(epoch["seconds"] for epoch in epochs), "test": test_s}
-    peak_gb = peak_memory_gb()
-    about = {"part": "test", "step": step, "seconds": seconds, "peak_memory_gb": peak_gb}
+    finished = RunResults(
+        **vars(results),
+        part="test",
+        step=int(state.step),
+        seconds=Seconds(sum(epoch["seconds"] for epoch in epochs), test_s),
+        peak_memory_gb=peak_memory_gb(),
+        model_sha256=model_sha256,
+        calibration=_calibrate(setup, data, evaluator, replicated, stop),
+    )
     # Comes last: where it is, the run is finished.
-    write_json(workdir / "results.json", {**about, **results})
+    records.write(workdir / "results.json", finished)
 
 
-def _write_examples(workdir: Path, data: builders.Data, scores: np.ndarray) -> None:
+def _calibrate(
+    setup: Setup, data: Data, evaluator: Evaluator, replicated: Any, stop: StopRequest
+) -> Calibration | None:
+    """Fits temperature and thresholds on the validation part, if there is one."""
+    if data.validation is None:
+        return None
+    posteriors = evaluator(replicated, data.validation, describe="calibrate", stop=stop)
+    return Calibration.fit(fuse(posteriors, **asdict(setup.fusion)), data.validation.labels)
+
+
+def _write_examples(workdir: Path, data: Data, channels: tuple[str, ...], results: Results) -> None:
     """Keeps the log-mels of one right and one wrong recording, the most confident of each."""
-    right = scores.argmax(-1) == data.test.labels
-    confident = np.argsort(-scores.max(-1))
+    right, confident = results.right, np.argsort(-np.array(results.decisions.score))
     chosen = [next((i for i in confident if right[i] == wanted), None) for wanted in (True, False)]
     indices = np.array([i for i in chosen if i is not None], np.int64)
-    channels = data.store.channels
     channel = channels.index("average") if "average" in channels else 0
-    np.savez(
+    write_arrays(
         workdir / "examples.npz",
         recording=indices,
         log_mel=np.stack([data.store.log_mel[data.test.rows[i], channel] for i in indices]),

@@ -6,6 +6,7 @@ checkpoints/       Orbax: the last few and the best
 metrics.jsonl      a line for each epoch; events/ has the same for TensorBoard
 posteriors.npz     of the test part, [recording, channel, fragment, scene]
 examples.npz       log-mels of a right and a wrong recording, for the report
+model.safetensors  the variables that were tested
 results.json       `RunResults`: metrics of the test part, the decision on each recording
 report.html        all of it to look at
 """
@@ -149,6 +150,7 @@ class RunResults(Results):
       part: of the data set, always ``test``.
       step: of the checkpoint that was tested.
       peak_memory_gb: of the process and, on accelerators, of a device.
+      model_sha256: digest of model.safetensors.
       calibration: fitted on the validation part; None under the protocol ``paper``.
     """
 
@@ -157,6 +159,7 @@ class RunResults(Results):
     step: int
     seconds: Seconds
     peak_memory_gb: dict[str, float]
+    model_sha256: str
     calibration: Calibration | None = None
 
 

@@ -1,4 +1,4 @@
-"""Several runs, one after the other in this process: the folds of a set, the rows of a sweep."""
+"""Several runs in sequence: the folds of a set, the rows of a sweep; their results pooled."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,20 +11,21 @@ from jaxtyping import Bool
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from ascjax import records
+from ascjax import setup as setups
 from ascjax.errors import UserError
-from ascjax.files import write_json
-from ascjax.report.text import folds_table
-from ascjax.runs import experiment, folder
-from ascjax.scoring import metrics
-from ascjax.setup import builders
+from ascjax.runs import experiment
+from ascjax.runs.experiment import Report
+from ascjax.runs.folder import RunInfo, Seconds, read_results, read_run
+from ascjax.scoring.metrics import FoldSummary, pool_folds
 from ascjax.signals import StopRequest
 
-FOLDS_FORMAT = 1
+FOLDS_FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Run:
-    """One of several runs: what it is called, its config and its folder."""
+class PlannedRun:
+    """A run with its name in messages, its config and its folder; trained or not."""
 
     name: str
     config: ConfigDict
@@ -36,7 +37,7 @@ class Run:
         return (self.path / "results.json").exists()
 
 
-def by_fold(run: Run, folds: Sequence[int]) -> list[Run]:
+def by_fold(run: PlannedRun, folds: Sequence[int]) -> list[PlannedRun]:
     """Returns the run on each of the folds of its set, in the folders fold1, fold2, ...
 
     Raises:
@@ -50,34 +51,37 @@ def by_fold(run: Run, folds: Sequence[int]) -> list[Run]:
     for fold in folds:
         config = run.config.copy_and_resolve_references()
         config.data.fold = fold
-        runs.append(Run(f"{run.name}, fold {fold}", config, run.path / f"fold{fold}"))
+        runs.append(PlannedRun(f"{run.name}, fold {fold}", config, run.path / f"fold{fold}"))
     return runs
 
 
-def train(runs: Sequence[Run], then: Callable[[], Any] = lambda: None) -> None:
-    """Trains and tests what isn't finished; one that fails doesn't keep the others from it.
+def train(
+    runs: Sequence[PlannedRun], report: Report, then: Callable[[], Any] = lambda: None
+) -> None:
+    """Trains and tests the runs that aren't finished; a failed run doesn't end the others.
 
     Args:
       runs: in this order.
-      then: called after each that was trained.
+      report: see `experiment.train`.
+      then: called after each run that was trained.
 
     Raises:
-      UserError: runs failed; said of each as it happened.
+      UserError: runs failed; each was reported as it happened.
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
     failed = []
     with StopRequest() as stop:
         for number, run in enumerate(runs, start=1):
-            words = f"run {number} of {len(runs)}: {run.name}"
+            label = f"run {number} of {len(runs)}: {run.name}"
             if run.finished:
-                tqdm.write(f"{words} is finished")
+                tqdm.write(f"{label} is finished")
                 continue
-            stop.check(f"before {words}")
-            tqdm.write(f"{words}, in {run.path}")
+            stop.check(f"before {label}")
+            tqdm.write(f"{label}, in {run.path}")
             try:
-                experiment.train_and_evaluate(run.config, run.path)
+                experiment.train(run.config, run.path, report)
             except UserError as error:
-                tqdm.write(f"{words} failed: {error}")
+                tqdm.write(f"{label} failed: {error}")
                 failed.append(run.name)
                 continue
             # Compiled programs hold memory that the next run may need.
@@ -90,63 +94,70 @@ def train(runs: Sequence[Run], then: Callable[[], Any] = lambda: None) -> None:
         )
 
 
-def train_folds(config: ConfigDict, workdir: Path) -> str:
-    """Trains and tests every fold of a set and writes folds.json.
+@dataclass(frozen=True)
+class Folds(FoldSummary):
+    """folds.json: results pooled over the folds of a set."""
 
-    Returns:
-      The table of the folds, as text.
+    format: int = FOLDS_FORMAT
+
+
+def train_folds(config: ConfigDict, workdir: Path, report: Report) -> Folds:
+    """Trains and tests every fold of a set, pools them and writes folds.json.
 
     Raises:
       UserError: the set has one fold only, ``workdir`` is itself a run, or runs failed.
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
-    builders.check(config)
+    setups.check(config)
     if (workdir / "config.json").exists():
         raise UserError(f"--workdir={workdir}: holds a run; choose another folder for --folds=all")
     with StopRequest() as stop:
-        dataset = builders.load_dataset(config, stop)
+        listed = setups.list_dataset(config, stop)
         stop.check("before the first fold")
-    folds = by_fold(Run(config.model.trunk, config, workdir), dataset.folds)
-    train(folds)
-    summary = read(folds).summary
-    write_json(workdir / "folds.json", {"format": FOLDS_FORMAT, **summary})
-    return folds_table(summary)
+    runs = by_fold(PlannedRun(config.model.trunk, config, workdir), listed.folds)
+    train(runs, report)
+    folds = Folds(**vars(read(runs).summary))
+    records.write(workdir / "folds.json", folds)
+    return folds
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run, or a run on every fold, came to.
+    """Results of a run, or of its runs on every fold taken together.
 
     Attributes:
-      about: its run.json.
-      summary: of its folds, as `metrics.over_folds`.
+      info: run.json of the first.
+      summary: pooled over folds.
       recordings: names of those tested.
-      right: whether each was recognised.
-      seconds: spent on ``train`` and on ``test``.
+      right: whether each one's scene was predicted.
+      seconds: of all.
     """
 
-    about: dict[str, Any]
-    summary: dict[str, Any]
+    info: RunInfo
+    summary: FoldSummary
     recordings: np.ndarray
     right: Bool[np.ndarray, " recording"]
-    seconds: dict[str, float]
+    seconds: Seconds
 
 
-def read(runs: Sequence[Run]) -> Outcome:
-    """Returns what the finished run of each fold (or the only one) came to, taken together.
+def read(runs: Sequence[PlannedRun]) -> Outcome:
+    """Returns the pooled results of the finished runs of all folds, or of the only run.
 
     Raises:
       UserError: one is damaged; the message names the file.
     """
-    results = [folder.read_results(run.path) for run in runs]
+    by_fold = {run.config.data.fold: read_results(run.path) for run in runs}
+    results = list(by_fold.values())
     return Outcome(
-        about=folder.read_run(runs[0].path),
-        summary=metrics.over_folds(
-            {run.config.data.fold: each for run, each in zip(runs, results, strict=True)}
+        info=read_run(runs[0].path),
+        summary=pool_folds(
+            {fold: each.accuracy for fold, each in by_fold.items()},
+            {fold: each.log_loss for fold, each in by_fold.items()},
         ),
-        recordings=np.concatenate([each["decisions"]["recording"] for each in results]),
-        right=np.concatenate([metrics.recognised(each) for each in results]),
-        seconds={
-            what: sum(each["seconds"][what] for each in results) for what in ("train", "test")
-        },
+        recordings=np.concatenate([each.decisions.recording for each in results]),
+        right=np.concatenate([each.right for each in results]),
+        seconds=Seconds(
+            train=sum(each.seconds.train for each in results),
+            test=sum(each.seconds.test for each in results),
+        ),
     )

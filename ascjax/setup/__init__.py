@@ -1,1 +1,20 @@
-"""A config becomes objects, once: the only room that sees a ConfigDict."""
+"""A config becomes objects, each once: the only room that reads a ConfigDict.
+
+`check` refuses a config that can't work, `survey` lists the data set, `Setup` makes the rest.
+"""
+
+from ascjax.setup.check import check
+from ascjax.setup.data import Data, Split, Survey, list_dataset, survey
+from ascjax.setup.setup import Setup, devices, weights_file
+
+__all__ = [
+    "Data",
+    "Setup",
+    "Split",
+    "Survey",
+    "check",
+    "devices",
+    "list_dataset",
+    "survey",
+    "weights_file",
+]

@@ -30,7 +30,7 @@ def test_the_real_resnet18_of_200_classes(shared, tmp_path):
     assert list(result.differences) == ["224×224", "161×207"]
 
     # Fine-tuning starts from its trunk: one plane here equals three equal planes in torchvision.
-    network = models.build("resnet18", "gap", 10)
+    network = models.create_model("resnet18", "gap", 10)
     plane = np.random.default_rng(0).normal(size=(1, 45, 71, 1)).astype(np.float32)
     fresh = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, False), plane)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), fresh)

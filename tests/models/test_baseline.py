@@ -12,7 +12,7 @@ from ascjax import models
 
 
 def build(**options):
-    return models.build("baseline", "baseline", 10, head_width=100, dropout=0.3, **options)
+    return models.create_model("baseline", "baseline", 10, head_width=100, dropout=0.3, **options)
 
 
 def normal(*shape, seed=0):

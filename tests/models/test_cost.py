@@ -9,7 +9,7 @@ SHAPE = (2, 128, 71, 1)
 
 
 def vgg16():
-    model = models.build("vgg16", "gap", 10)
+    model = models.create_model("vgg16", "gap", 10)
     x = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
     return model, variables["params"], x
@@ -53,5 +53,5 @@ def test_a_gradient_costs_two_more_forward_passes():
 
 def test_an_example_on_an_image_is_what_the_literature_says():
     """VGG-16 takes 15.35 billion products with their additions, those on the padding included."""
-    network = models.build("vgg16", "gap", 10)
+    network = models.create_model("vgg16", "gap", 10)
     assert cost.of_example(network, (224, 224)) == pytest.approx(2 * 15.35e9, rel=0.05)

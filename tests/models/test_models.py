@@ -70,14 +70,14 @@ def test_every_trunk_is_counted():
 
 @pytest.mark.parametrize("name", NUM_PARAMS)
 def test_full_network_has_torchvisions_parameter_count(name):
-    variables = variables_of(models.build_full(name), (1, 224, 224, 3))
+    variables = variables_of(models.create_full(name), (1, 224, 224, 3))
     assert size(variables["params"]) == NUM_PARAMS[name]
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize("name", TRUNK_SHAPES)
 def test_trunk_on_a_fragment_of_the_paper(name):
-    model = models.build(name, "gap", 10)
+    model = models.create_model(name, "gap", 10)
     shape = (2, 128, 71, 1)
     _, captured = jax.eval_shape(
         lambda variables, x: model.apply(variables, x, False, capture_intermediates=True),
@@ -107,7 +107,7 @@ def test_min_input_is_the_smallest(name):
 
 def test_too_few_frames_for_alexnet_is_said_by_the_network():
     with pytest.raises(UserError, match="at least 63 mel bands × 63 frames, got 128 × 35"):
-        variables_of(models.build("alexnet", "gap", 10), (1, 128, 35, 1))
+        variables_of(models.create_model("alexnet", "gap", 10), (1, 128, 35, 1))
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,16 @@ def test_too_few_frames_for_alexnet_is_said_by_the_network():
 )
 def test_unknown_choices_are_named(kwargs, message):
     with pytest.raises(UserError, match=message):
-        models.build(**{"trunk": "vgg16", "head": "gap", "num_scenes": 10, **kwargs})
+        models.create_model(**{"trunk": "vgg16", "head": "gap", "num_scenes": 10, **kwargs})
 
 
 def test_build_full_knows_only_torchvisions():
     with pytest.raises(UserError, match="got 'vgg_tiny'"):
-        models.build_full("vgg_tiny")
+        models.create_full("vgg_tiny")
 
 
 def test_replicate_repeats_the_single_plane():
-    model = models.build("vgg_tiny", "gap", 3, planes=3)
+    model = models.create_model("vgg_tiny", "gap", 3, planes=3)
     x = normal(2, 32, 40, 1)
     variables = init(model, x)
     assert variables["params"]["trunk"]["stage1"]["conv1"]["kernel"].shape == (3, 3, 3, 16)
@@ -141,14 +141,14 @@ def test_replicate_repeats_the_single_plane():
 
 
 def test_bfloat16_keeps_parameters_and_logits_in_float32():
-    model = models.build("vgg_tiny", "mlp", 3, compute_dtype="bfloat16")
+    model = models.create_model("vgg_tiny", "mlp", 3, compute_dtype="bfloat16")
     x = normal(4, 40, 40, 1)
     variables = init(model, x)
     logits, updates = train_logits(model, variables, x)
     assert logits.dtype == jnp.float32
     for leaf in jax.tree.leaves((variables, updates)):
         assert leaf.dtype == jnp.float32
-    exact, _ = train_logits(models.build("vgg_tiny", "mlp", 3), variables, x)
+    exact, _ = train_logits(models.create_model("vgg_tiny", "mlp", 3), variables, x)
     assert 0 < np.abs(logits - exact).max() < 0.05
 
 
@@ -163,7 +163,7 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
     ],
 )
 def test_frozen_blocks_neither_learn_nor_update_statistics(trunk, freeze):
-    model = models.build(trunk, "gap", 3, freeze=freeze)
+    model = models.create_model(trunk, "gap", 3, freeze=freeze)
     x = normal(2, 32, 32, 1)
     variables = init(model, x)
 
@@ -202,7 +202,7 @@ def test_remat_gives_the_same_gradients_and_keeps_less(trunk, head, shape):
     x = normal(*shape)
     results, kept = [], []
     for remat in (False, True):
-        model = models.build(trunk, head, 3, remat=remat)
+        model = models.create_model(trunk, head, 3, remat=remat)
         variables = init(model, x)
         rngs = {"dropout": jax.random.key(0)}
 

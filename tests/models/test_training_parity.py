@@ -72,7 +72,7 @@ def train_in_torch(twin, images, labels):
 
 
 def train_here(name, flat, images, labels):
-    model = models.build(name, "gap", NUM_CLASSES, planes=3).clone(dtype=jnp.float64)
+    model = models.create_model(name, "gap", NUM_CLASSES, planes=3).clone(dtype=jnp.float64)
     variables = traverse_util.unflatten_dict(flat, sep="/")
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)

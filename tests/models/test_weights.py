@@ -16,7 +16,7 @@ METADATA = {"architecture": "vgg_tiny", "classes": "7"}
 
 def flat_variables(planes, seed=0, head="gap"):
     """Variables of vgg_tiny filled by NumPy: the initialisers would take seconds to compile."""
-    network = models.build("vgg_tiny", head, 4, planes=planes)
+    network = models.create_model("vgg_tiny", head, 4, planes=planes)
     shapes = jax.eval_shape(
         lambda: network.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)), False)
     )
@@ -48,7 +48,7 @@ def rewritten(path, tensors, metadata=METADATA):
 
 
 def logits(planes, variables, x):
-    network = models.build("vgg_tiny", "gap", 4, planes=planes)
+    network = models.create_model("vgg_tiny", "gap", 4, planes=planes)
     return jax.jit(lambda v, x: network.apply(v, x, False))(variables, x)
 
 

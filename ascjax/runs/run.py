@@ -1,0 +1,125 @@
+"""A finished run, opened: its results and posteriors, scored again in other ways."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ascjax.audio import frontends
+from ascjax.audio.frontend import FrontEnd
+from ascjax.errors import UserError, choose
+from ascjax.files import as_path, read_json
+from ascjax.runs.folder import (
+    RunInfo,
+    RunResults,
+    TestPosteriors,
+    read_posteriors,
+    read_results,
+    read_run,
+)
+from ascjax.scoring.fusion import METHODS, Fusion
+from ascjax.scoring.results import Results, score
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+      path: its folder.
+      info: how it was made (run.json).
+      results: of its test part (results.json).
+    """
+
+    path: Path
+    info: RunInfo
+    results: RunResults
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Run":
+        """Opens the folder of a finished run; nothing is written there.
+
+        Raises:
+          UserError: there is none, it isn't finished, is damaged, or of another format.
+        """
+        folder = as_path(path)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: expected the folder of a run, there is none")
+        results = read_results(folder)
+        return cls(folder, read_run(folder), results)
+
+    def __repr__(self) -> str:
+        model, accuracy = self.info.model, self.results.accuracy
+        return (
+            f"Run({str(self.path)!r}: {model.trunk}, head {model.head}, "
+            f"{accuracy.correct:,} of {accuracy.total:,} test recordings right)"
+        )
+
+    @cached_property
+    def front_end(self) -> FrontEnd:
+        """What turned waveforms into the network's input."""
+        try:
+            return frontends.from_dict(self.info.front_end)
+        except UserError as error:
+            raise UserError(f"{self.path / 'run.json'}: front_end: {error}") from None
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config (config.json)."""
+        return read_json(self.path / "config.json")
+
+    @cached_property
+    def test_posteriors(self) -> TestPosteriors:
+        """Posteriors of the test part with their labels and names (posteriors.npz)."""
+        return read_posteriors(self.path, self.results)
+
+    @property
+    def posteriors(self) -> np.ndarray:
+        """Posteriors of the test part, float32 [recording, channel, fragment, scene]."""
+        return self.test_posteriors.posteriors
+
+    def rescore(
+        self,
+        *,
+        fusion: str | None = None,
+        channel_fusion: str | None = None,
+        channels: Sequence[str] | str | None = None,
+        posteriors: np.ndarray | None = None,
+    ) -> Results:
+        """Scores the test posteriors as if they had been fused otherwise; no model is run.
+
+        Args:
+          fusion: how fragments are fused, a key of ``fusion.METHODS``; None, here and below: as in
+            the run.
+          channel_fusion: how channels are fused after that.
+          channels: some of the run's, e.g. ``["left", "right"]`` or ``"left,right"``.
+          posteriors: others of the same recordings and channels, in the run's order.
+
+        Raises:
+          UserError: an unknown name, or posteriors.npz is missing or damaged.
+        """
+        run, stored = self.results, self.test_posteriors
+        by = Fusion(fusion or run.fusion.fragments, channel_fusion or run.fusion.channels)
+        choose("fusion of fragments", by.fragments, METHODS)
+        choose("fusion of channels", by.channels, METHODS)
+        names = channels.split(",") if isinstance(channels, str) else channels
+        indices = {name: index for index, name in enumerate(run.channels)}
+        wanted = run.channels if names is None else names
+        chosen = sorted({choose("channel", name, indices) for name in wanted})
+        if not chosen:
+            raise UserError(f"expected one or more channels of {', '.join(run.channels)}, got none")
+        values = stored.posteriors if posteriors is None else posteriors
+        return score(
+            values[:, chosen],
+            stored.label,
+            names=stored.recording.tolist(),
+            scenes=run.scenes,
+            channels=[run.channels[index] for index in chosen],
+            cities=stored.city.tolist(),
+            devices=stored.device.tolist(),
+            by=by,
+        )

@@ -1,0 +1,106 @@
+"""Checks of a config before any work is done for it: structure, names, ranges."""
+
+from collections.abc import Iterable
+
+from ml_collections import ConfigDict
+
+from ascjax import models
+from ascjax.audio import frontends, wave
+from ascjax.config import check_structure, flatten
+from ascjax.data import dataset
+from ascjax.errors import UserError, choose
+from ascjax.models import weights
+from ascjax.scoring.fusion import METHODS
+from ascjax.setup.keys import keyed
+from ascjax.training import feed, optimizer
+
+LAYOUTS = ("auto", *dataset.LAYOUTS, "synthetic")
+PROTOCOLS = ("paper", "validated")
+ON_BAD_FILE = ("stop", "skip")
+# Lowest and highest value of numbers.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 2),
+    "num_devices": (0, 2**16),
+    "data.fold": (0, 10**6),
+    "data.sample_rate_hz": (0, 10**6),
+    "data.duration_s": (0, 86400),
+    "data.min_duration_share": (0, 1),
+    "data.validation_seed": (0, 2**31 - 2),
+    "data.num_workers": (0, 1024),
+    "fragments.count": (1, 10**6),
+    "fragments.overlap": (0, 0.99),
+    "model.head_width": (1, 10**6),
+    "model.dropout": (0, 0.99),
+    "init.trunk_learning_rate_factor": (0, 1e6),
+    "train.batch_size": (1, 10**6),
+    "train.num_epochs": (1, 10**6),
+    "train.label_smoothing": (0, 0.99),
+    "optimizer.learning_rate": (0, 1e9),
+    "optimizer.warmup_epochs": (0, 10**6),
+    "optimizer.weight_decay": (0, 1e6),
+    "optimizer.momentum": (0, 0.9999),
+    "optimizer.clip_norm": (0, 1e9),
+    "augment.max_shift": (0, 1),
+    "augment.mixup_alpha": (0, 1e3),
+    "augment.num_mel_masks": (0, 100),
+    "augment.max_mel_mask": (0, 10**4),
+    "augment.num_frame_masks": (0, 100),
+    "augment.max_frame_mask": (0, 10**4),
+    "eval.batch_size": (1, 10**6),
+    "checkpoint.keep": (1, 10**6),
+    "checkpoint.every_epochs": (1, 10**6),
+    "log_every_steps": (1, 10**9),
+    "synthetic.num_recordings": (20, 10**6),
+    "synthetic.duration_s": (0.5, 600),
+    "synthetic.seed": (0, 2**31 - 2),
+}
+
+
+def _choices() -> dict[str, Iterable[str]]:
+    """Returns the names that a leaf may have, by its key; registries may grow at run time."""
+    return {
+        "protocol": PROTOCOLS,
+        "data.layout": LAYOUTS,
+        "data.on_bad_file": ON_BAD_FILE,
+        "data.resident": feed.SHARES,
+        "features.name": frontends.FRONT_ENDS,
+        "model.trunk": models.TRUNKS,
+        "model.head": models.HEADS,
+        "model.compute_dtype": models.COMPUTE_DTYPES,
+        "fusion.fragments": METHODS,
+        "fusion.channels": METHODS,
+        "init.input_channel": weights.INPUT_CHANNEL,
+        "optimizer.name": optimizer.OPTIMIZERS,
+        "optimizer.schedule": optimizer.SCHEDULES,
+    }
+
+
+def check(config: ConfigDict) -> None:
+    """Checks the leaves, names and numbers of a config.
+
+    Raises:
+      UserError: a leaf is missing or unknown, a name is no choice (the message lists the choices),
+        or a number is out of range.
+    """
+    check_structure(config)
+    leaves = flatten(config.to_dict())
+    for key, (low, high) in RANGES.items():
+        if not low <= leaves[key] <= high:
+            raise UserError(f"config.{key}: expected {low:g} to {high:g}, got {leaves[key]}")
+    if not 0 < leaves["data.validation_fraction"] < 1:
+        raise UserError(
+            "config.data.validation_fraction: expected above 0 and below 1, got "
+            f"{leaves['data.validation_fraction']}"
+        )
+    for key, choices in _choices().items():
+        choose(f"config.{key}", leaves[key], dict.fromkeys(choices))
+    channels = leaves["channels"]
+    for channel in channels:
+        choose("config.channels", str(channel), dict.fromkeys(wave.CHANNELS))
+    if not channels or len(set(channels)) < len(channels):
+        raise UserError(
+            f"config.channels: expected one or more of {', '.join(wave.CHANNELS)}, each once, got "
+            f"{channels}"
+        )
+    with keyed("init.freeze"):
+        models.num_frozen(models.TRUNKS[leaves["model.trunk"]], leaves["init.freeze"])
