@@ -61,11 +61,11 @@ class Samples:
         """Whether the declared size is one that stands for an unknown one.
 
         Programs that can't go back to the header write 0, the largest 32-bit size, or 2 GiB,
-        rounded down to whole frames or pages; RF64, CAF and AU have all bits set.
+        rounded down to whole frames or pages; RF64, W64, CAF and AU have the largest there is, less a header at most.
         """
         size = self.declared
         streamed = 0x7FFF_F000 <= size <= 0x8000_0000 or 0xFFFF_F000 <= size <= 0xFFFF_FFFF
-        return size == 0 or size >= 2**63 or streamed
+        return size == 0 or size >= 2**62 or streamed
 
     def missing(self) -> int:
         """Returns how many bytes of samples the file lacks: more than 0 if it was cut short.
@@ -157,10 +157,11 @@ def header_of(file: FileIO, samples: Samples, num_bytes: int) -> bytes:
     return b"RF64" + b"\xff" * 4 + header[8:12] + sizes + header[12:-4] + b"\xff" * 4
 
 
-def has_last_ogg_page(file: FileIO) -> bool:
-    """Whether a complete page with the end-of-stream flag ends an Ogg file."""
+def ogg_pages(file: FileIO) -> tuple[bytes, bytes | None]:
+    """Returns the headers of the first and the last page of an Ogg file, or None if that is cut."""
     size = os.fstat(file.fileno()).st_size
     longest = 65_307  # bytes of a page
+    first = _read_at(file, 0, 27)
     tail = _read_at(file, max(0, size - 2 * longest), 2 * longest)
     start = tail.rfind(b"OggS")
     while start >= 0:
@@ -168,9 +169,9 @@ def has_last_ogg_page(file: FileIO) -> bool:
         table = tail[start + 27 : start + 27 + header[26]] if len(header) == 27 else b""
         end = start + 27 + len(table) + sum(table)
         if len(header) == 27 and len(table) == header[26] and end <= len(tail):
-            return bool(header[5] & 4)
+            return first, header
         start = tail.rfind(b"OggS", 0, start)
-    return False
+    return first, None
 
 
 def has_mp3_length(file: FileIO) -> bool:

@@ -1,6 +1,7 @@
 """Audio files through an installed ffmpeg, in bounded memory."""
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -19,6 +20,9 @@ TIMEOUT_S = 60  # without any output: ffmpeg waits for something, or the file is
 _AU_HEADER = struct.Struct(">4s5I")  # magic, offset, size, encoding, rate, columns
 _AU_FLOAT32 = 6
 _READ_BYTES = 2**22
+
+# What ffmpeg puts before its messages: "[aac @ 0x55e0] ".
+_ADDRESS = re.compile(r"\[[^]]* @ 0x[0-9a-f]+\] ")
 
 
 class FfmpegSource(Source):
@@ -110,7 +114,7 @@ class FfmpegSource(Source):
         if status != 0:
             self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 4096))
             lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-            why = lines[-1] if lines else f"exit code {status}"
+            why = _ADDRESS.sub("", lines[-1]) if lines else f"exit code {status}"
             raise bad_recording(self.name, f"ffmpeg can't decode it ({display(why)})")
 
 

@@ -84,8 +84,8 @@ class SndfileSource(Source):
     def _open(self, file: io.FileIO) -> "_Forward":
         samples = containers.find_samples(file)
         if samples is None:
-            if os.pread(file.fileno(), 4, 0) == b"OggS" and not containers.has_last_ogg_page(file):
-                raise bad_recording(self.name, "cut short: its last Ogg page is missing")
+            if os.pread(file.fileno(), 4, 0) == b"OggS":
+                self._check_ogg(file)
             return self._sndfile(file)
         missing = samples.missing()
         if missing:
@@ -99,6 +99,14 @@ class SndfileSource(Source):
             header = containers.header_of(file, samples, true_size)
             return self._sndfile(_View(file, header, samples.offset))
         return self._sndfile(file)
+
+    def _check_ogg(self, file: io.FileIO) -> None:
+        first, last = containers.ogg_pages(file)
+        is_last_of_stream = 4
+        if last is None or not last[5] & is_last_of_stream:
+            raise bad_recording(self.name, "cut short: its last Ogg page is missing")
+        if last[14:18] != first[14:18]:  # the streams' numbers
+            self.note = "holds several Ogg streams: only the first is read"
 
     def _sndfile(self, file: "io.FileIO | _View") -> "_Forward":
         try:

@@ -1,0 +1,37 @@
+import pytest
+import soundfile
+
+from ascjax.audio import formats
+
+FORMAT_OF = {
+    ".wav": "WAV", ".wave": "WAV", ".bwf": "WAV", ".rf64": "RF64", ".w64": "W64", ".flac": "FLAC",
+    ".ogg": "OGG", ".oga": "OGG", ".opus": "OGG", ".mp3": "MP3", ".mp2": "MP3", ".aiff": "AIFF",
+    ".aif": "AIFF", ".aifc": "AIFF", ".au": "AU", ".caf": "CAF",
+}  # fmt: skip
+
+
+def test_libsndfile_reads_every_suffix():
+    assert {FORMAT_OF[suffix] for suffix in formats.SUFFIXES} <= set(soundfile.available_formats())
+    assert not set(formats.SUFFIXES) & set(formats.FFMPEG_SUFFIXES)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "A.WAV", "a b.Flac", "a.b.mp3", "a.m4a", "a.WebM"])
+def test_audio(name):
+    assert formats.is_audio(name)
+
+
+@pytest.mark.parametrize("name", ["._a.mp3", ".a.wav", ".wav", "wav", "a.txt", "a.wav~", ""])
+def test_no_audio(name):
+    assert not formats.is_audio(name)
+    assert not formats.is_readable(name)
+
+
+def test_readable_depends_on_ffmpeg(monkeypatch):
+    monkeypatch.setattr(formats.shutil, "which", lambda _: None)
+    assert [formats.is_readable(name) for name in ("a.wav", "a.m4a")] == [True, False]
+    monkeypatch.setattr(formats.shutil, "which", lambda name: f"/bin/{name}")
+    assert [formats.is_readable(name) for name in ("a.wav", "a.m4a", "._a.m4a")] == [
+        True,
+        True,
+        False,
+    ]
