@@ -61,7 +61,8 @@ class Samples:
         """Whether the declared size is one that stands for an unknown one.
 
         Programs that can't go back to the header write 0, the largest 32-bit size, or 2 GiB,
-        rounded down to whole frames or pages; RF64, W64, CAF and AU have the largest there is, less a header at most.
+        rounded down to whole frames or pages; RF64, W64 and CAF have the largest of 64 bits, less
+        a header at most.
         """
         size = self.declared
         streamed = 0x7FFF_F000 <= size <= 0x8000_0000 or 0xFFFF_F000 <= size <= 0xFFFF_FFFF

@@ -1,7 +1,7 @@
 """Raw samples from a stream, such as a microphone's through standard input."""
 
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +15,15 @@ _BLOCK_BYTES = 2**16
 
 # NumPy's name of each encoding, and the factor to full scale.
 ENCODINGS = {"s16le": ("<i2", 2.0**-15), "f32le": ("<f4", 1.0)}
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What gives bytes, such as ``sys.stdin.buffer``; it need not go back."""
+
+    def read(self, size: int, /) -> bytes:
+        """Returns up to ``size`` bytes, none only at the end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class RawFormat:
 class RawSource(Source):
     """Raw samples of a stream; a read returns those that have arrived, at least one."""
 
-    def __init__(self, stream: BinaryIO, raw: RawFormat) -> None:
+    def __init__(self, stream: Stream, raw: RawFormat) -> None:
         self.name = stream_name(stream)
         self.sample_rate_hz, self.num_columns = raw.sample_rate_hz, raw.num_columns
         self._dtype, self._scale = ENCODINGS[raw.encoding]
@@ -65,7 +74,7 @@ class RawSource(Source):
         """Leaves the stream open: it belongs to the caller."""
 
 
-def stream_name(stream: BinaryIO) -> str:
+def stream_name(stream: Stream) -> str:
     """Returns the name of a stream, fit to be printed."""
     name = getattr(stream, "name", "")
     return display(name) if isinstance(name, str | bytes) and name else "stream"

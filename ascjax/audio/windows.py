@@ -5,14 +5,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float
 
 from ascjax.audio.errors import bad_recording
 from ascjax.audio.opening import open_source
-from ascjax.audio.raw import RawFormat, RawSource, stream_name
+from ascjax.audio.raw import RawFormat, RawSource, Stream, stream_name
 from ascjax.audio.resampling import check_rates, resample_stream
 from ascjax.audio.source import Source, check_values
 
@@ -42,7 +41,7 @@ class Window:
 
 
 def windows(
-    source: str | os.PathLike[str] | BinaryIO,
+    source: str | os.PathLike[str] | Stream,
     *,
     sample_rate_hz: int,
     window_samples: int,
@@ -58,7 +57,8 @@ def windows(
     Args:
       source: an audio file, or a binary stream such as standard input. A stream holds a whole
         audio file of at most ``MAX_SPOOLED_BYTES``, or raw samples without end.
-      sample_rate_hz: of the windows; other recordings are resampled as they are read.
+      sample_rate_hz: of the windows; other recordings are resampled as they are read, which takes
+        about a thousand samples more than a window.
       window_samples: samples of a window, at that rate.
       hop_samples: samples from the start of a window to that of the next.
       raw: how a stream of raw samples holds them, or None for an audio file.
@@ -121,7 +121,7 @@ def _blocks(source: Source) -> Iterator[Float[np.ndarray, "_ column"]]:
 
 
 @contextmanager
-def _open(source: str | os.PathLike[str] | BinaryIO, raw: RawFormat | None) -> Iterator[Source]:
+def _open(source: str | os.PathLike[str] | Stream, raw: RawFormat | None) -> Iterator[Source]:
     if isinstance(source, str | os.PathLike):
         if raw is not None:
             raise ValueError("raw samples are read from a stream: open the file and give that")
@@ -135,7 +135,7 @@ def _open(source: str | os.PathLike[str] | BinaryIO, raw: RawFormat | None) -> I
 
 
 @contextmanager
-def _spooled(stream: BinaryIO) -> Iterator[str]:
+def _spooled(stream: Stream) -> Iterator[str]:
     """Copies a stream to a temporary file and yields its path."""
     with tempfile.NamedTemporaryFile(prefix="ascjax-") as file:
         while data := stream.read(_BLOCK_BYTES):

@@ -26,12 +26,9 @@ def test_no_audio(name):
     assert not formats.is_readable(name)
 
 
-def test_readable_depends_on_ffmpeg(monkeypatch):
-    monkeypatch.setattr(formats.shutil, "which", lambda _: None)
-    assert [formats.is_readable(name) for name in ("a.wav", "a.m4a")] == [True, False]
-    monkeypatch.setattr(formats.shutil, "which", lambda name: f"/bin/{name}")
-    assert [formats.is_readable(name) for name in ("a.wav", "a.m4a", "._a.m4a")] == [
-        True,
-        True,
-        False,
-    ]
+@pytest.mark.parametrize("installed", [None, "/bin/ffmpeg"])
+def test_readable_depends_on_ffmpeg(monkeypatch, installed):
+    monkeypatch.setattr(formats.shutil, "which", {"ffmpeg": installed}.get)
+    assert formats.is_readable("a.wav")
+    assert formats.is_readable("a.m4a") == (installed is not None)
+    assert not formats.is_readable("._a.m4a")

@@ -106,7 +106,7 @@ def test_a_raw_window_comes_as_soon_as_its_samples_have(rate):
             stream, raw=RawFormat(8_000, 2), sample_rate_hz=rate, window_samples=1_000,
             hop_samples=1_000,
         )  # fmt: skip
-        sent = 1_000 * 8_000 // rate + (0 if rate == 8_000 else 400)  # the resampler's delay
+        sent = 1_000 * 8_000 // rate + (0 if rate == 8_000 else 2_000)  # the resampler's delay
         sender.write(np.full((sent, 2), 2**14, "<i2").tobytes() + b"\0")  # and half a sample
         first = next(found)
         assert first.samples.shape == (2, 1_000)
