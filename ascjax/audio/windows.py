@@ -9,11 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ascjax.audio.array import ArraySource
 from ascjax.audio.errors import bad_recording
 from ascjax.audio.opening import open_source
 from ascjax.audio.raw import RawFormat, RawSource, Stream, stream_name
 from ascjax.audio.resampling import check_rates, resample_stream
 from ascjax.audio.source import Source, check_values
+
+# An array [sample] or [column, sample], and its sample rate in Hz.
+Waveform = tuple[np.ndarray, int]
 
 # A recording that comes through a pipe is put into a temporary file: most formats can't be decoded
 # without going back. Raw samples have no such limit.
@@ -41,7 +45,7 @@ class Window:
 
 
 def windows(
-    source: str | os.PathLike[str] | Stream,
+    source: str | os.PathLike[str] | Stream | Waveform,
     *,
     sample_rate_hz: int,
     window_samples: int,
@@ -55,8 +59,9 @@ def windows(
     recording shorter than a window is one short window.
 
     Args:
-      source: an audio file, or a binary stream such as standard input. A stream holds a whole
-        audio file of at most ``MAX_SPOOLED_BYTES``, or raw samples without end.
+      source: an audio file, an array with its sample rate in Hz, or a binary stream such as
+        standard input. A stream holds a whole audio file of at most ``MAX_SPOOLED_BYTES``, or raw
+        samples without end.
       sample_rate_hz: of the windows; other recordings are resampled as they are read, which takes
         about a thousand samples more than a window.
       window_samples: samples of a window, at that rate.
@@ -121,8 +126,12 @@ def _blocks(source: Source) -> Iterator[Float[np.ndarray, "_ column"]]:
 
 
 @contextmanager
-def _open(source: str | os.PathLike[str] | Stream, raw: RawFormat | None) -> Iterator[Source]:
-    if isinstance(source, str | os.PathLike):
+def _open(
+    source: str | os.PathLike[str] | Stream | Waveform, raw: RawFormat | None
+) -> Iterator[Source]:
+    if isinstance(source, tuple):
+        yield ArraySource(*source)
+    elif isinstance(source, str | os.PathLike):
         if raw is not None:
             raise ValueError("raw samples are read from a stream: open the file and give that")
         with open_source(source) as opened:

@@ -97,7 +97,8 @@ def log_mels(path: Path, job: Job) -> np.ndarray:
       BadRecording: it cannot be read, has less than ``job.min_duration_share`` of the length,
         or is so loud that its features are not finite.
     """
-    samples, rate = wave.read(path, job.front_end.sample_rate_hz)
+    rate = job.front_end.sample_rate_hz
+    samples, _ = wave.read(path, rate, duration_s=job.num_samples / rate)
     samples = _fit(samples, rate, path, job)
     shares = wave.shares(job.channels, len(samples))
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from ascjax.audio import wave
-from ascjax.audio.windows import Window, windows
+from ascjax.audio.windows import Waveform, Window, windows
 from ascjax.data.fragments import layout
 from ascjax.errors import UserError
 from ascjax.files import as_path
@@ -19,8 +19,6 @@ from ascjax.runs.run import Run
 from ascjax.scoring.calibration import temper
 from ascjax.scoring.fusion import fuse
 
-# An array [sample] or [column, sample] with its sample rate in Hz.
-Waveform = tuple[np.ndarray, int]
 Source = str | os.PathLike[str] | Waveform
 # Windows whose log-mels are held in memory, and go through the network together.
 WINDOWS_AT_ONCE = 16
@@ -232,10 +230,7 @@ class Classifier:
         hop = size if hop_s is None else round(hop_s * rate)
         if hop < 1:
             raise UserError(f"hop_s: expected more than 0 seconds, got {hop_s}")
-        if isinstance(source, tuple):
-            yield from _array_windows(source, rate, size, hop)
-        else:
-            yield from windows(source, sample_rate_hz=rate, window_samples=size, hop_samples=hop)
+        return windows(source, sample_rate_hz=rate, window_samples=size, hop_samples=hop)
 
     def _log_mels(self, window: Window) -> Float32[np.ndarray, "channel mel frame"]:
         size = round(self.window_s * self.sample_rate_hz)
@@ -290,12 +285,6 @@ def _listed(recordings: object) -> list[Source]:
         "expected a path, an array with its sample rate, (samples, rate), or a list of these, got "
         f"{recordings!r:.60}"
     )
-
-
-def _array_windows(source: Waveform, rate: int, size: int, hop: int) -> Iterator[Window]:
-    samples, own_rate = wave.check_waveform(*source)
-    resampled = wave.resample_whole(samples, own_rate, rate)
-    yield from wave.cut_windows(resampled, rate, size, hop)
 
 
 def _batches(items: Iterable[Window], size: int) -> Iterator[list[Window]]:
