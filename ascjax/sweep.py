@@ -1,79 +1,76 @@
-"""The paper's tables by one command: trains what is missing, writes ours beside the paper's.
+"""Trains the rows of the paper's tables and sets our accuracies beside the paper's.
 
-python -m ascjax.sweep --table=1 --data_root=DIR --workdir=runs/table1 [--seeds=3] [--dry_run]
+  ascjax sweep --table=1 --data_root=DIR --workdir=runs/table1
 
-The same command skips finished runs and goes on with a stopped one. After every run it writes
-table.md, table.csv and table.html. --config.KEY=VALUE sets a leaf in every row, e.g.
---config.train.num_epochs=2; the rows and their configs are in ascjax/tables.py.
+Finished runs are skipped and a stopped one resumes. After every run it writes table.md, table.csv
+and table.html. --config.KEY=VALUE overrides a leaf in every row, e.g. --config.train.num_epochs=2;
+the rows and their configs are in ascjax/paper/tables.py.
 """
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-from ml_collections import config_flags
-
 from ascjax import cli
-from ascjax.cli import FOLDS, WORKDIR
-from ascjax.config import FREE, differences
+from ascjax.config import FREE, differences, flatten, load_config, parse_overrides
 from ascjax.errors import UserError, choose
 from ascjax.files import is_new, read_json, write_json
 from ascjax.paper.tables import TABLES, Table
 
 FORMAT = 1
-# Has every leaf: what --config.KEY=VALUE is checked against.
-COMMON = "configs/common.py"
-
-_TABLE = flags.DEFINE_enum("table", None, [*TABLES, "all"], "Which table of the paper.")
-_DATA_ROOT = flags.DEFINE_string("data_root", None, "The data set: a folder or a CSV file.")
-_SEEDS = flags.DEFINE_integer("seeds", 1, "Runs of each row, of so many seeds.", lower_bound=1)
-_ROWS = flags.DEFINE_list("rows", None, "Train only these rows, by name; default: all.")
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "List the runs, their state and time; train none.")
-
-flags.declare_key_flag("workdir")
-flags.declare_key_flag("folds")
+USAGE = """ascjax sweep --table=1|2|3|all --data_root=DIR --workdir=DIR
+                    [--config.KEY=VALUE ...] [--folds=all] [--seeds=N]
+                    [--rows=NAMES] [--dry_run]"""
 
 
-def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags.
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; ``settings`` of the options are the overrides by dotted key.
 
     Raises:
       UserError: an unknown flag or key, a value of a wrong type, or a needed flag that is missing.
     """
-    if cli.config_file(argv) is not None:
+    parser = cli.Parser("ascjax sweep", __doc__, usage=USAGE)
+    add = parser.add_argument
+    add("--table", choices=[*TABLES, "all"], help="of the paper")
+    add("--data_root", metavar="DIR", help="the data set: a folder or a CSV file")
+    add("--workdir", type=Path, metavar="DIR", help="where the runs and tables are kept")
+    add("--folds", choices=["all"], help="train on every fold of the set and pool the results")
+    add("--seeds", type=cli.count, default=1, metavar="N", help="seeds of each row; default: 1")
+    add("--rows", type=cli.names, metavar="NAMES", help="train only these, a,b,c; default: all")
+    add("--dry_run", action="store_true", help="list the runs, their state and time; train none")
+    add("--config", help=argparse.SUPPRESS)
+    words, overrides = cli.split_overrides(argv)
+    options = parser.parse(words)
+    if options.config is not None:
         raise UserError(
-            "--config=FILE: every row has its own config file, listed in ascjax/tables.py; "
-            "--config.KEY=VALUE sets a leaf in all of them"
+            f"--config={options.config}: every row has its own config, listed in "
+            "ascjax/paper/tables.py; --config.KEY=VALUE overrides a leaf in all of them"
         )
-    cli.check_keys(COMMON, argv)
-    rest = cli.parse([argv[0], f"--config={COMMON}", *argv[1:]])
-    for flag, example in ((_TABLE, "1"), (_DATA_ROOT, "DIR"), (WORKDIR, "runs/table1")):
-        if not flag.value:
-            raise UserError(f"expected --{flag.name}, e.g. --{flag.name}={example}, got none")
-    return rest
+    cli.require(options, table="1", data_root="DIR", workdir="runs/table1")
+    leaves = flatten(load_config("common").to_dict())
+    options.settings = parse_overrides(leaves, overrides)
+    return options
 
 
-def main(argv: Sequence[str]) -> None:
+def main(options: argparse.Namespace) -> None:
     """Runs the sweep, or lists what it would run."""
-    del argv
-    settings = config_flags.get_override_values(flags.FLAGS["config"])
-    tables = {name: table for name, table in TABLES.items() if _TABLE.value in (name, "all")}
+    tables = {name: table for name, table in TABLES.items() if options.table in (name, "all")}
     about = {
         "format": FORMAT,
         "tables": list(tables),
-        "seeds": _SEEDS.value,
-        "folds": FOLDS.value,
-        "data_root": _DATA_ROOT.value,
-        "settings": {k: v for k, v in settings.items() if k not in FREE},
+        "seeds": options.seeds,
+        "folds": options.folds,
+        "data_root": options.data_root,
+        "settings": {k: v for k, v in options.settings.items() if k not in FREE},
     }
     run(
-        Path(str(WORKDIR.value)),
+        options.workdir,
         about,
         tables,
-        settings={**settings, "data.root": _DATA_ROOT.value},
-        only=_ROWS.value,
-        dry_run=_DRY_RUN.value,
+        settings={**options.settings, "data.root": options.data_root},
+        only=options.rows,
+        dry_run=options.dry_run,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ascjax import cli, models
+from ascjax import models
+from ascjax.config import load_config
 from ascjax.errors import UserError
 from ascjax.files import is_new
 from ascjax.paper.tables import Row
@@ -127,7 +128,7 @@ def make_config(row: Row, settings: Mapping[str, Any]) -> ConfigDict:
     Raises:
       UserError: its config file is missing or can't be loaded.
     """
-    config = cli.load_config(row.config)
+    config = load_config(row.config)
     config.update_from_flattened_dict({**row.overrides, **settings})
     return config
 
