@@ -1,8 +1,9 @@
-"""Asks a finished run what else it would have scored: python -m ascjax.evaluate --run=DIR.
+"""Scores a finished run with other fusions, fewer channels or another number of fragments.
 
-Other fusions and fewer channels are answered from the run's posteriors, without a model.
---test_fragments asks for another number of fragments at the test (the paper's section 4.3): it runs
-the model, on the data set.
+  ascjax evaluate --run=DIR --fusion=log_mean --channels=left,right
+
+Fusions and channels are computed from the run's posteriors, without the model. --test_fragments
+runs the model on the data set (the paper's section 4.3).
 """
 
 import argparse
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ascjax import cli
-from ascjax.arguments import Parser, folder
+from ascjax.cli import Parser, folder
 from ascjax.errors import UserError, choose
 from ascjax.files import check_new, read_arrays, read_json, write_json
 from ascjax.report import text
@@ -24,13 +25,13 @@ from ascjax.scoring.fusion import METHODS
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; raises UserError on a mistake in it."""
-    parser = Parser(prog="python -m ascjax.evaluate", description=__doc__)
+    parser = Parser("ascjax evaluate", __doc__)
     add = parser.add_argument
     methods = f"{', '.join(METHODS)}; default: the run's"
     add("--run", type=folder, required=True, metavar="DIR", help="a finished run")
     add("--fusion", metavar="METHOD", help=f"how fragments are fused: {methods}")
     add("--channel_fusion", metavar="METHOD", help=f"how channels are fused after that: {methods}")
-    add("--channels", metavar="NAMES", help="which, e.g. left,right; default: all of the run's")
+    add("--channels", metavar="NAMES", help="e.g. left,right; default: all of the run's")
     add("--test_fragments", type=int, metavar="N", help="run the model on N fragments a recording")
     add("--data_root", metavar="DIR", help="where the run's data set is now, if it has moved")
     add("--out", type=Path, metavar="FILE", help="write the results as JSON too, to a new file")

@@ -1,4 +1,6 @@
-"""Draws the paper's figures: python -m ascjax.figures FIGURE, of your own recordings and runs.
+"""Draws the paper's figures from your own recordings and runs.
+
+  ascjax figures spectrogram a.wav b.wav --out=figure3.pdf
 
 spectrogram is Figure 3, confusion Figure 4, fragments the analysis of section 4.3.
 """
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ascjax import cli
-from ascjax.arguments import Parser, folder
+from ascjax.cli import Parser, folder
 from ascjax.errors import UserError, choose
 from ascjax.files import write_bytes
 from ascjax.runs import folder as run_folder
@@ -40,11 +42,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m ascjax.figures", description=__doc__)
+    parser = Parser("ascjax figures", __doc__)
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True)
 
     def add(name: str, about: str) -> Parser:
-        figure = figures.add_parser(name, help=about, description=about)
+        figure = figures.add_parser(name, help=about, description=f"Draws {about}.")
         figure.add_argument("--out", type=Path, metavar="FILE", help=(
             f".png ({DPI} dpi), .svg or .pdf; default: {DEFAULT_OUT[name]}, in the folder of the "
             "run if one is given, else in this"
@@ -54,7 +56,7 @@ def _parser() -> Parser:
         ))  # fmt: skip
         return figure
 
-    spectrogram = add("spectrogram", "Log-mel spectrograms of recordings.")
+    spectrogram = add("spectrogram", "log-mel spectrograms of recordings")
     spectrogram.add_argument("files", nargs="+", metavar="FILE", help="wav, flac, ogg or mp3")
     spectrogram.add_argument(
         "--channel", default="average", help="left, right or average (the default)"
@@ -62,13 +64,13 @@ def _parser() -> Parser:
     spectrogram.add_argument(
         "--run", type=folder, metavar="DIR", help="take this run's front end, not the paper's"
     )
-    confusion = add("confusion", "Confusion matrix of a finished run.")
+    confusion = add("confusion", "confusion matrix of a finished run")
     confusion.add_argument(
         "--normalise", action="store_true", help="percentages of the true scene, not counts"
     )
     fragments = add(
         "fragments",
-        "What the fragments of a run's recordings vote for, and an oracle that picks the best.",
+        "votes of the fragments of a run's recordings, and an oracle that picks the best",
     )  # fmt: skip
     for figure in (confusion, fragments):
         figure.add_argument(
