@@ -98,7 +98,7 @@ def parse_overrides(leaves: Mapping[str, Any], overrides: Mapping[str, str]) -> 
     values = {}
     for key, text in overrides.items():
         if key not in leaves:
-            raise UserError(f"--config.{key}: no such key{_nearest_key(key, list(leaves))}")
+            raise UserError(f"--config.{key}: no such key{nearest_key(key, list(leaves))}")
         try:
             values[key] = _parse(text, leaves[key])
         except (KeyError, SyntaxError, TypeError, ValueError):
@@ -133,7 +133,8 @@ def _parse_tuple(text: str, kind: type) -> tuple:
     return values
 
 
-def _nearest_key(key: str, keys: list[str]) -> str:
+def nearest_key(key: str, keys: list[str]) -> str:
+    """Returns the end of a message: the key meant instead of ``key``, or the keys there are."""
     inside = [name for name in keys if name.startswith(f"{key}.")]
     if inside:
         return f"; it is a section with {', '.join(inside)}"
@@ -154,7 +155,7 @@ def check_structure(config: ConfigDict) -> None:
     expected, leaves = flatten(common.get_config().to_dict()), flatten(config.to_dict())
     for key in leaves:
         if key not in expected:
-            raise UserError(f"config.{key}: no such key{_nearest_key(key, list(expected))}")
+            raise UserError(f"config.{key}: no such key{nearest_key(key, list(expected))}")
     for key, default in expected.items():
         if key not in leaves:
             raise UserError(

@@ -16,7 +16,8 @@ from ascjax import cli
 from ascjax.cli import Parser, folder
 from ascjax.errors import UserError, choose
 from ascjax.files import write_bytes
-from ascjax.runs import folder as run_folder
+from ascjax.runs.folder import read_results, read_run, restore_front_end
+from ascjax.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,27 +115,20 @@ def _check_out(out: Path) -> None:
 
 def _spectrogram(options: argparse.Namespace) -> "Figure":
     from ascjax.audio import wave
-    from ascjax.audio.logmel import FrontEnd, log_mel_librosa
+    from ascjax.audio.logmel import LogMel
     from ascjax.report import plots
 
-    of_run, scenes = None, ()
-    if options.run:
-        path = options.run / "run.json"
-        about = run_folder.read_run(options.run)
-        scenes = about["scenes"]
-        try:
-            of_run = FrontEnd(**about["front_end"])
-        except TypeError as error:
-            raise UserError(f"{path}: front_end: {error}; was it made by another ascjax?") from None
+    run = read_run(options.run) if options.run else None
     choose("--channel", options.channel, wave.CHANNELS)
     log_mels = []
     for file in options.files:
+        of_run = restore_front_end(options.run, run) if run else None
         samples, rate = wave.read(file, of_run.sample_rate_hz if of_run else None)
-        front_end = of_run or FrontEnd(rate)
-        values = log_mel_librosa(wave.to_channels(samples, [options.channel])[0], front_end)
+        front_end = of_run or LogMel(rate)
+        values = front_end.reference(wave.to_channels(samples, [options.channel])[0])
         log_mels.append(plots.LogMel(values, front_end.hop_length / rate, rate))
     columns = options.columns or min(len(log_mels), 2)
-    titles = [_title(Path(file), scenes) for file in options.files]
+    titles = [_title(Path(file), run.scenes if run else ()) for file in options.files]
     return plots.spectrograms(log_mels, titles=titles, columns=columns)
 
 
@@ -149,10 +143,10 @@ def _title(file: Path, scenes: Collection[str]) -> str:
 def _confusion(options: argparse.Namespace) -> "Figure":
     from ascjax.report import plots
 
-    results = run_folder.read_results(options.run)
-    scenes = results["scenes"]
+    results = read_results(options.run)
+    scenes = results.scenes
     columns = options.columns or (1 if len(scenes) <= MAX_SCENES_IN_A_COLUMN else 2)
-    counts = np.array(results["confusion"])
+    counts = np.array(results.confusion)
     return plots.confusion(counts, scenes=scenes, normalise=options.normalise, columns=columns)
 
 
@@ -160,22 +154,16 @@ def _fragments(options: argparse.Namespace) -> "Figure":
     from ascjax.report import plots, text
     from ascjax.scoring import evidence
 
-    results = run_folder.read_results(options.run)
-    if results["fragments"] < 2:
+    run = Run.open(options.run)
+    results = run.results
+    if results.fragments < 2:
         raise UserError(
             f"--run={options.run}: its recordings are one fragment each, so there is nothing to "
-            "compare; train one with --config.fragments.count=3 or more, and without "
-            "config.fragments.attention, which fuses them in the network"
+            "compare; train one with --config.fragments.count=3 or more"
         )
-    arrays = run_folder.read_posteriors(options.run, results)
-    found = evidence.summarise(
-        arrays["posteriors"],
-        arrays["label"],
-        fragment_fusion=results["fusion"]["fragments"],
-        channel_fusion=results["fusion"]["channels"],
-    )
-    print(text.evidence_table(found, results["scenes"]), end="\n\n")
-    return plots.evidence(found, scenes=results["scenes"], columns=options.columns or 2)
+    found = evidence.weigh_fragments(run.posteriors, run.test_posteriors.label, by=results.fusion)
+    print(text.evidence_table(found, results.scenes), end="\n\n")
+    return plots.evidence(found, scenes=results.scenes, columns=options.columns or 2)
 
 
 FIGURES = {"spectrogram": _spectrogram, "confusion": _confusion, "fragments": _fragments}
