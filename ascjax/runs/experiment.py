@@ -86,7 +86,7 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
     networks = builders.networks(
         config, setup.weights_file, len(data.dataset.scenes), setup.input_shape
     )
-    mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.rows)
+    mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.indices)
     schedule = builders.schedule(config, len(data.train))
     step_config, step_inputs = builders.step(
         config,
@@ -116,7 +116,8 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
             workdir,
             step=int(state.step),
             num_steps=schedule.num_steps,
-            fragments_per_step=schedule.batch_size,
+            steps_per_epoch=schedule.steps_per_epoch,
+            batch_size=schedule.batch_size,
         )
         validate = None
         if data.validation is not None:
@@ -143,7 +144,7 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
 def _validate(
     evaluator: Evaluator, part: Fragments, setup: Setup, replicated: Any
 ) -> dict[str, float]:
-    return validation_numbers(evaluator(replicated, part), part.labels, setup.fusion)
+    return validation_numbers(evaluator(replicated, part), part.labels, asdict(setup.fusion))
 
 
 def _log_setup(info: RunInfo, data: Data) -> None:
@@ -174,7 +175,7 @@ def _describe(
     params = jax.tree.leaves(networks.variables["params"])
     fragments_per_recording = len(setup.channels) * data.train.count
     flops = fragments_per_recording * cost.of_example(networks.evaluation, setup.input_shape)
-    validation = 0 if data.validation is None else len(data.validation.rows)
+    validation = 0 if data.validation is None else len(data.validation.indices)
     return RunInfo(
         scenes=listed.scenes,
         channels=setup.channels,
@@ -190,7 +191,7 @@ def _describe(
         ),
         fusion=setup.fusion,
         protocol=config.protocol,
-        recordings=Counts(len(data.train.rows), validation, len(data.test.rows)),
+        recordings=Counts(len(data.train.indices), validation, len(data.test.indices)),
         left_out=data.store.bad,
         data=DataSource(
             root=str(listed.root),
@@ -226,7 +227,7 @@ def _test(
     started = time.perf_counter()
     posteriors = evaluator(replicated, data.test, describe="test", stop=stop)
     test_s = time.perf_counter() - started
-    tested = [data.dataset.recordings[row] for row in data.test.rows]
+    tested = [data.dataset.recordings[row] for row in data.test.indices]
     stored = TestPosteriors(
         posteriors=posteriors,
         label=data.test.labels,
@@ -286,5 +287,5 @@ def _write_examples(workdir: Path, data: Data, channels: tuple[str, ...], result
     write_arrays(
         workdir / "examples.npz",
         recording=indices,
-        log_mel=np.stack([data.store.log_mel[data.test.rows[i], channel] for i in indices]),
+        log_mel=np.stack([data.store.log_mel[data.test.indices[i], channel] for i in indices]),
     )

@@ -105,7 +105,7 @@ def run_model(run: Run, *, fragments: int, data_root: str | None = None) -> np.n
         setup = setups.Setup(config, setups.survey(config, stop))
         _ = setup.input_shape
         data = setup.extract(stop)
-    tested = [data.dataset.recordings[row].name for row in data.test.rows]
+    tested = [data.dataset.recordings[row].name for row in data.test.indices]
     stored = run.test_posteriors
     same = tested == stored.recording.tolist() and np.array_equal(data.test.labels, stored.label)
     if not same or setup.front_end.to_dict() != run.info.front_end:

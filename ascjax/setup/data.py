@@ -62,7 +62,7 @@ class Data:
             ("validation", self.validation),
             ("test", self.test),
         ):
-            for index in () if part is None else part.rows:
+            for index in () if part is None else part.indices:
                 recording = self.dataset.recordings[index]
                 digest.update(f"{name}\0{recording.name}\0{recording.scene}\n".encode())
         return digest.hexdigest()
@@ -139,10 +139,10 @@ def fragments(
     overlap: float,
 ) -> Fragments:
     """Returns the fragments of the usable recordings among ``indices``."""
-    rows = np.array([i for i in indices if features.usable[i]], np.int64)
-    scenes = [listed.recordings[i].scene for i in rows]
+    usable = np.array([i for i in indices if features.usable[i]], np.int64)
+    scenes = [listed.recordings[i].scene for i in usable]
     labels = np.array([listed.scenes.index(scene) for scene in scenes], np.int32)
-    return Fragments(features.log_mel, rows, labels, count, overlap)
+    return Fragments(features.log_mel, usable, labels, count, overlap)
 
 
 def check_parts(data: Data) -> None:
@@ -155,9 +155,9 @@ def check_parts(data: Data) -> None:
             f"{root}: no training recording of {names} that can be read; add some, or leave the "
             "scene out with --config.data.scenes"
         )
-    if not len(data.test.rows):
+    if not len(data.test.indices):
         raise UserError(f"{root}: no recording of the test part can be read")
-    if data.validation is not None and not len(data.validation.rows):
+    if data.validation is not None and not len(data.validation.indices):
         raise UserError(
             f"{root}: no recording of the validation part can be read; raise "
             "--config.data.validation_fraction or use --config.protocol=paper"
