@@ -183,7 +183,7 @@ def run_model(
         )
     with StopRequest() as stop:
         data = builders.load_data(config, builders.survey(config, stop), stop)
-    names = [data.dataset.recordings[row].name for row in data.test.rows]
+    names = [data.dataset.recordings[row].name for row in data.test.indices]
     same = names == stored["recording"].tolist() and np.all(data.test.labels == stored["label"])
     if not same or data.store.front_end != model.job.front_end:
         raise UserError(

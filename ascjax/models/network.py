@@ -96,7 +96,7 @@ def build(
       compute_dtype: ``float32`` or ``bfloat16``, of the trunk's computation. Parameters, BatchNorm
         statistics, the head and the logits are float32 always.
       axis_name: mapped axis (of ``pmap``) over whose devices BatchNorm statistics are taken
-        together, or None.
+        together and dropout masks drawn by position, or None.
       remat: the trunk's inner activations are computed again for the gradients and not kept, so
         that a larger batch fits; slower.
       freeze: ``none``, ``trunk`` or how many first blocks are frozen: no gradient, and BatchNorm
@@ -113,7 +113,9 @@ def build(
     architecture = choose("config.model.trunk", trunk, TRUNKS)
     head_type = choose("config.model.head", head, HEADS)
 
-    make_head: Any = partial(head_type, num_scenes, dropout=dropout, head_width=head_width)
+    make_head: Any = partial(
+        head_type, num_scenes, dropout=dropout, head_width=head_width, axis_name=axis_name
+    )
     return Network(
         trunk,
         make_head,

@@ -100,11 +100,11 @@ def _paces(entry: Entry) -> list[float]:
 
 def _timed_pace(network: Any, input_shape: tuple[int, int]) -> float:
     """Returns the operations per second of evaluation steps, compiled and timed now."""
-    over = local_devices(1)
+    devices = local_devices(1)
     # Few examples keep a CPU busy; an accelerator only many, and several steps in a row.
-    examples, steps = (8, 1) if over[0].platform == "cpu" else (64, 8)
+    examples, steps = (8, 1) if devices[0].platform == "cpu" else (64, 8)
     step, *shapes = cost.evaluation(network, examples, input_shape)
-    compiled = pmap(step, over)
+    compiled = pmap(step, devices)
     zeros = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), shapes)
     times = []
     for _ in range(3):  # the first one compiles, the second fills caches

@@ -26,9 +26,9 @@ from ascjax.setup import builders
 from ascjax.signals import StopRequest
 from ascjax.training import loop
 from ascjax.training.checkpoints import Checkpoints
-from ascjax.training.evaluator import Evaluator, score
-from ascjax.training.journal import Journal, read_history
-from ascjax.training.step import Recipe, initial_state, variables
+from ascjax.training.evaluator import Evaluator, NonFinitePosteriors, validation_numbers
+from ascjax.training.journal import TrainingLog, read_history
+from ascjax.training.step import StepInputs, initial_state, variables
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
@@ -60,44 +60,54 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> Path:
         num_scenes = len(data.dataset.scenes)
         input_shape = (data.store.front_end.num_mels, data.train.num_frames)
         networks = builders.build_networks(config, num_scenes=num_scenes, input_shape=input_shape)
-        mean, deviation = mel_statistics(data.store.log_mel, data.train.rows)
-        plan = builders.build_plan(config, data.train)
-        recipe = builders.build_recipe(
-            config, networks, plan, num_scenes=num_scenes, mean=mean, deviation=deviation
+        mean, deviation = mel_statistics(data.store.log_mel, data.train.indices)
+        schedule = builders.build_schedule(config, len(data.train))
+        step_config, step_inputs = builders.build_step(
+            config, networks, schedule, num_scenes=num_scenes, mean=mean, deviation=deviation
         )
         evaluator = Evaluator(networks.evaluation, mean, deviation, over, config.eval.batch_size)
-        folder.begin(workdir, config.to_dict(), _describe(config, data, networks, recipe))
+        folder.begin(workdir, config.to_dict(), _describe(config, data, networks, step_inputs))
         checkpoints = Checkpoints(
             workdir / "checkpoints",
             keep=config.checkpoint.keep,
             ranked=data.validation is not None,
         )
-        state = initial_state(recipe, networks.variables)
-        latest = checkpoints.latest()
-        if latest is None:
-            _introduce(data, networks)
-        else:
-            state = checkpoints.restore(latest, state)
-            tqdm.write(f"going on at step {latest} of {plan.num_steps} in {workdir}")
-        journal = Journal(
-            workdir,
-            step=int(state.step),
-            num_steps=plan.num_steps,
-            fragments_per_step=plan.batch_size,
-        )
-        validate = None
-        if data.validation is not None:
-            validate = partial(_validate, evaluator, data.validation, config.fusion)
-        with closing(journal):
-            trainer = loop.Trainer(recipe, plan, over, validate, checkpoints, journal, stop)
-            state = trainer.fit(state)
-        best = checkpoints.best()
-        if best is not None and best != int(state.step):
-            state = checkpoints.restore(best, state)
-        checkpoints.close()
+        with closing(checkpoints):
+            state = initial_state(step_config, networks.variables)
+            latest = checkpoints.latest()
+            if latest is None:
+                _introduce(data, networks)
+            else:
+                state = checkpoints.restore(latest, state)
+                tqdm.write(f"going on at step {latest} of {schedule.num_steps} in {workdir}")
+            journal = TrainingLog(
+                workdir,
+                step=int(state.step),
+                num_steps=schedule.num_steps,
+                steps_per_epoch=schedule.steps_per_epoch,
+                batch_size=schedule.batch_size,
+            )
+            validate = None
+            if data.validation is not None:
+                validate = partial(_validate, evaluator, data.validation, config.fusion)
+            with closing(journal):
+                trainer = loop.Trainer(
+                    step_config, step_inputs, schedule, data.train, over, validate, checkpoints,
+                    journal, stop,
+                )  # fmt: skip
+                state = trainer.fit(state)
+            best = checkpoints.best()
+            if best is not None and best != int(state.step):
+                state = checkpoints.restore(best, state)
         tested = replicate(variables(state), over)
         started = time.perf_counter()
-        values = evaluator(tested, data.test, describe="test", stop=stop)
+        try:
+            values = evaluator(tested, data.test, describe="test", stop=stop)
+        except NonFinitePosteriors as error:
+            raise NonFinitePosteriors(
+                f"test: {error}, by the parameters of step {int(state.step)} "
+                f"({checkpoints.path / str(int(state.step))})"
+            ) from None
         test_s = time.perf_counter() - started
     _write_results(config, workdir, data, values, step=int(state.step), test_s=test_s)
     return report.write(workdir)
@@ -107,12 +117,12 @@ def _validate(
     evaluator: Evaluator, part: Fragments, by: ConfigDict, variables: Any
 ) -> dict[str, float]:
     values = evaluator(variables, part)
-    return score(values, part.labels, fragment_fusion=by.fragments, channel_fusion=by.channels)
+    return validation_numbers(values, part.labels, by.to_dict())
 
 
 def _introduce(data: builders.Data, networks: builders.Networks) -> None:
     """Says what is about to be trained on what."""
-    counts = [len(p.rows) if p else 0 for p in (data.train, data.validation, data.test)]
+    counts = [len(p.indices) if p else 0 for p in (data.train, data.validation, data.test)]
     tqdm.write(parameter_overview.get_parameter_overview(networks.variables))
     tqdm.write(
         f"{data.dataset.root} ({data.dataset.layout}): {counts[0]} training, {counts[1]} "
@@ -123,7 +133,7 @@ def _introduce(data: builders.Data, networks: builders.Networks) -> None:
 
 
 def _describe(
-    config: ConfigDict, data: builders.Data, networks: builders.Networks, recipe: Recipe
+    config: ConfigDict, data: builders.Data, networks: builders.Networks, inputs: StepInputs
 ) -> dict[str, Any]:
     """Returns run.json: with a checkpoint, all that prediction needs."""
     params = jax.tree.leaves(networks.variables["params"])
@@ -138,8 +148,8 @@ def _describe(
         "duration_s": data.duration_s,
         "front_end": data.store.front_end.to_dict(),
         "normalisation": {
-            "mean": recipe.given.mean.tolist(),
-            "deviation": recipe.given.deviation.tolist(),
+            "mean": inputs.mean.tolist(),
+            "deviation": inputs.deviation.tolist(),
         },
         "model": {
             **config.model.to_dict(),
@@ -150,9 +160,9 @@ def _describe(
         "fusion": config.fusion.to_dict(),
         "protocol": config.protocol,
         "recordings": {
-            "train": len(data.train.rows),
-            "validation": 0 if data.validation is None else len(data.validation.rows),
-            "test": len(data.test.rows),
+            "train": len(data.train.indices),
+            "validation": 0 if data.validation is None else len(data.validation.indices),
+            "test": len(data.test.indices),
         },
         "left_out": data.store.bad,
         "data": {
@@ -173,7 +183,7 @@ def _write_results(
     step: int,
     test_s: float,
 ) -> None:
-    tested = [data.dataset.recordings[row] for row in data.test.rows]
+    tested = [data.dataset.recordings[row] for row in data.test.indices]
     names = [recording.name for recording in tested]
     cities = [recording.city for recording in tested]
     np.savez(
@@ -216,5 +226,5 @@ def _write_examples(workdir: Path, data: builders.Data, scores: np.ndarray) -> N
     np.savez(
         workdir / "examples.npz",
         recording=indices,
-        log_mel=np.stack([data.store.log_mel[data.test.rows[i], channel] for i in indices]),
+        log_mel=np.stack([data.store.log_mel[data.test.indices[i], channel] for i in indices]),
     )

@@ -119,7 +119,7 @@ def load(run_dir: str | os.PathLike[str], *, fragments: int | None = None) -> Pr
     shapes = jax.eval_shape(partial(network.init, train=False), jax.random.key(0), example)
     variables = checkpoints.read(folder / "checkpoints" / str(results["step"]), shapes)
 
-    over = local_devices(1)
+    devices = local_devices(1)
     mean, deviation = (
         np.array(run["normalisation"][name], np.float32) for name in ("mean", "deviation")
     )
@@ -138,6 +138,6 @@ def load(run_dir: str | os.PathLike[str], *, fragments: int | None = None) -> Pr
         fusion=run["fusion"],
         job=job,
         # A recording a step: however many there are, nothing is padded.
-        evaluator=Evaluator(network, mean, deviation, over, len(run["channels"]) * count),
-        variables=replicate(variables, over),
+        evaluator=Evaluator(network, mean, deviation, devices, len(run["channels"]) * count),
+        variables=replicate(variables, devices),
     )

@@ -1,4 +1,4 @@
-"""The builders: a config becomes data, networks and a recipe."""
+"""The builders: a config becomes data, networks and a training step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from ascjax.models import weights
 from ascjax.scoring import fusion
 from ascjax.signals import StopRequest
 from ascjax.training import feed, loop, optimizer
-from ascjax.training.step import Given, Recipe
+from ascjax.training.step import StepConfig, StepInputs, step_key
 
 LAYOUTS = ("auto", *dataset.LAYOUTS, "synthetic")
 PROTOCOLS = ("paper", "validated")
@@ -79,7 +79,7 @@ def check(config: ConfigDict) -> None:
         "protocol": PROTOCOLS,
         "data.layout": LAYOUTS,
         "data.on_bad_file": ON_BAD_FILE,
-        "data.resident": feed.SHARES,
+        "data.resident": feed.MEMORY_SHARES,
         "model.trunk": models.TRUNKS,
         "model.head": models.HEADS,
         "fusion.fragments": fusion.METHODS,
@@ -270,9 +270,9 @@ def _check_parts(data: Data) -> None:
             f"{data.dataset.root}: no training recording of {names} that can be read; add some, or "
             "leave the scene out with --config.data.scenes"
         )
-    if not len(data.test.rows):
+    if not len(data.test.indices):
         raise UserError(f"{data.dataset.root}: no recording of the test part can be read")
-    if data.validation is not None and not len(data.validation.rows):
+    if data.validation is not None and not len(data.validation.indices):
         raise UserError(
             f"{data.dataset.root}: no recording of the validation part can be read; raise "
             "--config.data.validation_fraction or use --config.protocol=paper"
@@ -353,10 +353,10 @@ def build_network(config: ConfigDict, *, num_scenes: int, **training: Any) -> nn
     )
 
 
-def build_plan(config: ConfigDict, fragments: Fragments) -> loop.Plan:
+def build_schedule(config: ConfigDict, num_examples: int) -> loop.Schedule:
     """Builds how long and on what to train."""
-    return loop.Plan(
-        fragments=fragments,
+    return loop.Schedule(
+        num_examples=num_examples,
         batch_size=config.train.batch_size,
         num_epochs=config.train.num_epochs,
         seed=config.seed,
@@ -366,22 +366,22 @@ def build_plan(config: ConfigDict, fragments: Fragments) -> loop.Plan:
     )
 
 
-def build_recipe(
+def build_step(
     config: ConfigDict,
     networks: Networks,
-    plan: loop.Plan,
+    schedule: loop.Schedule,
     *,
     num_scenes: int,
     mean: np.ndarray,
     deviation: np.ndarray,
-) -> Recipe:
-    """Builds what a training step computes."""
+) -> tuple[StepConfig, StepInputs]:
+    """Builds what a training step computes, and its inputs."""
     settings = config.optimizer.to_dict()
     learning_rates = optimizer.learning_rates(
         settings.pop("schedule"),
         learning_rate=settings.pop("learning_rate"),
-        num_steps=plan.num_steps,
-        warmup_steps=round(settings.pop("warmup_epochs") * plan.steps_per_epoch),
+        num_steps=schedule.num_steps,
+        warmup_steps=round(settings.pop("warmup_epochs") * schedule.steps_per_epoch),
     )
     params = networks.variables["params"]
     transformation = optimizer.make(
@@ -390,11 +390,11 @@ def build_recipe(
         trunk_learning_rate_factor=config.init.trunk_learning_rate_factor,
         **settings,
     )
-    return Recipe(
+    step_config = StepConfig(
         model=networks.training,
         optimizer=transformation,
-        given=Given(mean, deviation, learning_rates, jax.random.key(config.seed + 1)),
         num_scenes=num_scenes,
         label_smoothing=config.train.label_smoothing,
         augmentation=config.augment.to_dict(),
     )
+    return step_config, StepInputs(mean, deviation, learning_rates, step_key(config.seed))
