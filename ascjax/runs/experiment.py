@@ -173,6 +173,8 @@ def _describe(
     """Returns run.json: with a checkpoint, all that prediction needs."""
     config, listed = setup.config, data.dataset
     params = jax.tree.leaves(networks.variables["params"])
+    settings = builders.model_settings(config)
+    del settings["convolutions"]  # how it is computed, not what
     fragments_per_recording = len(setup.channels) * data.train.count
     flops = fragments_per_recording * cost.of_example(networks.evaluation, setup.input_shape)
     validation = 0 if data.validation is None else len(data.validation.indices)
@@ -185,7 +187,7 @@ def _describe(
         front_end=setup.front_end.to_dict(),
         normalisation=Normalisation(tuple(mean.tolist()), tuple(deviation.tolist())),
         model=Model(
-            **builders.model_settings(config),
+            **settings,
             parameters=sum(p.size for p in params),
             flops_per_recording=flops,
         ),

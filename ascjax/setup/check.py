@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from ascjax import models
 from ascjax.audio import frontends, wave
+from ascjax.compute import convolution
 from ascjax.config import check_structure, flatten
 from ascjax.data import dataset
 from ascjax.errors import UserError, choose
