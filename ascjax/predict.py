@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ascjax import command, run_folder
 from ascjax.arguments import Parser, folder
 from ascjax.audio.wave import SUFFIXES, BadRecording
-from ascjax.data.layouts import is_audio
+from ascjax.data.listing import is_audio
 from ascjax.errors import UserError, choose
 from ascjax.fusion import fuse
 from ascjax.table import counted, label, percent
