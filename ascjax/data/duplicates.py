@@ -18,8 +18,8 @@ _SAMPLE_BYTES = 1 << 16
 class Copies:
     """Recordings that are the same in one respect; ``members`` are their indices, ascending.
 
-    ``kind`` is ``file`` (one file by several names or links), ``bytes`` (equal content), ``samples``
-    (equal sound in another container) or ``excerpt`` (a part of the same sound).
+    ``kind`` is ``file`` (one file by several names or links), ``bytes`` (equal content),
+    ``samples`` (equal sound in another container) or ``excerpt`` (a part of the same sound).
     """
 
     kind: Kind
@@ -29,8 +29,8 @@ class Copies:
 def find(recordings: Sequence[Recording]) -> list[Copies]:
     """Returns the recordings that are one file, and those whose files have equal bytes.
 
-    Files of a size of their own are not opened; of the others 64 KiB in the middle are read, and the
-    whole only where those are equal.
+    Files of a size of their own are not opened; of the others 64 KiB in the middle are read, and
+    the whole only where those are equal.
     """
     files = _grouped(range(len(recordings)), lambda index: _identity(recordings[index].path))
     first = [members[0] for members in files]

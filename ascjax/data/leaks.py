@@ -8,6 +8,8 @@ from typing import Literal
 from ascjax.data.duplicates import Copies
 from ascjax.data.listing import Fold, Recording
 
+Gravity = Literal["leak", "contradiction", "copy"]
+
 _KINDS = {
     "file": "the same file under several names",
     "bytes": "files with the same bytes",
@@ -29,7 +31,7 @@ class Finding:
       folds: the folds concerned, for a leak.
     """
 
-    kind: Literal["leak", "contradiction", "copy"]
+    kind: Gravity
     what: str
     count: int
     example: tuple[str, ...]
@@ -37,11 +39,12 @@ class Finding:
 
     def __str__(self) -> str:
         where = {
-            "leak": f" in the training and the test part of fold {_listed(self.folds)}",
-            "contradiction": " under several labels",
-            "copy": " twice in one part",
+            "leak": f"in the training and the test part of {_listed(self.folds)}",
+            "contradiction": "under several labels",
+            "copy": "with one label, in one part of every fold",
         }[self.kind]
-        return f"{self.kind}: {self.what}{where} ({self.count:,}), e.g. {' = '.join(self.example)}"
+        example = " = ".join(self.example)
+        return f"{self.kind} ({self.count:,}): {self.what} {where}, e.g. {example}"
 
 
 def find(
@@ -57,6 +60,7 @@ def find(
     sides = {fold: (frozenset(parts.train), frozenset(parts.test)) for fold, parts in folds.items()}
     copies = list(copies)
     findings = _locations(recordings, sides)
+    order: tuple[Gravity, ...] = ("leak", "contradiction", "copy")
     for kind, what in _KINDS.items():
         groups = [each.members for each in copies if each.kind == kind]
         torn = {group: _torn(group, sides) for group in groups}
@@ -66,14 +70,11 @@ def find(
         concerned = tuple(sorted({fold for group in leaks for fold in torn[group]}))
         findings += [
             Finding(named, what, len(some), tuple(recordings[i].name for i in some[0]), where)
-            for named, some, where in (
-                ("leak", leaks, concerned),
-                ("contradiction", labels, ()),
-                ("copy", rest, ()),
+            for named, some, where in zip(
+                order, (leaks, labels, rest), (concerned, (), ()), strict=True
             )
             if some
         ]
-    order = ("leak", "contradiction", "copy")
     return sorted(findings, key=lambda finding: order.index(finding.kind))
 
 
@@ -111,4 +112,6 @@ def _torn(
 
 
 def _listed(folds: Sequence[int]) -> str:
-    return ", ".join(map(str, folds))
+    if len(folds) == 1:
+        return f"fold {folds[0]}"
+    return f"folds {', '.join(map(str, folds[:-1]))} and {folds[-1]}"
