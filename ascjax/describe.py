@@ -83,7 +83,7 @@ def _inspect(
 ) -> dict[int, Inspection]:
     """Inspects the samples of all recordings; those that can't be decoded become unreadable."""
     inspections = {}
-    for index in tqdm(infos, unit="rec", desc="reading"):
+    for index in tqdm(infos, unit="rec", desc="reading", disable=None):
         recording = catalogue.recordings[index]
         try:
             inspections[index] = inspect(_blocks(recording.path))
@@ -94,7 +94,7 @@ def _inspect(
 
 def _blocks(path: Path) -> Iterator[np.ndarray]:
     samples, _ = wave.read(path)
-    yield samples.T
+    yield samples
 
 
 if __name__ == "__main__":

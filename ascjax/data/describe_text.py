@@ -66,7 +66,7 @@ def _table(title: str, amounts: Sequence[Amount], total: Amount) -> str:
         (
             _shortened(str(amount.value), 50),
             f"{amount.recordings:,}",
-            f"{amount.recordings / total.recordings:.1%}",
+            f"{100 * amount.recordings / total.recordings:.1f} %",
             duration(amount.seconds),
         )
         for amount in shown
@@ -152,7 +152,7 @@ def _doubts(d: Description) -> list[str]:
 
 def _advice(d: Description) -> list[str]:
     s = d.suggestion
-    lines = [] if d.inspected else ["Headers only were read: sound and copies of it are unchecked."]
+    lines = [] if d.inspected else ["Only headers were read: silence, clipping are not checked."]
     lines.append(f"A config to begin with: {s.config} ({s.why}).")
     if s.window_s:
         lines.append(
@@ -160,7 +160,7 @@ def _advice(d: Description) -> list[str]:
         )
     if d.training_s is not None:
         lines.append(f"Training would take about {duration(d.training_s)} on this machine.")
-    return lines
+    return [_wrapped(line) for line in lines]
 
 
 def _list(title: str, lines: Iterable[str], most: int = _MOST_ROWS) -> str:

@@ -78,8 +78,8 @@ def _digest_of(recordings: Sequence[Recording], *, whole: bool) -> Callable[[int
     def digest(index: int) -> bytes:
         with open(recordings[index].path, "rb") as file:
             if whole:
-                return hashlib.file_digest(file, "blake2b").digest()
+                return hashlib.file_digest(file, "sha256").digest()
             file.seek(os.path.getsize(recordings[index].path) // 2)
-            return hashlib.blake2b(file.read(_SAMPLE_BYTES)).digest()
+            return hashlib.sha256(file.read(_SAMPLE_BYTES)).digest()
 
     return digest

@@ -23,7 +23,7 @@ class Inspection:
       clipped_share: share of samples at full scale, 0..1.
       zero_share: share of samples that are exactly zero in every column, 0..1.
       columns_equal: all columns carry the same samples; False for mono.
-      digest: of the mean over columns, as 16-bit samples; equal for a copy in another lossless
+      digest: of the mean over columns, rounded to 16 bits; equal for a copy in another lossless
         container. Empty for a constant signal, which has no identity.
     """
 
@@ -35,43 +35,43 @@ class Inspection:
     digest: str
 
 
-def inspect(blocks: Iterable[Float[np.ndarray, "sample column"]]) -> Inspection:
-    """Inspects the consecutive blocks of a recording, in memory for one block.
+def inspect(blocks: Iterable[Float[np.ndarray, "column _"]]) -> Inspection:
+    """Inspects the consecutive blocks [column, sample] of a recording, in memory for one block.
 
     Raises:
       ValueError: there are no samples.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.sha256()
     count = clipped = zeros = 0
     total = squares = peak = 0.0
+    first: np.float32 | None = None
     columns_equal = True
     for block in blocks:
-        if not len(block):
+        if not block.size:
             continue
-        mono = block.mean(axis=1, dtype=np.float64)
-        magnitude = np.abs(block).max(axis=1)
+        # In float32: exact for the mean of up to 256 columns of 16 bits, and twice as fast.
+        mono = block[0] if len(block) == 1 else block.mean(axis=0)
+        first = mono[0] if first is None else first
+        magnitude = np.abs(block).max(axis=0)
+        moved = mono - first  # sums of squares would lose a small signal on a large offset
         count += len(mono)
-        total += float(mono.sum())
-        squares += float(mono @ mono)
+        total += float(moved.sum(dtype=np.float64))
+        squares += float(np.square(moved).sum(dtype=np.float64))
         peak = max(peak, float(magnitude.max()))
         clipped += int(np.count_nonzero(magnitude >= _FULL_SCALE))
         zeros += int(np.count_nonzero(magnitude == 0))
-        columns_equal &= block.shape[1] > 1 and bool(np.all(block == block[:, :1]))
-        digest.update(np.clip(np.rint(32_768 * mono), -32_768, 32_767).astype("<i2").tobytes())
+        columns_equal &= len(block) > 1 and bool(np.all(block == block[:1]))
+        digest.update(np.rint(np.minimum(32_768 * mono, 32_767)).astype("<i4").tobytes())
     if not count:
         raise ValueError("expected samples, got none")
-    mean = total / count
-    variance = max(squares / count - mean**2, 0.0)
-    # Below 1e-12 of the mean's square, float64 sums can't tell variance from rounding.
-    constant = variance <= 1e-12 * mean**2
-    level_db = -math.inf if constant else 10 * math.log10(variance)
+    variance = max(squares / count - (total / count) ** 2, 0.0)
     return Inspection(
         peak,
-        level_db,
+        10 * math.log10(variance) if variance else -math.inf,
         clipped / count,
         zeros / count,
         columns_equal,
-        "" if constant else digest.hexdigest(),
+        digest.hexdigest() if variance else "",
     )
 
 
@@ -90,7 +90,7 @@ def doubt(inspection: Inspection) -> str:
     if inspection.level_db < NEAR_SILENT_DB:
         return f"nearly silent (below {NEAR_SILENT_DB:g} dBFS)"
     if inspection.zero_share > ZERO_SHARE:
-        return f"more than {ZERO_SHARE:.0%} digital silence"
+        return f"more than {100 * ZERO_SHARE:g} % digital silence"
     if inspection.clipped_share > CLIPPED_SHARE:
-        return f"clipped (more than {CLIPPED_SHARE:.1%} of samples at full scale)"
+        return f"clipped (more than {100 * CLIPPED_SHARE:g} % of samples at full scale)"
     return ""

@@ -16,6 +16,11 @@ _KINDS = {
     "samples": "files with the same samples",
     "excerpt": "excerpts of the same sound",
 }
+_WHERE = {
+    "leak": "in the training and the test part of ",
+    "contradiction": "under several labels",
+    "copy": "with one label, in one part of every fold",
+}
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,9 @@ class Finding:
     folds: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        where = {
-            "leak": f"in the training and the test part of {_listed(self.folds)}",
-            "contradiction": "under several labels",
-            "copy": "with one label, in one part of every fold",
-        }[self.kind]
+        where = _WHERE[self.kind]
+        if self.kind == "leak":
+            where += _listed(self.folds)
         example = " = ".join(self.example)
         return f"{self.kind} ({self.count:,}): {self.what} {where}, e.g. {example}"
 
@@ -112,6 +115,5 @@ def _torn(
 
 
 def _listed(folds: Sequence[int]) -> str:
-    if len(folds) == 1:
-        return f"fold {folds[0]}"
-    return f"folds {', '.join(map(str, folds[:-1]))} and {folds[-1]}"
+    *others, last = map(str, folds)
+    return f"folds {', '.join(others)} and {last}" if others else f"fold {last}"

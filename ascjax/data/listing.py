@@ -147,4 +147,4 @@ def relative(path: Path, root: Path) -> str:
 
 def no_layout(root: Path, needs: str) -> UserError:
     """Returns the error of a layout that lacks a file it cannot do without."""
-    return UserError(f"{root}: expected {needs}, found none; is this the set's own folder?")
+    return UserError(f"{root}: found no {needs}; is this the set's own folder?")

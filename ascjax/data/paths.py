@@ -8,6 +8,8 @@ from pathlib import Path
 from ascjax.data.listing import LeftOut, Recording, Tally, composed, is_audio, printable
 from ascjax.errors import UserError
 
+_UNPACKED = "; is the audio unpacked there?"
+
 
 class Folders:
     """The entries of folders; each folder is listed once, faster than asking for each file."""
@@ -72,7 +74,8 @@ def locate(recordings: Sequence[Recording], source: Path, folders: Folders) -> l
     if missing:
         raise UserError(
             f"{source} names {len(missing):,} of {len(recordings):,} files that aren't there, the "
-            f"first is {missing[0].path}{_similar(missing[0].path, source)}"
+            f"first is {missing[0].path}"
+            + (_similar(missing[0].path, source) or _UNPACKED * (len(missing) == len(recordings)))
         )
     return located
 

@@ -124,7 +124,9 @@ def read_catalogue(
     is_folder = _is_folder(root)
     choose("layout", layout, {"auto": None, **LAYOUTS})
     try:
-        name, reason = (layout, "as asked") if layout != "auto" else _detect(root, is_folder)
+        name, reason = layout, "as asked"
+        if layout == "auto":
+            name, reason = ("csv", "columns are given") if columns else _detect(root, is_folder)
         chosen = LAYOUTS[name]
         if not (is_folder or chosen.table):
             raise UserError(f"{root}: expected a folder for the layout {name}, got a file")
@@ -263,10 +265,12 @@ def _check_request(
         raise UserError(f"{root}: columns are read from a table, and its layout is {name}")
     if split:
         available = layout.splits(root) if layout.splits else []
+        if not available:
+            raise UserError(f"split: {root} has no named splits, got {split!r}")
         if split not in available:
             raise UserError(
-                f"split: expected one of {', '.join(available) or 'none'} (those of {root}), got "
-                f"{split!r}{nearest(split, available)}"
+                f"split: expected one of {', '.join(available)} (those of {root}), got {split!r}"
+                f"{nearest(split, available)}"
             )
 
 

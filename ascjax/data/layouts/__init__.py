@@ -7,6 +7,7 @@ from ascjax.data.layouts import (
     dcase2016,
     esc50,
     folders,
+    parts,
     table,
     tut,
     urbansound8k,
@@ -23,5 +24,6 @@ LAYOUTS: Mapping[str, Layout] = {
     "urbansound8k": urbansound8k.LAYOUT,
     "csv": table.LAYOUT,
     "dcase2013": dcase2013.LAYOUT,
+    "parts": parts.LAYOUT,
     "folders": folders.LAYOUT,
 }

@@ -23,7 +23,7 @@ def read(root: Path, request: Request) -> Listing:
     path, setup = root / "meta.txt", root / "evaluation_setup"
     for needed in (path, setup):
         if not needed.exists():
-            raise no_layout(root, f"{needed.name} of a TUT set of 2016 or 2017")
+            raise no_layout(root, f"{needed.name}, which TUT sets of 2016 and 2017 have")
     table = tables.read(path, "\t", header=("filename", "scene_label", "identifier"))
     if len(table.columns) < 2:
         raise UserError(f"{path}, line 1: expected file, tab, scene, got {table.rows[0][1][0]!r}")
@@ -39,7 +39,7 @@ def read(root: Path, request: Request) -> Listing:
     tally = Tally()
     folds = official.read_folds(setup, indices, meta, tally)
     if not folds:
-        raise no_layout(root, f"evaluation_setup/ with {official.PATTERN},")
+        raise no_layout(root, f"fold files in evaluation_setup: {official.PATTERN}")
     return Listing(list(meta.values()), folds, tally.left_out())
 
 

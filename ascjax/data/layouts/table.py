@@ -143,6 +143,9 @@ def _only(root: Path, request: Request) -> Path:
     files = find(root)
     if not files and request.columns:
         files = sorted(path for path in root.iterdir() if path.name.lower().endswith(_SUFFIXES))
+    if len(files) > 1:  # one in our own words comes before others' lists
+        own = [path for path in files if set(_REQUIRED) <= set(tables.header(path))]
+        files = own if len(own) == 1 else files
     if len(files) != 1:
         found = ", ".join(path.name for path in files) or "none"
         raise UserError(

@@ -51,7 +51,7 @@ def detect(root: Path) -> str:
 def read(root: Path, request: Request) -> Listing:
     """Reads ``meta.csv`` and the fold files, or the subset ``request.split`` and ``test.csv``."""
     if not (root / "meta.csv").exists():
-        raise no_layout(root, "meta.csv, the list of a TUT or TAU set,")
+        raise no_layout(root, "meta.csv, the list that TUT and TAU sets have")
     meta = _read_meta(root / "meta.csv")
     indices = {name: index for index, name in enumerate(meta)}
     tally = Tally()
@@ -65,10 +65,9 @@ def read(root: Path, request: Request) -> Listing:
         available = splits(root)
         if available:
             raise UserError(
-                f"{root}: expected one of the splits {', '.join(available)}, as no fold files "
-                "are there; name one"
+                f"{root}: no fold files are there; choose one of the splits {', '.join(available)}"
             )
-        raise no_layout(root, f"{_SETUP}/ with {official.PATTERN},")
+        raise no_layout(root, f"fold files in {_SETUP}: {official.PATTERN}")
     return Listing(list(meta.values()), folds, tally.left_out())
 
 
@@ -120,7 +119,7 @@ def _read_split(
     train = _find(root, f"{split}.csv")
     test = _find(root, "test.csv") or _find(root, "fold1_evaluate.csv")
     if not train or not test:
-        raise no_layout(root, "test.csv or fold1_evaluate.csv, the test part of the splits,")
+        raise no_layout(root, "test.csv or fold1_evaluate.csv, the test part of all splits")
     return official.read_fold(train, test, indices, meta)
 
 
