@@ -86,7 +86,8 @@ def _inspect(
     for index in tqdm(infos, unit="rec", desc="reading", disable=None):
         recording = catalogue.recordings[index]
         try:
-            inspections[index] = inspect(_blocks(recording.path))
+            rate = infos[index].sample_rate_hz
+            inspections[index] = inspect(_blocks(recording.path), rate)
         except wave.BadRecording as error:
             unreadable[recording.name] = str(error)
     return inspections

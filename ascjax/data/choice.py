@@ -9,6 +9,7 @@ from ascjax.audio.wave import Info
 
 # A recording within 2 % of a duration has that duration.
 _TOLERANCE = 0.02
+_SAME_RATE, _SAME_DURATION = "all recordings have this rate", "all have this duration"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def choose_rate_and_duration(
     return Choice(
         sample_rate_hz=rate,
         duration_s=duration,
-        why="; ".join(filter(None, (why_rate, why_duration))) or "as asked",
+        why=_joined(why_rate, why_duration),
         used_s=math.fsum(min(length, duration) for length in long_enough),
         total_s=math.fsum(lengths),
         num_resampled=sum(info.sample_rate_hz != rate for info in infos),
@@ -76,13 +77,19 @@ def choose_rate_and_duration(
     )
 
 
+def _joined(why_rate: str, why_duration: str) -> str:
+    if (why_rate, why_duration) == (_SAME_RATE, _SAME_DURATION):
+        return "all recordings have both"
+    return "; ".join(filter(None, (why_rate, why_duration))) or "as asked"
+
+
 def _rate(infos: Collection[Info]) -> tuple[int, str]:
     counts = Counter(info.sample_rate_hz for info in infos)
     most = max(counts.values())
     equal = [rate for rate, count in counts.items() if count == most]
     rate = max(equal)
     if len(counts) == 1:
-        return rate, f"all recordings have {rate:,} Hz"
+        return rate, _SAME_RATE
     if len(equal) > 1:
         return rate, f"{len(equal)} rates are equally common, {rate:,} Hz is the highest of them"
     return rate, f"{rate:,} Hz is the most common of {len(counts)} rates"
@@ -93,7 +100,7 @@ def _duration(lengths: Sequence[float], min_share: float) -> tuple[float, str]:
     counts = Counter(lengths)
     common = max(counts, key=lambda length: (counts[length], length))
     if len(counts) == 1:
-        return common, f"all last {common:g} s"
+        return common, _SAME_DURATION
     near = sum(abs(length - common) <= _TOLERANCE * common for length in lengths)
     short = sum(length < min_share * common for length in lengths)
     if 2 * near >= len(lengths) and 10 * short <= len(lengths):

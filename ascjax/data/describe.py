@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ascjax.audio.wave import Info
-from ascjax.data import checks, duplicates, leaks
+from ascjax.data import checks, duplicates, fingerprint, leaks
 from ascjax.data.choice import Choice, choose_rate_and_duration
 from ascjax.data.inspection import Inspection, doubt
 from ascjax.data.leaks import Finding
@@ -126,6 +126,8 @@ def describe(
             if inspection.digest
         }
         known += duplicates.same_samples(digests, known)
+        marks = {index: inspection.fingerprint for index, inspection in inspections.items()}
+        known += fingerprint.excerpts(marks, known)
     choice = choose_rate_and_duration(infos.values()) if infos else None
     return Description(
         root=str(catalogue.root),

@@ -90,8 +90,8 @@ def _places(d: Description) -> str:
     if d.locations:
         sizes = sorted(amount.recordings for amount in d.locations)
         tables.insert(0, (
-            f"{_counted(len(sizes), 'location')} with {sizes[0]:,} to {sizes[-1]:,} recordings "
-            f"each, half of them with {sizes[len(sizes) // 2]:,} or more"
+            f"recordings of a location: {sizes[0]:,} to {sizes[-1]:,}, median "
+            f"{sizes[len(sizes) // 2]:,}"
         ))  # fmt: skip
     return "\n\n".join(filter(None, tables))
 

@@ -1,16 +1,19 @@
-"""Sound quality of one recording: silence, clipping, constant values; a digest of the samples."""
+"""What the samples of one recording say: silence, clipping, and marks by which to find copies."""
 
 import hashlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt32
+
+from ascjax.data.fingerprint import fingerprint
 
 # A sample of this magnitude is taken for clipped; float and 24-bit files of a clipped signal end a
 # rounding below full scale.
 _FULL_SCALE = 0.9995
+_FINGERPRINT_S = 60
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Inspection:
       columns_equal: all columns carry the same samples; False for mono.
       digest: of the mean over columns, rounded to 16 bits; equal for a copy in another lossless
         container. Empty for a constant signal, which has no identity.
+      fingerprint: of the first minute of that mean, as ``fingerprint.fingerprint`` returns it.
     """
 
     peak: float
@@ -33,10 +37,13 @@ class Inspection:
     zero_share: float
     columns_equal: bool
     digest: str
+    fingerprint: UInt32[np.ndarray, " frame"] = field(repr=False, compare=False)
 
 
-def inspect(blocks: Iterable[Float[np.ndarray, "column _"]]) -> Inspection:
-    """Inspects the consecutive blocks [column, sample] of a recording, in memory for one block.
+def inspect(blocks: Iterable[Float[np.ndarray, "column _"]], sample_rate_hz: int) -> Inspection:
+    """Inspects the consecutive blocks [column, sample] of a recording.
+
+    Memory is that of one block and of the first minute.
 
     Raises:
       ValueError: there are no samples.
@@ -46,12 +53,14 @@ def inspect(blocks: Iterable[Float[np.ndarray, "column _"]]) -> Inspection:
     total = squares = peak = 0.0
     first: np.float32 | None = None
     columns_equal = True
+    head: list[np.ndarray] = []
     for block in blocks:
         if not block.size:
             continue
         # In float32: exact for the mean of up to 256 columns of 16 bits, and twice as fast.
         mono = block[0] if len(block) == 1 else block.mean(axis=0)
         first = mono[0] if first is None else first
+        head.append(mono[: max(0, _FINGERPRINT_S * sample_rate_hz - count)])
         magnitude = np.abs(block).max(axis=0)
         moved = mono - first  # sums of squares would lose a small signal on a large offset
         count += len(mono)
@@ -72,6 +81,7 @@ def inspect(blocks: Iterable[Float[np.ndarray, "column _"]]) -> Inspection:
         zeros / count,
         columns_equal,
         digest.hexdigest() if variance else "",
+        fingerprint(np.concatenate(head), sample_rate_hz),
     )
 
 

@@ -2,6 +2,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ascjax.audio.wave import Info
@@ -14,7 +15,7 @@ from ascjax.data.listing import Fold, LeftOut, Recording
 from ascjax.data.recordings import Catalogue
 from ascjax.data.suggestion import suggest
 
-GOOD = Inspection(0.5, -20.0, 0.0, 0.0, False, "a")
+GOOD = Inspection(0.5, -20.0, 0.0, 0.0, False, "a", np.zeros(0, np.uint32))
 
 
 def catalogue(num_recordings=20, **more):
@@ -71,17 +72,17 @@ def test_text_says_what_matters_within_100_columns():
             left_out=(LeftOut(".m4a files", 3, "a.m4a"), LeftOut(".txt files", 1, "a.txt", True)),
             notes=("warning: 'audio' looks like no scene: " + "word " * 40,),
         ),
-        infos(18) | {18: Info(16_000, 9_000, 1)},
+        infos(18) | {18: Info(16_000, 24_000, 1)},
         {"park/19.wav": "19.wav: is no audio file"},
         copies=[Copies("bytes", (0, 10))],
         inspections={0: GOOD, 1: dataclasses.replace(GOOD, peak=0.0, digest="")},
     )
     text = describe_text.text(made)
     for words in (
-        "20 recordings, 36.6 s, 2 scenes, 2 folds, 4 locations, 2 devices, 1 city",
+        "20 recordings, 37.5 s, 2 scenes, 2 folds, 4 locations, 2 devices, 1 city",
         "layout csv: labels.csv has the columns path and scene",
         "2 folds, each of 10 training and 10 test recordings",
-        "Training takes 16,000 Hz and 2 s: all recordings have 16,000 Hz;",
+        "Training takes 16,000 Hz and 2 s: all recordings have this rate; 2 s is the most common",
         "- .m4a files (3), e.g. a.m4a",
         "- .txt files (1), e.g. a.txt",
         "19.wav: is no audio file",

@@ -3,7 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from ascjax.data.inspection import doubt, inspect
+from ascjax.data.inspection import doubt
+from ascjax.data.inspection import inspect as inspect_at
+
+
+def inspect(blocks):
+    return inspect_at(blocks, 8_000)
+
 
 NOISE = (0.1 * np.random.default_rng(0).standard_normal((2, 8_000))).astype(np.float32)
 
