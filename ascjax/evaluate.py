@@ -12,10 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ascjax import command, metrics, run_folder, table
+from ascjax import cli
 from ascjax.arguments import Parser, folder
 from ascjax.errors import UserError, choose
-from ascjax.fusion import METHODS
+from ascjax.files import check_new, read_arrays, read_json, write_json
+from ascjax.report import text
+from ascjax.runs import folder as run_folder
+from ascjax.scoring import metrics
+from ascjax.scoring.fusion import METHODS
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -36,7 +40,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(options: argparse.Namespace) -> None:
     """Prints the result table of what was asked, and its accuracy beside the run's own."""
     if options.out:
-        run_folder.check_new(options.out, "--out")
+        check_new(options.out, "--out")
     asked = evaluate(
         options.run,
         fusion=options.fusion,
@@ -47,21 +51,21 @@ def main(options: argparse.Namespace) -> None:
     )
     own, against = asked["own"], asked["mcnemar"]
     synthetic = run_folder.read_run(options.run)["synthetic"]
-    print(table.table(asked, synthetic=synthetic))
-    print("\n" + table.accuracies({_settings(asked): asked, f"the run: {_settings(own)}": own}))
+    print(text.table(asked, synthetic=synthetic))
+    print("\n" + text.accuracies({_settings(asked): asked, f"the run: {_settings(own)}": own}))
     print(
-        f"alone right on {table.counted(against['only_a'], 'recording')}, the run alone on "
+        f"alone right on {text.counted(against['only_a'], 'recording')}, the run alone on "
         f"{against['only_b']:,}; McNemar's test: p = {against['p']:.2g}"
     )
     if options.out:
-        run_folder.write_json(options.out, {"run": str(options.run), **asked})
+        write_json(options.out, {"run": str(options.run), **asked})
         print(f"\nresults: {options.out}")
 
 
 def _settings(results: Mapping[str, Any]) -> str:
     by, attended = results["fusion"], results["attended"]
     method = by["fragments"] if attended == 1 else "attention"
-    count = table.counted(max(results["fragments"], attended), "fragment")
+    count = text.counted(max(results["fragments"], attended), "fragment")
     return f"{method} over {count}, {by['channels']} over {', '.join(results['channels'])}"
 
 
@@ -105,7 +109,7 @@ def evaluate(
     indices = {name: index for index, name in enumerate(own["channels"])}
     rows = sorted({choose("--channels", name, indices) for name in wanted})
     stored = run_folder.read_posteriors(run_dir, own)
-    cities = run_folder.read_arrays(run_dir / "posteriors.npz", "city")["city"]
+    cities = read_arrays(run_dir / "posteriors.npz", "city")["city"]
     posteriors = stored["posteriors"]
     if test_fragments is not None:
         posteriors = run_model(run_dir, stored, fragments=test_fragments, data_root=data_root)
@@ -119,7 +123,7 @@ def evaluate(
         fragment_fusion=by["fragments"],
         channel_fusion=by["channels"],
     )
-    cut = run_folder.read_json(run_dir / "config.json", required=["fragments"])["fragments"]
+    cut = read_json(run_dir / "config.json", required=["fragments"])["fragments"]
     own["attended"] = cut["count"] if cut["attention"] else 1
     told = ("fusion", "fragments", "attended", "channels", "accuracy", "decisions")
     return {
@@ -157,10 +161,11 @@ def run_model(
     # JAX takes seconds to import; stored posteriors need none of it.
     from ml_collections import ConfigDict
 
-    from ascjax import builders, predictor
+    from ascjax.runs import predictor
+    from ascjax.setup import builders
     from ascjax.signals import StopRequest
 
-    config = ConfigDict(run_folder.read_json(run_dir / "config.json"))
+    config = ConfigDict(read_json(run_dir / "config.json"))
     if config.fragments.attention and fragments < 2:
         raise UserError(
             "--test_fragments: this run's network fuses fragments by attention: expected 2 or "
@@ -189,4 +194,4 @@ def run_model(
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ascjax import command, run_folder
+from ascjax import cli
 from ascjax.arguments import Parser, folder
 from ascjax.errors import UserError, choose
+from ascjax.files import write_bytes
+from ascjax.runs import folder as run_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,10 +82,10 @@ def main(options: argparse.Namespace) -> None:
     out = options.out or (options.run or Path()) / DEFAULT_OUT[options.figure]
     _check_out(out)
     # matplotlib takes a second to import, JAX more; mistakes above are answered before.
-    from ascjax import plots
+    from ascjax.report import plots
 
     figure = FIGURES[options.figure](options)
-    run_folder.write_bytes(out, plots.encode(figure, out.suffix[1:].lower(), dpi=DPI))
+    write_bytes(out, plots.encode(figure, out.suffix[1:].lower(), dpi=DPI))
     print(f"{options.figure}: {out}")
 
 
@@ -109,9 +111,9 @@ def _check_out(out: Path) -> None:
 
 
 def _spectrogram(options: argparse.Namespace) -> "Figure":
-    from ascjax import plots
     from ascjax.audio import wave
     from ascjax.audio.logmel import FrontEnd, log_mel_librosa
+    from ascjax.report import plots
 
     of_run, scenes = None, ()
     if options.run:
@@ -143,7 +145,7 @@ def _title(file: Path, scenes: Collection[str]) -> str:
 
 
 def _confusion(options: argparse.Namespace) -> "Figure":
-    from ascjax import plots
+    from ascjax.report import plots
 
     results = run_folder.read_results(options.run)
     scenes = results["scenes"]
@@ -153,7 +155,8 @@ def _confusion(options: argparse.Namespace) -> "Figure":
 
 
 def _fragments(options: argparse.Namespace) -> "Figure":
-    from ascjax import evidence, plots, table
+    from ascjax.report import plots, text
+    from ascjax.scoring import evidence
 
     results = run_folder.read_results(options.run)
     if results["fragments"] < 2:
@@ -169,7 +172,7 @@ def _fragments(options: argparse.Namespace) -> "Figure":
         fragment_fusion=results["fusion"]["fragments"],
         channel_fusion=results["fusion"]["channels"],
     )
-    print(table.evidence_table(found, results["scenes"]), end="\n\n")
+    print(text.evidence_table(found, results["scenes"]), end="\n\n")
     return plots.evidence(found, scenes=results["scenes"], columns=options.columns or 2)
 
 
@@ -177,4 +180,4 @@ FIGURES = {"spectrogram": _spectrogram, "confusion": _confusion, "fragments": _f
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

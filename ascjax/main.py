@@ -11,11 +11,12 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from ascjax import command, run_folder
-from ascjax.command import CONFIG, FOLDS, WORKDIR
+from ascjax import cli
+from ascjax.cli import CONFIG, FOLDS, WORKDIR
 from ascjax.errors import UserError
+from ascjax.runs import folder
 
-flags.adopt_module_key_flags(command)
+flags.adopt_module_key_flags(cli)
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -24,10 +25,10 @@ def parse(argv: Sequence[str]) -> list[str]:
     Raises:
       UserError: a config file that isn't there, an unknown flag or key, or a value of a wrong type.
     """
-    config_file = command.config_file(argv)
+    config_file = cli.config_file(argv)
     if config_file is not None:
-        command.check_keys(config_file, argv)
-    rest = command.parse(argv)
+        cli.check_keys(config_file, argv)
+    rest = cli.parse(argv)
     if config_file is None:
         raise UserError("expected --config=FILE, e.g. --config=configs/quickstart.py, got none")
     return rest
@@ -37,16 +38,17 @@ def main(argv: Sequence[str]) -> None:
     """Runs the main job and prints the result table and the report's path."""
     del argv
     # JAX takes seconds to import; a mistyped flag is answered before that.
-    from ascjax import experiment, runs, table
+    from ascjax.report import text
+    from ascjax.runs import experiment, folds
 
     config_file = config_flags.get_config_filename(flags.FLAGS["config"])
     workdir = Path(WORKDIR.value or Path("runs") / Path(config_file).stem)
     if FOLDS.value:
-        print(runs.train_folds(CONFIG.value, workdir))
+        print(folds.train_folds(CONFIG.value, workdir))
         return
     page = experiment.train_and_evaluate(CONFIG.value, workdir)
-    results, about = run_folder.read_results(workdir), run_folder.read_run(workdir)
-    print(table.table(results, synthetic=about["synthetic"]))
+    results, about = folder.read_results(workdir), folder.read_run(workdir)
+    print(text.table(results, synthetic=about["synthetic"]))
     for name, reason in about["left_out"].items():
         print(f"left out: {name}: {reason}")
     for where, peak_gb in results.get("peak_memory_gb", {}).items():
@@ -55,4 +57,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

@@ -16,13 +16,15 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ascjax import command, run_folder
+from ascjax import cli
 from ascjax.arguments import Parser, folder
 from ascjax.audio.wave import SUFFIXES, BadRecording
 from ascjax.data.listing import is_audio
 from ascjax.errors import UserError, choose
-from ascjax.fusion import fuse
-from ascjax.table import counted, label, percent
+from ascjax.files import check_new, write_text
+from ascjax.report.text import counted, label, percent
+from ascjax.runs import folder as run_folder
+from ascjax.scoring.fusion import fuse
 
 
 class Form(NamedTuple):
@@ -72,7 +74,7 @@ def main(options: argparse.Namespace) -> None:
     files = find(options.paths)
     if options.submission:
         _check_names(files, form)
-        run_folder.check_new(options.submission, "--submission")
+        check_new(options.submission, "--submission")
     predictions, bad = _predict(options.run, files)
     for error in bad:
         print(error, file=sys.stderr)
@@ -84,7 +86,7 @@ def main(options: argparse.Namespace) -> None:
     if options.submission:
         named = [(form.name(file), scene) for file, scene, _ in predictions]
         text = _delimited([*form.header, *named], form.delimiter)
-        run_folder.write_text(options.submission, text)
+        write_text(options.submission, text)
         print(f"submission of {counted(len(named), 'file')}: {options.submission}")
     elif options.csv:
         rows = [(file, scene, f"{score:.6f}") for file, scene, score in predictions]
@@ -127,7 +129,7 @@ def _check_names(files: Iterable[Path], form: Form) -> None:
 def _predict(run_dir: Path, files: list[Path]) -> tuple[list[Prediction], list[BadRecording]]:
     # JAX takes seconds to import; what is wrong with the command is said before that.
     run_folder.read_results(run_dir)
-    from ascjax import predictor
+    from ascjax.runs import predictor
 
     model = predictor.load(run_dir)
     predictions, bad = [], list[BadRecording]()
@@ -154,4 +156,4 @@ def _delimited(rows: Iterable[Sequence], delimiter: str) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

@@ -14,10 +14,12 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from ascjax import command, run_folder
-from ascjax.command import FOLDS, WORKDIR
+from ascjax import cli
+from ascjax.cli import FOLDS, WORKDIR
+from ascjax.config import FREE, differences
 from ascjax.errors import UserError, choose
-from ascjax.tables import TABLES, Table
+from ascjax.files import is_new, read_json, write_json
+from ascjax.paper.tables import TABLES, Table
 
 FORMAT = 1
 # Has every leaf: what --config.KEY=VALUE is checked against.
@@ -39,13 +41,13 @@ def parse(argv: Sequence[str]) -> list[str]:
     Raises:
       UserError: an unknown flag or key, a value of a wrong type, or a needed flag that is missing.
     """
-    if command.config_file(argv) is not None:
+    if cli.config_file(argv) is not None:
         raise UserError(
             "--config=FILE: every row has its own config file, listed in ascjax/tables.py; "
             "--config.KEY=VALUE sets a leaf in all of them"
         )
-    command.check_keys(COMMON, argv)
-    rest = command.parse([argv[0], f"--config={COMMON}", *argv[1:]])
+    cli.check_keys(COMMON, argv)
+    rest = cli.parse([argv[0], f"--config={COMMON}", *argv[1:]])
     for flag, example in ((_TABLE, "1"), (_DATA_ROOT, "DIR"), (WORKDIR, "runs/table1")):
         if not flag.value:
             raise UserError(f"expected --{flag.name}, e.g. --{flag.name}={example}, got none")
@@ -63,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
         "seeds": _SEEDS.value,
         "folds": FOLDS.value,
         "data_root": _DATA_ROOT.value,
-        "settings": {k: v for k, v in settings.items() if k not in run_folder.FREE},
+        "settings": {k: v for k, v in settings.items() if k not in FREE},
     }
     run(
         Path(str(WORKDIR.value)),
@@ -99,7 +101,8 @@ def run(
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
     # JAX takes seconds to import; a mistyped flag is answered before that.
-    from ascjax import comparison, estimate, plan, runs
+    from ascjax.paper import comparison, estimate, plan
+    from ascjax.runs import folds
 
     rows = {name: row for table in tables.values() for name, row in table.rows.items()}
     wanted = rows if only is None else only
@@ -123,13 +126,13 @@ def run(
     plan.check_weights(to_train)
     if found:
         plan.check_batches(to_train, found)
-    run_folder.write_json(workdir / "sweep.json", {**about, "limits": limits})
+    write_json(workdir / "sweep.json", {**about, "limits": limits})
 
     def write() -> str:
         return comparison.write(workdir, about, tables, entries)
 
     write()
-    runs.train([each for entry in to_train.values() for each in entry.runs], then=write)
+    folds.train([each for entry in to_train.values() for each in entry.runs], then=write)
     print(write())
     print(f"table: {workdir}/table.html")
 
@@ -144,10 +147,10 @@ def _check(workdir: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
       UserError: it holds something else, or sweep.json is damaged.
     """
     path = workdir / "sweep.json"
-    if run_folder.is_new(workdir, path.name):
+    if is_new(workdir, path.name):
         return None
     mend = "start the sweep in another --workdir and move the folders of its rows there"
-    before = run_folder.read_json(path, required=tuple(about), mend=mend)
+    before = read_json(path, required=tuple(about), mend=mend)
     if before["format"] != FORMAT:
         raise UserError(
             f"{path}: expected format {FORMAT}, got {before['format']!r}; use the version of "
@@ -166,7 +169,7 @@ def _check(workdir: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
     if set(before["tables"]) <= set(about["tables"]):
         before["tables"] = about["tables"]
     before["seeds"] = max(before["seeds"], about["seeds"])
-    differing = run_folder.differences(before, about)
+    differing = differences(before, about)
     if differing:
         raise UserError(
             f"--workdir={workdir}: holds another sweep: {differing}; choose another --workdir"
@@ -175,4 +178,4 @@ def _check(workdir: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ascjax import command
+from ascjax import cli
 from ascjax.arguments import Parser
 from ascjax.errors import UserError, choose
 
@@ -48,4 +48,4 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ascjax import command
+from ascjax import cli
 from ascjax.errors import UserError
 from benchmarks import measure
 
@@ -100,4 +100,4 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

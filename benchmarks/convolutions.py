@@ -1,6 +1,6 @@
 """VGG-16's convolutions and their gradients, layer by layer: ours beside XLA's plain ones.
 
-Both with the options of our steps (``parallel.spread``).
+Both with the options of our steps (``pmap``).
 
 Run: python -m benchmarks.train_step --convolutions
 """
@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ascjax import parallel
-from ascjax.models.convolution import convolve
+from ascjax.compute.convolution import convolve
+from ascjax.compute.devices import local_devices, pmap
 from benchmarks import measure, ours
 
 AXES = ("NHWC", "HWIO", "NHWC")
@@ -37,7 +37,7 @@ def of_layer(
     batch: int, height: int, width: int, planes: int, channels: int, what: str, repeats: int
 ) -> measure.Row:
     """Times one of a layer's three results on both sides."""
-    over = parallel.devices(1)
+    over = local_devices(1)
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (1, batch, height, width, planes))
     kernel = jax.random.normal(keys[1], (1, 3, 3, planes, channels))
@@ -54,7 +54,7 @@ def of_layer(
             of_input, of_kernel = jax.vjp(convolved, x, kernel)[1](slope)
             return of_kernel if what == "gradient of kernel" else of_input
 
-        spread_step = parallel.spread(step, over)
+        spread_step = pmap(step, over)
         return lambda: spread_step(kernel, (x, slope)).block_until_ready()
 
     sides = {"ours": side(convolve), "plain": side(jax.lax.conv_general_dilated)}

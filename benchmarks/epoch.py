@@ -21,8 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ascjax import command, parallel, rounds
+from ascjax import cli
+from ascjax.compute import rounds
+from ascjax.compute.devices import local_devices, unreplicate
 from ascjax.data.batches import Fragments
+from ascjax.training import feed
 from benchmarks import measure, ours
 from configs import common
 
@@ -41,14 +44,14 @@ def train_on(training: ours.Training, inputs: Iterable[Any]) -> None:
     """Takes every round, as the trainer does."""
     losses = [training.take(each) for each in inputs]
     training.wait()
-    assert np.isfinite([parallel.first(loss) for loss in losses]).all()
+    assert np.isfinite([unreplicate(loss) for loss in losses]).all()
 
 
 def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.Row:
     """Times an epoch from the pipeline and on the device, the steps and the pipeline alone."""
     built = ours.build(case)
     part = stored(case, steps, folder)
-    over = parallel.devices()
+    over = local_devices()
     training, on_part = ours.Training(built, over), ours.Training(built, over, part)
     wanted = {"batch_size": case.batch, "seed": 0, "first_step": 0, "last_step": steps}
     length = min(rounds.max_steps(over), steps)
@@ -56,13 +59,13 @@ def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.
     given = built.recipe.given
 
     def drawn() -> Iterator[Any]:
-        stream = rounds.of_pipeline(part, over, every, given, **wanted)
+        stream = feed.of_pipeline(part, over, every, given, **wanted)
         return (inputs for _, inputs in stream)
 
     placed: list[Iterator[Any]] = []
 
     def place() -> None:
-        stream = (inputs for _, inputs in rounds.of_part(part, over, every, given, **wanted))
+        stream = (inputs for _, inputs in feed.of_part(part, over, every, given, **wanted))
         first = jax.block_until_ready(next(stream))
         placed[:] = [itertools.chain([first], stream)]
 
@@ -125,4 +128,4 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

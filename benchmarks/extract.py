@@ -20,10 +20,10 @@ from pathlib import Path
 
 import psutil
 
-from ascjax import command
+from ascjax import cli
 from ascjax.audio import wave
-from ascjax.audio.logmel import FrontEnd
-from ascjax.data import extract, recordings, store
+from ascjax.audio.logmel import LogMel
+from ascjax.data import dataset, extract, store
 from benchmarks import frontend, measure
 
 
@@ -65,7 +65,7 @@ def stand_in(count: int, folder: Path) -> Path:
     return root
 
 
-def ms_each(part: Sequence[recordings.Recording], job: extract.Job | None) -> float:
+def ms_each(part: Sequence[dataset.Recording], job: extract.Job | None) -> float:
     """Returns the median time to read a recording, or to make its log-mels if there is a job."""
     times = []
     for recording in part:
@@ -79,7 +79,7 @@ def ms_each(part: Sequence[recordings.Recording], job: extract.Job | None) -> fl
 
 
 def measure_store(
-    part: Sequence[recordings.Recording], workers: int, scratch: Path, peak: float
+    part: Sequence[dataset.Recording], workers: int, scratch: Path, peak: float
 ) -> measure.Row:
     """Makes the store of some recordings, and reads some of them without one.
 
@@ -87,7 +87,7 @@ def measure_store(
     """
     infos, _ = store.scan(part[:100], on_bad_file="stop")
     rate, duration_s = store.common_rate_and_duration(infos)
-    front_end = FrontEnd(sample_rate_hz=rate)
+    front_end = LogMel(sample_rate_hz=rate)
     job = extract.Job(Path(os.devnull), front_end, frontend.CHANNELS, round(duration_s * rate), 0.5)
     sample = part[:: max(1, len(part) // 100)]
     read, read_and_front_end = ms_each(sample, None), ms_each(sample, job)
@@ -134,7 +134,7 @@ def main(options: argparse.Namespace) -> None:
     os.environ["NPROC"] = "1"
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         root = options.root or stand_in(max(options.counts), Path(folder))
-        found = recordings.load(root).recordings
+        found = dataset.load(root).recordings
         peak = measure.matmul_peak()
         rows = [
             measure_store(found[:count], options.workers, options.scratch, peak)
@@ -144,4 +144,4 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

@@ -21,25 +21,25 @@ from typing import Any
 import librosa
 import numpy as np
 
-from ascjax import command
-from ascjax.audio import logmel, wave
-from ascjax.audio.logmel import FrontEnd
+from ascjax import cli
+from ascjax.audio import wave
+from ascjax.audio.logmel import LogMel
 from benchmarks import measure
 
 CHANNELS = ("left", "right", "average")
-FRONT_END = FrontEnd(sample_rate_hz=48_000)
+FRONT_END = LogMel(sample_rate_hz=48_000)
 RECORDINGS, QUICK_RECORDINGS = 16, 4  # a round; fewer files are taken again
 
 
 def ours(columns: np.ndarray) -> np.ndarray:
     """Returns the log-mels of a file's three channels, as the feature store holds them."""
     shares = wave.shares(CHANNELS, len(columns))
-    return logmel.log_mel(columns, FRONT_END, shares)
+    return FRONT_END(columns, shares)
 
 
 def librosa_float64(columns: np.ndarray) -> np.ndarray:
     """Returns the reference."""
-    return logmel.log_mel_librosa(wave.to_channels(columns, CHANNELS), FRONT_END)
+    return FRONT_END.reference(wave.to_channels(columns, CHANNELS))
 
 
 def librosa_float32(columns: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def librosa_float32(columns: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(mel, FRONT_END.log_floor))
 
 
-def flop(front_end: FrontEnd, num_samples: int) -> float:
+def flop(front_end: LogMel, num_samples: int) -> float:
     """Returns the floating-point operations of three channels' log-mels, counted by hand.
 
     2.5 N log2 N for an FFT of N real numbers, a product and an addition for each mel weight.
@@ -149,4 +149,4 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

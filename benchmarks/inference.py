@@ -19,10 +19,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ascjax import command, cost, fusion, parallel
+from ascjax import cli
 from ascjax.audio import wave
+from ascjax.compute.devices import local_devices, replicate
 from ascjax.data.batches import Fragments
-from ascjax.evaluator import Evaluator
+from ascjax.models import cost
+from ascjax.scoring import fusion
+from ascjax.training.evaluator import Evaluator
 from benchmarks import frontend, measure, ours, torch_side
 
 COUNT = 6
@@ -32,11 +35,11 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 def our_scorer(built: ours.Built, batch: int) -> Scorer:
     """Returns a function from log-mels [recording, channel, mel, frame] to scores."""
-    over = parallel.devices()
+    over = local_devices()
     batch = -(-batch // len(over)) * len(over)
     given = built.recipe.given
     evaluator = Evaluator(built.network, given.mean, given.deviation, over, batch)
-    variables = parallel.replicate(built.variables, over)
+    variables = replicate(built.variables, over)
     return lambda log_mel: fusion.fuse(evaluator(variables, _fragments(log_mel)))
 
 
@@ -148,4 +151,4 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

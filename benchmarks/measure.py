@@ -23,7 +23,7 @@ import numpy as np
 
 from ascjax.arguments import Parser
 from ascjax.data import synthetic
-from ascjax.table import aligned
+from ascjax.report.text import aligned
 
 Row = dict[str, Any]
 

@@ -9,8 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from ascjax import builders, cost, parallel, rounds, train
+from ascjax.compute import rounds
+from ascjax.compute.devices import AXIS, replicate, unreplicate
 from ascjax.data.batches import Fragments
+from ascjax.models import cost
+from ascjax.setup import builders
+from ascjax.training import feed
+from ascjax.training.step import Recipe, initial_state, train_step
 from configs import common
 
 NUM_MELS, NUM_SCENES = 128, 10
@@ -46,7 +51,7 @@ class Built(NamedTuple):
       variables: of both networks, at the start.
     """
 
-    recipe: train.Recipe
+    recipe: Recipe
     network: nn.Module
     variables: Any
 
@@ -85,21 +90,21 @@ def batch(case: Case) -> dict[str, np.ndarray]:
 class Training:
     """A training under way, by one compiled program for rounds of steps.
 
-    These are on batches, or with ``part`` on the numbers of its examples (``rounds.of_part``).
+    These are on batches, or with ``part`` on the numbers of its examples (``feed.of_part``).
     """
 
     def __init__(self, built: Built, over: list[jax.Device], part: Fragments | None = None):
         self._over = over
         recipe = built.recipe
-        step: Any = partial(train.train_step, recipe=recipe)
-        step = step if part is None else rounds.step_on_part(step, part)
+        step: Any = partial(train_step, recipe=recipe)
+        step = step if part is None else feed.step_on_part(step, part)
         self._program = rounds.program(step, over)
-        self._state = parallel.replicate(train.initial_state(recipe, built.variables), over)
-        self._given = parallel.replicate(recipe.given, over)
+        self._state = replicate(initial_state(recipe, built.variables), over)
+        self._given = replicate(recipe.given, over)
 
     def place(self, batch: dict[str, np.ndarray], steps: int, length: int) -> Any:
         """Returns so many steps on a batch as the inputs of a round, on the devices."""
-        put = jax.pmap(lambda x: x, axis_name=parallel.AXIS, devices=self._over)
+        put = jax.pmap(lambda x: x, axis_name=AXIS, devices=self._over)
         inputs = put(rounds.inputs([batch] * steps, length, len(self._over)))
         return {**inputs, "given": self._given}
 
@@ -116,19 +121,19 @@ class Training:
         """Takes a round so many times and returns the losses [step] of all."""
         losses = [self.take(inputs) for _ in range(times)]
         self.wait()
-        return np.concatenate([parallel.first(loss) for loss in losses])
+        return np.concatenate([unreplicate(loss) for loss in losses])
 
     def parameters(self) -> np.ndarray:
         """Returns all parameters as one vector."""
-        leaves = jax.tree.leaves(parallel.first(self._state.params))
+        leaves = jax.tree.leaves(unreplicate(self._state.params))
         return np.concatenate([leaf.ravel() for leaf in leaves])
 
 
 def flops_of_step(built: Built, inputs: dict[str, np.ndarray]) -> float:
     """Returns the floating-point operations of a training step on one device."""
-    step = jax.vmap(partial(train.train_step, recipe=built.recipe), axis_name=parallel.AXIS)
+    step = jax.vmap(partial(train_step, recipe=built.recipe), axis_name=AXIS)
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((1, *jnp.shape(x)), jnp.result_type(x)),
-        (train.initial_state(built.recipe, built.variables), inputs, built.recipe.given),
+        (initial_state(built.recipe, built.variables), inputs, built.recipe.given),
     )
     return cost.flops(step, *shapes)

@@ -24,7 +24,8 @@ from functools import partial
 import jax
 import numpy as np
 
-from ascjax import command, parallel
+from ascjax import cli
+from ascjax.compute.devices import check_batch_size, local_devices
 from benchmarks import measure, ours
 
 COUNTS = (1, 2, 4, 8)
@@ -34,14 +35,14 @@ def devices(case: ours.Case, repeats: int) -> list[measure.Row]:
     """Times steps on the same batch on ever more devices, and compares what they learn."""
     built, inputs = ours.build(case), ours.batch(case)
     trainings = {
-        count: ours.Training(built, parallel.devices(count))
+        count: ours.Training(built, local_devices(count))
         for count in COUNTS
         if count <= jax.local_device_count()
     }
     start = trainings[1].parameters()
     sides, after = {}, {}
     for count, training in trainings.items():
-        parallel.check_batch_size(case.batch, count, "--batch")
+        check_batch_size(case.batch, count)
         sides[str(count)] = partial(training.take_and_wait, training.place(inputs, 1, 1))
         sides[str(count)]()
         after[count] = training.parameters()
@@ -128,4 +129,4 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

@@ -25,7 +25,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ascjax import command, parallel, rounds
+from ascjax import cli
+from ascjax.compute import rounds
+from ascjax.compute.devices import local_devices
 from benchmarks import convolutions, measure, ours, torch_side
 
 
@@ -37,7 +39,7 @@ def compare(
     network = torch_side.network(case.trunk, case.head, built.variables)
     low = case.dtype == "bfloat16"
     autocast = autocast and not low
-    over = parallel.devices()
+    over = local_devices()
     steps = 4 if over[0].platform == "cpu" else 20
     training, length = ours.Training(built, over), rounds.max_steps(over)
     first, round_ = (training.place(inputs, count, length) for count in (1, length))
@@ -125,4 +127,4 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

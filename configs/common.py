@@ -72,9 +72,6 @@ def get_config() -> ConfigDict:
     config.fragments.count = 1
     # Share of a fragment that lies in the next one as well; the paper's don't overlap.
     config.fragments.overlap = 0.0
-    # Fragments are fused by weights learned with the network, which sees all of them at once and
-    # gives one posterior a channel; config.train.batch_size then counts recordings' channels.
-    config.fragments.attention = False
 
     config.model = ConfigDict()
     config.model.trunk = "vgg16"

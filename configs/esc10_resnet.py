@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
 
     The floor leaves the upper 80 dB, as amplitudes of full scale are about 1e2: what is below is
     digital silence and bands that a codec cut off. It was chosen for the fine-tuned start on held
-    out training clips (benchmarks/RESULTS.md); from random weights the floor of common.py is the
+    out training clips (benchmarks/DECISIONS.md); from random weights the floor of common.py is the
     better one. The PyTorch reference was trained with --config.features.log_floor=1e-5
     --config.augment.max_shift=0 --config.train.num_epochs=15, without warm-up and clipping.
     """

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ascjax.errors import UserError
-from ascjax.weights import read_tensors
+from ascjax.models.weights import read_tensors
 
 # Keys under which training scripts keep a state_dict among other things.
 WRAPPERS = ("state_dict", "model_state_dict", "model")

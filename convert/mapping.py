@@ -11,7 +11,7 @@ from flax import traverse_util
 
 from ascjax import models
 from ascjax.errors import UserError
-from ascjax.weights import CLASSIFIER, listed, mismatches
+from ascjax.models.weights import CLASSIFIER, listed, mismatches
 from convert.keymaps import IGNORED, KEY_MAPS, source_of
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")

@@ -13,7 +13,7 @@ from flax import traverse_util
 
 from ascjax import models
 from ascjax.models.trunk import Trunk
-from ascjax.weights import load
+from ascjax.models.weights import load
 
 TOLERANCE = 1e-4
 # Height and width: the square that ImageNet networks know, and one that nothing divides.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ascjax.errors import UserError
-from ascjax.weights import load
+from ascjax.models.weights import load
 from convert.keymaps import KEY_MAPS
 from convert.mapping import expected_slots
 from convert.proof import TOLERANCE, Proof

@@ -38,7 +38,7 @@ def compilation_cache(tmp_path_factory) -> None:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory, compilation_cache) -> tuple[Path, Path]:
     """The folders of a run of two epochs, each with its checkpoint, and of its data set."""
-    from ascjax import experiment
+    from ascjax.runs import experiment
 
     folder = tmp_path_factory.mktemp("finished")
     root = tiny_set.write_set(folder / "set")

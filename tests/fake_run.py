@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ascjax import metrics
+from ascjax.scoring import metrics
 
 SCENES = (
     "airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall",
@@ -84,7 +84,7 @@ def _config(channels: tuple[str, ...], fragments: int) -> dict:
         "protocol": "paper",
         "data": {"root": "data/my scenes", "layout": "tut", "fold": 1, "scenes": []},
         "channels": list(channels),
-        "fragments": {"count": fragments, "overlap": 0.0, "attention": False},
+        "fragments": {"count": fragments, "overlap": 0.0},
         "optimizer": {"name": "adamw", "learning_rate": 2e-4},
         "fusion": {"fragments": "mean", "channels": "mean"},
     }

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from test_train import make_part
+from tiny_set import make_part
 
-from ascjax import builders, experiment, models, run_folder
-from ascjax.audio.logmel import FrontEnd
+from ascjax import models
+from ascjax.audio import frontends
+from ascjax.config import flatten
 from ascjax.errors import UserError
+from ascjax.runs import experiment
+from ascjax.setup import builders
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
@@ -100,7 +103,7 @@ def test_each_row_of_the_paper_is_what_it_says(name):
 
 def test_the_baselines_front_end_is_the_published_one():
     config = load("baseline")
-    front_end = FrontEnd(sample_rate_hz=48000, **config.features.to_dict())
+    front_end = frontends.make("log_mel", 48_000, config.features.to_dict())
     lengths = (front_end.window_length, front_end.hop_length, front_end.fft_length)
     assert lengths == (1920, 960, 2048)
     assert front_end.num_frames(480_000) == 501
@@ -110,7 +113,7 @@ def test_the_baselines_front_end_is_the_published_one():
 @pytest.mark.parametrize("count", [9, 12])
 def test_alexnet_on_too_many_fragments_is_refused(count):
     config = load("alexnet")
-    front_end = FrontEnd(sample_rate_hz=48000, **config.features.to_dict())
+    front_end = frontends.make("log_mel", 48_000, config.features.to_dict())
     with pytest.raises(UserError, match=f"alexnet needs .* 63 frames, got 128 × {431 // count}: "):
         models.check_input("alexnet", 128, front_end.num_frames(480_000) // count)
 
@@ -136,5 +139,5 @@ def test_every_leaf_is_read(tmp_path, monkeypatch):
     read = set()
     experiment.train_and_evaluate(Reading(config, read), tmp_path / "run")
     read.add("init.weights_dir")  # above, where weights are wanted
-    unread = set(run_folder.flatten(config.to_dict())) - read
+    unread = set(flatten(config.to_dict())) - read
     assert unread == {"read_by_nobody", "train.read_by_nobody"}

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from fake_run import write_fake_run
 
-from ascjax import evaluate, fusion, metrics, run_folder
+from ascjax import evaluate
 from ascjax.errors import UserError
+from ascjax.files import read_arrays
+from ascjax.scoring import fusion, metrics
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def command(run, *flags):
 
 
 def arrays(run):
-    return run_folder.read_arrays(run / "posteriors.npz", "posteriors", "label")
+    return read_arrays(run / "posteriors.npz", "posteriors", "label")
 
 
 def test_as_the_run_was_it_gives_the_run_s_own_results(run, finished_run):
@@ -154,7 +156,7 @@ def test_half_finished_and_damaged_runs_are_refused_by_name(run):
 
 def test_other_fragments_run_the_model(finished_run):
     run, _ = finished_run
-    stored = run_folder.read_arrays(run / "posteriors.npz", "posteriors", "label", "recording")
+    stored = read_arrays(run / "posteriors.npz", "posteriors", "label", "recording")
     again = evaluate.run_model(run, stored, fragments=2)
     np.testing.assert_allclose(again, stored["posteriors"], atol=1e-5)
     one = evaluate.evaluate(run, test_fragments=1, channels=["left"])

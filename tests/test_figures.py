@@ -12,8 +12,9 @@ import pytest
 import tiny_set
 from fake_run import write_fake_run
 
-from ascjax import figures, plots
+from ascjax import figures
 from ascjax.errors import UserError
+from ascjax.report import plots
 
 ROOT = Path(__file__).parents[1]
 BEGINS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}

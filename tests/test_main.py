@@ -20,9 +20,10 @@ import soundfile
 import tiny_set
 from absl.testing import flagsaver
 
-import ascjax.command
-from ascjax import builders, main
+import ascjax.cli
+from ascjax import main
 from ascjax.errors import UserError
+from ascjax.setup import builders
 
 ROOT = Path(__file__).parents[1]
 # ml-collections loads config files by a deprecated call.
@@ -72,7 +73,7 @@ def run(root, workdir, cache, *flags, **options):
         stack.enter_context(contextlib.redirect_stdout(stdout))
         stack.enter_context(contextlib.redirect_stderr(stderr))
         ended = stack.enter_context(pytest.raises(SystemExit))
-        ascjax.command.run(main.main, main.parse)
+        ascjax.cli.run(main.main, main.parse)
     code = ended.value.code or 0
     return subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())
 

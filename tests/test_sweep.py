@@ -15,14 +15,15 @@ import pytest
 import tiny_set
 from absl.testing import flagsaver
 from fake_run import write_fake_run
+from html_page import Page
 from scipy.stats import binomtest
-from test_report import Page
 
-from ascjax import experiment, sweep
+from ascjax import sweep
 from ascjax.errors import UserError
-from ascjax.metrics import wilson_interval
+from ascjax.paper.tables import Row, Table
+from ascjax.runs import experiment
+from ascjax.scoring.metrics import wilson_interval
 from ascjax.signals import Stopped
-from ascjax.tables import Row, Table
 
 ROOT = Path(__file__).parents[1]
 GAP = Row("a tiny gap", "configs/common.py", {"model.head": "gap"}, 60.0)

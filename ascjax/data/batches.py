@@ -14,8 +14,8 @@ import grain
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
+from ascjax.data.fragments import layout
 from ascjax.errors import UserError
-from ascjax.fragments import layout
 
 Batch = dict[str, np.ndarray]
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from ascjax.audio import logmel, wave
-from ascjax.audio.logmel import FrontEnd
+from ascjax.audio import wave
+from ascjax.audio.frontend import FrontEnd
+from ascjax.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,16 @@ def log_mels(path: Path, job: Job) -> np.ndarray:
     """Returns float32 [channel, mel, frame] of one recording.
 
     Raises:
-      BadRecording: it cannot be read, or has less than ``job.min_duration_share`` of the length.
+      BadRecording: it cannot be read, has less than ``job.min_duration_share`` of the length,
+        or is so loud that its features are not finite.
     """
     samples, rate = wave.read(path, job.front_end.sample_rate_hz)
     samples = _fit(samples, rate, path, job)
     shares = wave.shares(job.channels, len(samples))
-    return logmel.log_mel(samples, job.front_end, shares)
+    try:
+        return job.front_end(samples, shares)
+    except UserError as error:
+        raise wave.BadRecording(f"{path}: {error}") from None
 
 
 def _fit(samples: np.ndarray, rate: int, path: Path, job: Job) -> np.ndarray:

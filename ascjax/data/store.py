@@ -28,12 +28,12 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from ascjax import locks
 from ascjax.audio import wave
-from ascjax.audio.logmel import FrontEnd
+from ascjax.audio.frontend import FrontEnd
 from ascjax.data import extract
-from ascjax.data.recordings import Recording
+from ascjax.data.dataset import Recording
 from ascjax.errors import UserError
+from ascjax.files import exclusive
 from ascjax.signals import StopRequest
 
 MISSING, DONE, BAD = 0, 1, 2
@@ -155,7 +155,7 @@ def prepare(
         min_duration_share=min_duration_share,
     )
     try:
-        with locks.exclusive(path, "extracting features"):
+        with exclusive(path, "extracting features"):
             rows, bad = _open_or_create(path, settings, shape)
             todo = _still_to_do(recordings, rows, bad, path, on_bad_file)
             todo = [row for row in todo if recordings[row].name not in (known_bad or {})]
@@ -318,30 +318,3 @@ def _record(
     partial = path / "bad.json.partial"
     partial.write_text(json.dumps(bad, indent=1))
     partial.rename(path / "bad.json")
-
-
-def mel_statistics(
-    log_mel: np.ndarray, rows: Sequence[int] | np.ndarray, *, rows_at_once: int = 64
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each mel band over the given recordings.
-
-    Args:
-      log_mel: [recording, channel, mel, frame]; read in pieces, so memory stays flat.
-      rows: indices of recordings.
-      rows_at_once: recordings in one piece.
-
-    Returns:
-      mean and deviation, float32 [mel]; a band that never changes has deviation 1.
-    """
-    total = np.zeros(log_mel.shape[2])
-    squares = np.zeros_like(total)
-    rows = np.sort(np.asarray(rows))
-    for start in range(0, len(rows), rows_at_once):
-        piece = np.asarray(log_mel[rows[start : start + rows_at_once]], np.float64)
-        total += piece.sum(axis=(0, 1, 3))
-        squares += np.square(piece).sum(axis=(0, 1, 3))
-    count = len(rows) * log_mel.shape[1] * log_mel.shape[3]
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-    deviation[deviation < 1e-6] = 1.0
-    return mean.astype(np.float32), deviation.astype(np.float32)

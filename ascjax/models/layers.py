@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ascjax.models.convolution import convolve
+from ascjax.compute.convolution import convolve
 
 # torchvision's initialisers. He et al. 2015 for VGG and ResNet ("fan_out", ReLU) ...
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")

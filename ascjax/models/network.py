@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, PyTree
 
 from ascjax.errors import UserError, choose
 from ascjax.models import alexnet, baseline, resnet, vgg
-from ascjax.models.attention import FragmentAttention, cut
 from ascjax.models.heads import HEADS
 from ascjax.models.trunk import Architecture, Trunk, num_frozen
 
@@ -31,7 +30,6 @@ class Network(nn.Module):
       make_top: a function of ``name`` that makes the module after the trunk.
       top_name: ``head`` or ``classifier``.
       planes: input planes that the first kernel sees; a single plane is repeated to as many.
-      cut_into: fragments that an example is cut into, and their overlap, before the trunk.
       num_frozen, dtype, axis_name, remat: as in ``Trunk``.
     """
 
@@ -39,7 +37,6 @@ class Network(nn.Module):
     make_top: Any
     top_name: str = "head"
     planes: int = 1
-    cut_into: tuple[int, float] = (1, 0.0)
     num_frozen: int = 0
     dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -59,8 +56,6 @@ class Network(nn.Module):
         Raises:
           UserError: the input is too small for the trunk.
         """
-        if self.cut_into[0] > 1:
-            x = cut(x, *self.cut_into)
         check_input(self.trunk_name, *x.shape[1:3])
         if x.shape[-1] == 1:
             x = jnp.repeat(x, self.planes, axis=-1)
@@ -89,7 +84,6 @@ def build(
     remat: bool = False,
     freeze: str | int = "none",
     planes: int = 1,
-    attend_over: tuple[int, float] = (1, 0.0),
 ) -> nn.Module:
     """Returns the network of the paper: ``trunk`` made fully convolutional, then ``head``.
 
@@ -109,8 +103,6 @@ def build(
         by its running statistics, which stay as they are. See also ``frozen_mask``.
       planes: planes that the first kernel sees; a one-plane input is repeated to as many. More than
         1 is for weights loaded with ``input_channel="replicate"``.
-      attend_over: fragments that each example is cut into, and their overlap; more than 1 are fused
-        by ``FragmentAttention``.
 
     Returns:
       A module called with ``x [batch, mel, frame, plane]`` and ``train``; logits [batch, scene].
@@ -122,13 +114,10 @@ def build(
     head_type = choose("config.model.head", head, HEADS)
 
     make_head: Any = partial(head_type, num_scenes, dropout=dropout, head_width=head_width)
-    if attend_over[0] > 1:
-        make_head = partial(FragmentAttention, make_head, attend_over[0])
     return Network(
         trunk,
         make_head,
         planes=planes,
-        cut_into=attend_over,
         num_frozen=num_frozen(architecture, freeze),
         dtype=choose("config.model.compute_dtype", compute_dtype, COMPUTE_DTYPES),
         axis_name=axis_name,

@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ascjax import models, weights
+from ascjax import models
 from ascjax.errors import UserError
+from ascjax.models import weights
 from convert import job, mapping, proof, reference
 
 

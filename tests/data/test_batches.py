@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ascjax import parallel
+from ascjax.compute.devices import shard
 from ascjax.data import batches
 from ascjax.errors import UserError
 
@@ -45,7 +45,7 @@ def test_every_recording_counts_exactly_once_for_any_batch_size_and_device_count
     fragments = make_fragments(num_recordings, count, channels)
     seen = []
     for batch in batches.evaluation(fragments, batch_size=per_device * num_devices):
-        sharded = parallel.shard(batch["log_mel"], num_devices)
+        sharded = shard(batch["log_mel"], num_devices)
         assert sharded.shape[:2] == (num_devices, per_device)
         # A stand-in for posteriors that tells which fragment it came from.
         seen.append((batch["example"], sharded[..., 0, :1, 0].reshape(-1, 1)))

@@ -14,14 +14,15 @@ import pytest
 import soundfile
 import tiny_set
 
-from ascjax import locks
 from ascjax.audio import wave
-from ascjax.audio.logmel import FrontEnd, log_mel_librosa
-from ascjax.data import extract, recordings, store
+from ascjax.audio.logmel import LogMel
+from ascjax.data import dataset, extract, store
+from ascjax.data.normalisation import mel_statistics
 from ascjax.errors import UserError
+from ascjax.files import exclusive
 from ascjax.signals import Stopped, StopRequest
 
-FRONT_END = FrontEnd(sample_rate_hz=tiny_set.RATE_HZ, num_mels=40)
+FRONT_END = LogMel(sample_rate_hz=tiny_set.RATE_HZ, num_mels=40)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def tiny(tmp_path_factory):
 
 
 def listed(root):
-    return recordings.load(root).recordings
+    return dataset.load(root).recordings
 
 
 def prepare(root, store_dir, **options):
@@ -70,7 +71,7 @@ def test_rows_are_the_log_mels_of_the_recordings_in_order(tiny, whole):
     assert whole.usable.all()
     for row in (0, 7, 11):
         samples, _ = wave.read(listed(tiny)[row].path)
-        expected = log_mel_librosa(wave.to_channels(samples, ("left", "average")), FRONT_END)
+        expected = FRONT_END.reference(wave.to_channels(samples, ("left", "average")))
         np.testing.assert_allclose(whole.log_mel[row], expected, atol=1e-4)
     rows = np.load(whole.path / "rows.npy")
     assert rows["crc32"].tolist() == [zlib.crc32(row.tobytes()) for row in whole.log_mel]
@@ -133,10 +134,10 @@ def test_killed_it_leaves_no_workers_and_goes_on(tiny, tmp_path):
 import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]!r}
 if __name__ == "__main__":
     from pathlib import Path
-    from ascjax.audio.logmel import FrontEnd
-    from ascjax.data import extract, recordings, store
-    store.prepare(recordings.load({str(tiny)!r}).recordings, channels=("left", "average"),
-        front_end=FrontEnd(sample_rate_hz=16000, num_mels=40), duration_s=2.0,
+    from ascjax.audio.logmel import LogMel
+    from ascjax.data import extract, dataset, store
+    store.prepare(dataset.load({str(tiny)!r}).recordings, channels=("left", "average"),
+        front_end=LogMel(sample_rate_hz=16000, num_mels=40), duration_s=2.0,
         store_dir=Path({str(tmp_path)!r}), num_workers=2)
 """
     script = tmp_path / "extract.py"
@@ -185,7 +186,7 @@ def test_short_recordings_are_repeated_and_very_short_ones_refused(tiny, tmp_pat
     once, _ = wave.read(short)
     made = prepare(root, tmp_path / "store")
     again = np.concatenate([once, once], axis=1)[:, :32000]
-    expected = log_mel_librosa(wave.to_channels(again, ("left", "average")), FRONT_END)
+    expected = FRONT_END.reference(wave.to_channels(again, ("left", "average")))
     np.testing.assert_allclose(made.log_mel[1], expected, atol=1e-4)
     with pytest.raises(wave.BadRecording, match=r"1\.20 s long, too short: expected at least 0\.9"):
         prepare(root, tmp_path / "store", min_duration_share=0.9)
@@ -193,7 +194,7 @@ def test_short_recordings_are_repeated_and_very_short_ones_refused(tiny, tmp_pat
 
 def test_another_process_on_the_same_store_is_told_to_wait(tiny, made, tmp_path):
     with (
-        locks.exclusive(made.path, "extracting"),
+        exclusive(made.path, "extracting"),
         pytest.raises(UserError, match=f"{made.path}: another process is extracting"),
     ):
         prepare(tiny, tmp_path)
@@ -247,7 +248,7 @@ def test_the_scan_finds_the_common_rate_and_duration(tiny, tmp_path):
 def test_mel_statistics_are_those_of_the_given_rows_alone():
     log_mel = np.random.default_rng(0).normal(3.0, 2.0, (7, 2, 5, 11)).astype(np.float32)
     log_mel[:, :, 4] = 1.25
-    mean, deviation = store.mel_statistics(log_mel, [5, 0, 2], rows_at_once=2)
+    mean, deviation = mel_statistics(log_mel, [5, 0, 2], rows_at_once=2)
     part = log_mel[[0, 2, 5]]
     np.testing.assert_allclose(mean, part.mean(axis=(0, 1, 3)), rtol=1e-6)
     np.testing.assert_allclose(deviation[:4], part.std(axis=(0, 1, 3))[:4], rtol=1e-6)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ascjax.data import recordings, sounds, synthetic
+from ascjax.data import dataset as recordings
+from ascjax.data import sounds, synthetic
 from ascjax.errors import UserError
 
 SMALL = {"num_recordings": 40, "duration_s": 0.5}

@@ -1,0 +1,228 @@
+"""A convolution that is fast on the CPU too, forward and backward.
+
+XLA computes the gradient of a kernel as a convolution with a window as large as the feature map,
+and that of an input with the kernel transposed; on the CPU products of matrices are several times
+faster. Kernels of 1 × 1 are such products themselves, and in float32 those of 3 × 3 and 5 × 5
+without strides need fewer of them where there are many channels (``models.winograd``).
+benchmarks/train_step.py --convolutions prints what it gains. On other platforms XLA's own
+convolution and gradients are used.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from ascjax.compute import winograd
+
+# An input's gradient takes products up to so many positions of all examples for each output
+# channel: transposing the kernel then takes as long as using it.
+MAX_POSITIONS_A_CHANNEL = 2
+
+
+def convolve(
+    x: Float[Array, "batch height width channel"],
+    kernel: Float[Array, "rows columns channel_in channel_out"],
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    **kwargs: Any,
+) -> Float[Array, "batch height_out width_out channel_out"]:
+    """Returns what ``lax.conv_general_dilated`` does; made for ``flax.linen.Conv``.
+
+    It and its reverse-mode gradients are the same up to rounding, which on the CPU may come to 3e-5
+    of the largest value unless ``precision`` or ``jax.default_matmul_precision`` is ``highest``.
+    There are no forward-mode gradients.
+    """
+
+    def plain(x: Array, kernel: Array) -> Array:
+        return lax.conv_general_dilated(x, kernel, strides, padding, **kwargs)
+
+    groups = [kwargs.get(f"{what}_group_count", 1) for what in ("feature", "batch")]
+    dilations = [kwargs.get(f"{what}_dilation") or (1, 1) for what in ("lhs", "rhs")]
+    if groups != [1, 1] or np.any(np.not_equal(dilations, 1)):
+        return plain(x, kernel)
+    sides = _tile_sides(x, kernel, strides, padding, kwargs.get("precision"))
+    forward: Callable = plain
+    if sides[0]:
+        forward = partial(winograd.convolve, side=sides[0])
+    elif kernel.shape[:2] == (1, 1) and not np.any(padding):
+        forward = partial(_pointwise, strides=strides)
+    gradients: Callable = partial(_gradients, strides=strides, padding=padding)
+    if sides[1]:
+        gradients = partial(winograd.gradients, side=sides[1])
+
+    @jax.custom_vjp
+    def convolved(x: Array, kernel: Array) -> Array:
+        return lax.platform_dependent(x, kernel, cpu=forward, default=plain)
+
+    def plain_gradients(x: Array, kernel: Array, slope: Array) -> tuple[Array, Array]:
+        return jax.vjp(plain, x, kernel)[1](slope)
+
+    convolved.defvjp(
+        lambda x, kernel: (convolved(x, kernel), (x, kernel)),
+        lambda kept, slope: lax.platform_dependent(
+            *kept, slope, cpu=gradients, default=plain_gradients
+        ),
+    )
+    return convolved(x, kernel)
+
+
+def _tile_sides(
+    x: Array,
+    kernel: Array,
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    precision: Any,
+) -> tuple[int | None, int | None]:
+    """Returns the sides of Winograd's tiles for output and gradients; None where none serve."""
+    rows, columns, _, channels_out = kernel.shape
+    default = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    fits = (
+        rows == columns
+        and tuple(strides) == (1, 1)
+        and np.all(np.equal(padding, rows // 2))
+        and x.dtype in (jnp.float32, jnp.float64)
+        and (precision or default) not in ("highest", "float32", lax.Precision.HIGHEST)
+    )
+    if not fits:
+        return None, None
+    best = partial(winograd.best_side, x.shape, rows, channels_out)
+    return best(transforms=True), best(transforms=False)
+
+
+def _pointwise(
+    x: Float[Array, "batch height width channel"],
+    kernel: Float[Array, "1 1 channel channel_out"],
+    strides: Sequence[int],
+) -> Float[Array, "batch height_out width_out channel_out"]:
+    """Returns the convolution with a kernel of 1 × 1 as one product of matrices."""
+    down, right = strides
+    return jnp.einsum("bhwc,co->bhwo", x[:, ::down, ::right], kernel[0, 0])
+
+
+def _gradients(
+    x: Float[Array, "batch height width channel"],
+    kernel: Float[Array, "rows columns channel channel_out"],
+    slope: Float[Array, "batch height_out width_out channel_out"],
+    *,
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> tuple[
+    Float[Array, "batch height width channel"],
+    Float[Array, "rows columns channel channel_out"],
+]:
+    """Returns the gradients of x and of the kernel, given that of the output."""
+    # Or XLA would compute them once more in the layout that a product asks for.
+    x, slope = lax.optimization_barrier((x, slope))
+    window, channels_out = kernel.shape[:2], kernel.shape[3]
+    if window == (1, 1) or slope.size <= MAX_POSITIONS_A_CHANNEL * channels_out**2:
+        of_x = _input_gradient_by_taps(kernel, slope, x.shape, strides, padding)
+    else:
+        of_x = _input_gradient_by_phases(kernel, slope, x.shape, strides, padding)
+    return of_x, _kernel_gradient(x, slope, window, strides, padding)
+
+
+def _input_gradient_by_taps(
+    kernel: Float[Array, "rows columns channel channel_out"],
+    slope: Float[Array, "batch height_out width_out channel_out"],
+    shape: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> Float[Array, "batch height width channel"]:
+    """Returns the sum over the kernel's taps of slope · tapᵀ, each laid where the tap read."""
+    total = jnp.zeros(shape, jnp.promote_types(jnp.float32, kernel.dtype))
+    for tap in np.ndindex(kernel.shape[:2]):
+        part = jnp.einsum("bhwo,co->bhwc", slope, kernel[tap], preferred_element_type=total.dtype)
+        edges = [(0, 0, 0)] * 4
+        for axis, (stride, offset, (before, _)) in enumerate(
+            zip(strides, tap, padding, strict=True), start=1
+        ):
+            low = offset - before
+            high = shape[axis] - low - stride * (part.shape[axis] - 1) - 1
+            edges[axis] = (low, high, stride - 1)
+        total += lax.pad(part, jnp.zeros((), total.dtype), edges)
+    return total.astype(kernel.dtype)
+
+
+def _input_gradient_by_phases(
+    kernel: Float[Array, "rows columns channel channel_out"],
+    slope: Float[Array, "batch height_out width_out channel_out"],
+    shape: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> Float[Array, "batch height width channel"]:
+    """Returns convolutions of the slope without strides, one for each place between two strides.
+
+    Position stride · i + phase was read by tap phase + padding − stride · (o − i) of output o.
+    """
+    counts = [-(-shape[axis] // strides[axis - 1]) for axis in (1, 2)]
+
+    def of_phase(*phases: int) -> Array:
+        taps, edges = [], []
+        for axis, (phase, stride, (before, _)) in enumerate(
+            zip(phases, strides, padding, strict=True)
+        ):
+            tap = slice((phase + before) % stride, None, stride)
+            number = len(range(kernel.shape[axis])[tap])
+            low = number - 1 - (phase + before) // stride
+            taps.append(tap)
+            edges.append((low, counts[axis] - slope.shape[1 + axis] - low + number - 1))
+        read = jnp.flip(kernel[tuple(taps)], (0, 1)).swapaxes(2, 3)
+        if not read.size:  # the stride jumps over these positions
+            return jnp.zeros((len(slope), *counts, shape[3]), kernel.dtype)
+        # XLA's CPU backend errs with edges below zero, as with more padding than the kernel reads.
+        cropped = [(0, 0, 0), *((min(a, 0), min(b, 0), 0) for a, b in edges), (0, 0, 0)]
+        return lax.conv_general_dilated(
+            lax.pad(slope, jnp.zeros((), slope.dtype), cropped),
+            read,
+            (1, 1),
+            np.maximum(edges, 0).tolist(),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+    down, right = strides
+    rows = [jnp.stack([of_phase(row, column) for column in range(right)], 3) for row in range(down)]
+    whole = jnp.stack(rows, 2).reshape(shape[0], counts[0] * down, counts[1] * right, shape[3])
+    return whole[:, : shape[1], : shape[2]]
+
+
+def _kernel_gradient(
+    x: Float[Array, "batch height width channel"],
+    slope: Float[Array, "batch height_out width_out channel_out"],
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> Float[Array, "rows columns channel channel_out"]:
+    """Returns the sum over examples of im2col(x)ᵀ · slope, a few of them at a time.
+
+    A product is fastest with the wider matrix last: that is im2col(x), unless x has few channels.
+    """
+    height, width, channels_out = slope.shape[1:]
+    down, right = strides
+    shifts = list(np.ndindex(*window))
+    num_columns = len(shifts) * x.shape[-1]
+    wider = channels_out > num_columns
+    # Sums over a feature map are too long for bfloat16.
+    dtype = jnp.promote_types(jnp.float32, x.dtype)
+
+    def add(total: Array, taken: tuple[Array, Array]) -> tuple[Array, None]:
+        planes = jnp.pad(taken[0], ((0, 0), *padding, (0, 0)))
+        patches = [
+            planes[:, row::down, column::right][:, :height, :width] for row, column in shifts
+        ]
+        columns = jnp.concatenate(patches, -1).reshape(-1, num_columns)
+        slopes = taken[1].reshape(-1, channels_out)
+        first, last = (columns, slopes) if wider else (slopes, columns)
+        return total + jnp.matmul(first.T, last, preferred_element_type=dtype), None
+
+    shape = (channels_out, num_columns)
+    total = jnp.zeros(shape[::-1] if wider else shape, dtype)
+    count = winograd.num_parts(len(x), height * width * num_columns)
+    total, _ = lax.scan(add, total, (winograd.cut(x, count), winograd.cut(slope, count)))
+    total = total if wider else total.T
+    return total.reshape(*window, x.shape[-1], channels_out).astype(x.dtype)

@@ -1,0 +1,121 @@
+"""jax.pmap in one place: a step on every device at once, one mapped axis, named here.
+
+Since JAX 0.8 pmap is built on jit and shard_map; moving on to those is an edit of this file.
+"""
+
+import functools
+import resource
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ascjax.compute import host
+from ascjax.errors import UserError
+
+# Collectives inside a step (averages of gradients and BatchNorm statistics) name this axis.
+AXIS = "device"
+
+# XLA's CPU backend gives convolutions, products and sums to its YNN library. Only for sums is that
+# faster: with all of it a training step takes up to 1.1 times as long, a forward pass 1.3 to 1.4
+# times (benchmarks/DECISIONS.md).
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+
+
+def local_devices(count: int = 0) -> list[jax.Device]:
+    """Returns this process's first ``count`` devices; 0 means all.
+
+    Raises:
+      UserError: there are fewer.
+    """
+    available = jax.local_devices()
+    if count > len(available):
+        raise UserError(
+            f"expected at most {len(available)} devices, as many as this process has "
+            f"({available[0].platform}), got {count}; pass a smaller number, or 0 for all"
+        )
+    return available[: count or None]
+
+
+def check_batch_size(batch_size: int, num_devices: int) -> None:
+    """Raises UserError unless ``num_devices`` divides ``batch_size``."""
+    if batch_size < 1 or batch_size % num_devices:
+        raise UserError(
+            f"expected a positive multiple of {num_devices}, as {num_devices} devices share a "
+            f"batch equally, got {batch_size}"
+        )
+
+
+def free_memory(devices: Sequence[jax.Device]) -> float:
+    """Returns the bytes free on the fullest device; infinite where the platform doesn't say."""
+    stats = [device.memory_stats() for device in devices]
+    return min((s["bytes_limit"] - s["bytes_in_use"] for s in stats if s), default=np.inf)
+
+
+def peak_memory_gb() -> dict[str, float]:
+    """Returns this process's peak memory so far: ``host`` and, on accelerators, ``device``."""
+    # In KiB; the kernel counts resident pages.
+    peaks = {"host": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    stats = [device.memory_stats() for device in jax.local_devices()]
+    held = [s["peak_bytes_in_use"] for s in stats if s]
+    if held:
+        peaks["device"] = max(held)
+    return {where: round(value / 1e9, 3) for where, value in peaks.items()}
+
+
+def pmap(step: Callable, devices: Sequence[jax.Device], *, donate: bool = False) -> Callable:
+    """Returns ``step(state, inputs)`` mapped over devices along the axis ``AXIS``.
+
+    Args:
+      step: a function of a state and inputs without the device axis.
+      devices: where it runs.
+      donate: lets an accelerator write the new state over the old one. On the CPU both are kept:
+        XLA would copy most of the state before writing over it, a sixth of a ResNet-18's step.
+    """
+    on_cpu = devices[0].platform == "cpu"
+    donated = (0,) if donate and not on_cpu else ()
+    mapped = jax.pmap(step, axis_name=AXIS, devices=devices, donate_argnums=donated)
+    options = host.compiler_options(_CPU_OPTIONS) if on_cpu else {}
+    if not options:
+        return mapped
+    # A lambda, as jit would take over pmap's own attributes, such as ``lower``.
+    return jax.jit(lambda *args: mapped(*args), compiler_options=options)
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """Returns ``tree`` with a leading device axis, one equal copy on each device."""
+    return _copier(tuple(devices))(np.arange(len(devices)), tree)
+
+
+@functools.cache
+def _copier(devices: tuple[jax.Device, ...]) -> Callable:
+    # The axis name of ``pmap``: under another one the first two steps are compiled apart.
+    return jax.pmap(lambda _, x: x, axis_name=AXIS, in_axes=(0, None), devices=devices)
+
+
+def unreplicate(tree: Any) -> Any:
+    """Returns the first device's copy of a replicated tree, as NumPy arrays."""
+    return jax.tree.map(lambda x: np.asarray(np.asarray(x.addressable_shards[0].data)[0]), tree)
+
+
+def shard(batch: Any, num_devices: int) -> Any:
+    """Returns arrays [batch, ...] as [device, batch / device, ...]."""
+    return jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), batch)
+
+
+def pmean(tree: Any) -> Any:
+    """Returns the mean over devices; inside a mapped step only."""
+    if jax.lax.axis_size(AXIS) == 1:
+        return tree  # On the CPU XLA would copy it.
+    return jax.lax.pmean(tree, AXIS)
+
+
+def psum(tree: Any) -> Any:
+    """Returns the sum over devices; inside a mapped step only."""
+    return jax.lax.psum(tree, AXIS)
+
+
+def all_gather(x: jax.Array) -> jax.Array:
+    """Returns the shards [batch / device, ...] of all devices as one batch; in a step only."""
+    return jax.lax.all_gather(x, AXIS, tiled=True)

@@ -1,0 +1,163 @@
+"""Files that are whole or not there, and errors that name them; a lock on a folder."""
+
+import contextlib
+import fcntl
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ascjax.errors import UserError
+
+RUN_AGAIN = "start the run's command again to finish it"
+
+TEST_AGAIN = "remove results.json there and start the run's command again to test anew"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file so that it is whole or not there.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 as ``write_bytes`` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON as ``write_bytes`` does."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def check_new(path: Path, flag: str) -> None:
+    """Checks, before the work for it, that a file can be written and replaces nothing.
+
+    Args:
+      path: the file.
+      flag: what the user named it with.
+
+    Raises:
+      UserError: it is there already or can't be made.
+    """
+    if path.exists():
+        raise UserError(f"{flag}={path}: is there already; choose another name or remove it")
+    try:
+        partial = path.with_name(path.name + ".partial")
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise UserError(f"{flag}={path}: cannot be written ({error.strerror})") from None
+
+
+def read_json(path: Path, *, required: Sequence[str] = (), mend: str = RUN_AGAIN) -> dict[str, Any]:
+    """Returns the JSON object in ``path``; ``mend`` is what to do where it is damaged.
+
+    Raises:
+      UserError: the file is missing, is no JSON object or lacks a ``required`` key.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: expected this file of a finished run; {RUN_AGAIN}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: expected JSON, got {error}; {mend}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {mend}")
+    need(content, *required, path=path, mend=mend)
+    return content
+
+
+def need(content: Mapping[str, Any], *keys: str, path: Path, mend: str = RUN_AGAIN) -> None:
+    """Raises UserError, naming ``path``, unless ``content`` has every one of ``keys``."""
+    missing = [key for key in keys if key not in content]
+    if missing:
+        raise UserError(f"{path}: expected the keys {', '.join(missing)} in it; {mend}")
+
+
+def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """Returns the arrays ``names`` of an npz file.
+
+    Raises:
+      UserError: the file is missing, damaged or lacks one of them.
+    """
+    try:
+        # Opened here, since np.load leaves a file that it can't read open.
+        with path.open("rb") as file, np.load(file) as arrays:
+            return {name: arrays[name] for name in names}
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as e:
+        raise UserError(
+            f"{path}: expected the arrays {', '.join(names)}, got {e}; {TEST_AGAIN}"
+        ) from None
+
+
+def is_new(workdir: Path, marker: str, mend: str = "choose another folder") -> bool:
+    """Makes sure that ``workdir`` is there; returns whether it is empty, not yet what it will be.
+
+    Args:
+      workdir: of a run or of a sweep.
+      marker: the file that it then has.
+      mend: what to do where it holds other things.
+
+    Raises:
+      UserError: it can't be written, or holds other things.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / ".writable").touch()
+        (workdir / ".writable").unlink()
+    except OSError as error:
+        raise UserError(
+            f"--workdir={workdir}: cannot write there ({error.strerror}); choose another folder"
+        ) from error
+    if (workdir / marker).exists():
+        return False
+    names = sorted(p.name for p in workdir.iterdir())
+    others = [name for name in names if name[0] != "." and not name.endswith(".partial")]
+    if others:
+        raise UserError(
+            f"--workdir={workdir}: expected an empty or new folder or one with {marker}, found "
+            f"{', '.join(others[:3])}; {mend}"
+        )
+    return True
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, doing: str) -> Iterator[None]:
+    """Holds ``folder``, made if need be, while in the ``with`` block.
+
+    Args:
+      folder: where the file ``.lock`` is kept.
+      doing: what another process that holds it is doing, for the message.
+
+    Raises:
+      UserError: another process holds it.
+      OSError: the folder can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another process is {doing} here; wait for it") from None
+        yield

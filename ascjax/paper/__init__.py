@@ -1,0 +1,1 @@
+"""The paper's tables: their rows, what is left to run, how long it takes, ours beside theirs."""

@@ -1,0 +1,62 @@
+"""Dataclasses as JSON files: written whole, every type checked when read."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from ascjax.errors import UserError
+from ascjax.files import write_bytes
+
+T = TypeVar("T")
+
+
+def encode(record: Any) -> bytes:
+    """Returns a dataclass as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def write(path: Path, record: Any) -> None:
+    """Writes a dataclass as JSON.
+
+    Raises:
+      UserError: the file can't be written.
+    """
+    write_bytes(path, encode(record))
+
+
+def read(path: Path, kind: type[T], *, version: int, hint: str) -> T:
+    """Returns the dataclass that a JSON file holds; objects in it have their own types.
+
+    Args:
+      path: the file.
+      kind: the dataclass; it has a field ``format``.
+      version: the ``format`` expected.
+      hint: what to do where the file is missing or damaged.
+
+    Raises:
+      UserError: the file is missing, damaged, or of another format.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: expected this file, there is none; {hint}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {hint}") from None
+    try:
+        found = msgspec.json.decode(content)
+        written = found.get("format") if isinstance(found, dict) else None
+        if isinstance(written, int) and written != version:
+            raise UserError(
+                f"{path}: expected format {version}, got {written}; use the version of ascjax that "
+                f"wrote it, or {hint}"
+            )
+        return msgspec.convert(found, kind, str_keys=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {_sentence(error)}; {hint}") from None
+
+
+def _sentence(error: Exception) -> str:
+    """Returns msgspec's message in the form of ours: ``expected `int`, got `str` at `$.a```."""
+    text = str(error).replace(" - at ", " at ")
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,1 @@
+"""Pages, plots and plain-text tables of finished runs."""

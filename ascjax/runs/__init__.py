@@ -1,0 +1,1 @@
+"""Run folders and the jobs on them: training, folds, prediction, scoring again."""

@@ -1,0 +1,310 @@
+"""The run folder: one trained model and everything about it.
+
+config.json        the resolved config
+run.json           `RunInfo`: with a checkpoint, all that prediction needs
+checkpoints/       Orbax: the last few and the best
+metrics.jsonl      a line for each epoch; events/ has the same for TensorBoard
+posteriors.npz     of the test part, [recording, channel, fragment, scene]
+examples.npz       log-mels of a right and a wrong recording, for the report
+results.json       `RunResults`: metrics of the test part, the decision on each recording
+report.html        all of it to look at
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ascjax import records
+from ascjax.config import differences
+from ascjax.errors import UserError
+from ascjax.files import TEST_AGAIN, is_new, read_arrays, read_json, write_json
+from ascjax.runs.environment import Environment
+from ascjax.scoring.calibration import Calibration
+from ascjax.scoring.fusion import Fusion, fuse
+from ascjax.scoring.results import Results, check
+
+TRAIN_AGAIN = "train the run anew in another folder"
+RUN_FORMAT = 2
+RESULTS_FORMAT = 3
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and deviation of each mel band over the training part."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (*self.mean, *self.deviation))) or 0 in self.deviation:
+            raise ValueError("expected finite means and deviations other than 0")
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network: arguments of `models.create_model`, and what it costs.
+
+    ``flops_per_recording`` are floating-point operations, a multiplication and an addition counted
+    as two, of all fragments and channels of a recording.
+    """
+
+    trunk: str
+    head: str
+    head_width: int
+    dropout: float
+    compute_dtype: str
+    planes: int
+    parameters: int
+    flops_per_recording: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Recordings of each part."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The data set of a run.
+
+    Attributes:
+      root, layout, fold, split: as it was read.
+      fingerprint: SHA-256 of the recordings' names, scenes and parts.
+      synthetic: whether it was synthesised here.
+    """
+
+    root: str
+    layout: str
+    fold: int
+    split: str
+    fingerprint: str
+    synthetic: bool
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """What training started from.
+
+    Attributes:
+      weights: ``random`` or the file's path.
+      sha256: of that file, or None.
+      header: what its header says: source, the source's SHA-256, the parity proof's figures.
+    """
+
+    weights: str
+    sha256: str | None
+    header: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """run.json: the model, its inputs, and how it came about.
+
+    Attributes:
+      fragments, overlap: how a log-mel is cut (`fragments.layout`).
+      duration_s: seconds of a recording that the network was trained on.
+      front_end: `FrontEnd.to_dict`.
+      left_out: reason by name of recordings that could not be read.
+    """
+
+    format: int = RUN_FORMAT
+    scenes: tuple[str, ...]
+    channels: tuple[str, ...]
+    fragments: int
+    overlap: float
+    duration_s: float
+    front_end: dict[str, Any]
+    normalisation: Normalisation
+    model: Model
+    fusion: Fusion
+    protocol: str
+    recordings: Counts
+    left_out: dict[str, str]
+    data: DataSource
+    initial_weights: InitialWeights
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall-clock time of training (all epochs) and of the test."""
+
+    train: float
+    test: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResults(Results):
+    """results.json: the results of a run's test part.
+
+    Attributes:
+      part: of the data set, always ``test``.
+      step: of the checkpoint that was tested.
+      peak_memory_gb: of the process and, on accelerators, of a device.
+      calibration: fitted on the validation part; None under the protocol ``paper``.
+    """
+
+    format: int = RESULTS_FORMAT
+    part: str
+    step: int
+    seconds: Seconds
+    peak_memory_gb: dict[str, float]
+    calibration: Calibration | None = None
+
+
+def read_run(folder: Path) -> RunInfo:
+    """Returns run.json.
+
+    Raises:
+      UserError: it is missing, damaged or of another format.
+    """
+    return records.read(folder / "run.json", RunInfo, version=RUN_FORMAT, hint=TRAIN_AGAIN)
+
+
+def read_results(folder: Path) -> RunResults:
+    """Returns results.json of a finished run.
+
+    Raises:
+      UserError: it is missing, damaged or of another format.
+    """
+    path = folder / "results.json"
+    if not path.exists():
+        raise UserError(
+            f"{path}: expected this file of a finished run; start the run's command again to "
+            "finish it"
+        )
+    results = records.read(path, RunResults, version=RESULTS_FORMAT, hint=TEST_AGAIN)
+    count, correct, decisions = results.recordings, results.accuracy.correct, results.decisions
+    lengths = {len(getattr(decisions, field.name)) for field in fields(decisions)}
+    if lengths != {count} or results.right.sum() != correct:
+        raise UserError(
+            f"{path}: expected decisions on {count} recordings, {correct} of them right; "
+            f"{TEST_AGAIN}"
+        )
+    if {len(row) for row in results.confusion} | {len(results.confusion)} != {len(results.scenes)}:
+        raise UserError(f"{path}: expected confusion as scenes × scenes of counts; {TEST_AGAIN}")
+    return results
+
+
+@dataclass(frozen=True)
+class TestPosteriors:
+    """posteriors.npz: the test part's posteriors and what belongs to them.
+
+    Attributes:
+      posteriors: float32 [recording, channel, fragment, scene].
+      label: [recording], indices of true scenes.
+      recording, location, city, device: [recording], names; ``""`` where unknown.
+    """
+
+    __test__ = False  # no test class, whatever pytest takes it for
+
+    posteriors: np.ndarray
+    label: np.ndarray
+    recording: np.ndarray
+    location: np.ndarray
+    city: np.ndarray
+    device: np.ndarray
+
+
+def read_posteriors(folder: Path, results: Results) -> TestPosteriors:
+    """Returns posteriors.npz; fused as in the run they give the decisions in ``results``.
+
+    Raises:
+      UserError: the file is missing, damaged or doesn't fit the results.
+    """
+    path = folder / "posteriors.npz"
+    names = [field.name for field in fields(TestPosteriors)]
+    stored = TestPosteriors(**read_arrays(path, *names))
+    shape = (results.recordings, len(results.channels), results.fragments, len(results.scenes))
+    if stored.posteriors.shape != shape:
+        raise UserError(
+            f"{path}: expected posteriors of shape {shape} as in results.json, got "
+            f"{stored.posteriors.shape}; {TEST_AGAIN}"
+        )
+    try:
+        check(
+            stored.posteriors,
+            stored.label,
+            names=stored.recording.tolist(),
+            scenes=results.scenes,
+            channels=results.channels,
+        )
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; {TEST_AGAIN}") from None
+    scenes, by = np.array(results.scenes), results.fusion
+    predicted = fuse(stored.posteriors, fragments=by.fragments, channels=by.channels).argmax(-1)
+    expected = results.decisions
+    if not (
+        np.array_equal(stored.recording, expected.recording)
+        and np.array_equal(scenes[stored.label], expected.true)
+        and np.array_equal(scenes[predicted], expected.predicted)
+    ):
+        raise UserError(
+            f"{path}: expected the posteriors behind the decisions in results.json, got others; "
+            f"{TEST_AGAIN}"
+        )
+    return stored
+
+
+def check_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Checks that ``workdir`` is this config's run folder, or can become one.
+
+    Raises:
+      UserError: it can't be written, isn't a run folder, or belongs to another config.
+    """
+    path = workdir / "config.json"
+    if is_new(workdir, path.name):
+        return
+    differing = differences(read_json(path, hint="remove the folder to train anew"), config)
+    if differing:
+        raise UserError(
+            f"--workdir={workdir}: holds a run of another config: {differing}; choose another "
+            "--workdir or remove that folder"
+        )
+
+
+def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> None:
+    """Writes config.json and run.json, or checks that a run to resume has the same inputs.
+
+    Raises:
+      UserError: recordings, scenes, features or weights are no longer those of the run's start.
+    """
+    path = workdir / "run.json"
+    if not path.exists():
+        write_json(workdir / "config.json", config)
+        records.write(path, info)
+        return
+    before = read_run(workdir)
+    changed = [
+        said
+        for name, said in {
+            "scenes": "scenes",
+            "channels": "channels",
+            "front_end": "front end",
+            "duration_s": "duration",
+            "left_out": "unreadable recordings",
+        }.items()
+        if getattr(before, name) != getattr(info, name)
+    ]
+    if before.data.fingerprint != info.data.fingerprint:
+        changed.append("recordings or their labels")
+    if before.initial_weights.sha256 != info.initial_weights.sha256:
+        changed.append("initial weights")
+    for name in ("mean", "deviation"):
+        old, new = (getattr(each.normalisation, name) for each in (before, info))
+        # Not to the bit: another processor rounds otherwise.
+        if len(old) != len(new) or not np.allclose(old, new, rtol=1e-3, atol=1e-3):
+            changed.append(f"{name} of the training part")
+    if changed:
+        raise UserError(
+            f"{path}: the data set has changed since this run began ({', '.join(changed)}); "
+            "start anew in another --workdir"
+        )

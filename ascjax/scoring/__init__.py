@@ -1,0 +1,1 @@
+"""Posteriors to scores, metrics and confidence: pure functions of NumPy arrays."""

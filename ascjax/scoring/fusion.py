@@ -1,0 +1,142 @@
+"""Posteriors → scores: one decision for a recording from all its channels and fragments.
+
+The paper averages (section 2): over the fragments of a channel first, over the channels then. Every
+other method here answers "what if we had fused otherwise" without running a model again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ascjax.errors import choose
+
+# Below this a posterior counts as this much when logarithms are taken: a softmax in float32 that
+# underflows to 0 must not veto a scene for ever.
+LOG_FLOOR = float(np.finfo(np.float32).tiny)
+# What the mean posterior weighs beside one vote: enough to part equal votes, never to outvote one.
+TIE_WEIGHT = 1e-6
+
+
+def _mean(posteriors: np.ndarray) -> np.ndarray:
+    """Arithmetic mean, the paper's choice."""
+    return posteriors.mean(axis=-2)
+
+
+def _log_mean(posteriors: np.ndarray) -> np.ndarray:
+    """Geometric mean: every item counts as independent evidence."""
+    logs = np.log(np.maximum(posteriors, LOG_FLOOR)).mean(axis=-2)
+    return np.exp(logs - logs.max(axis=-1, keepdims=True))
+
+
+def _max(posteriors: np.ndarray) -> np.ndarray:
+    """The surest item decides for each scene."""
+    return posteriors.max(axis=-2)
+
+
+def _median(posteriors: np.ndarray) -> np.ndarray:
+    """Median of each scene; the mean where items disagree so much that every median is 0."""
+    median = np.median(posteriors, axis=-2)
+    return np.where(median.any(axis=-1, keepdims=True), median, _mean(posteriors))
+
+
+def _vote(posteriors: np.ndarray) -> np.ndarray:
+    """One vote an item for its likeliest scene, shared among equals; the mean parts equal votes."""
+    likeliest = posteriors == posteriors.max(axis=-1, keepdims=True)
+    votes = (likeliest / likeliest.sum(axis=-1, keepdims=True)).sum(axis=-2)
+    return votes + TIE_WEIGHT * _mean(posteriors)
+
+
+# Each maps posteriors [..., item, scene] to weights [..., scene] ≥ 0; `fuse` makes them sum to 1.
+METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": _mean,
+    "log_mean": _log_mean,
+    "max": _max,
+    "median": _median,
+    "vote": _vote,
+}
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How the fragments of a channel are fused and then the channels: keys of ``METHODS``."""
+
+    fragments: str = "mean"
+    channels: str = "mean"
+
+
+def fuse(
+    posteriors: Float[np.ndarray, "recording channel fragment scene"],
+    *,
+    fragments: str = "mean",
+    channels: str = "mean",
+) -> Float[np.ndarray, "recording scene"]:
+    """Fuses posteriors over fragments, then over channels (paper, section 2).
+
+    Args:
+      posteriors: softmax outputs in 0..1, each summing to 1 over scenes.
+      fragments: a key of ``METHODS``, how the fragments of one channel are fused.
+      channels: a key of ``METHODS``, how the channels' scores are fused after that.
+
+    Returns:
+      Scores in float64, ≥ 0 and summing to 1 over scenes. After ``vote`` the largest score is right
+      but its size is a share of votes, not a probability.
+
+    Raises:
+      UserError: an unknown method.
+      ValueError: ``posteriors`` are none (see ``check_posteriors``).
+
+    Example:
+      >>> import numpy as np
+      >>> two_fragments = np.array([[[[0.9, 0.1], [0.5, 0.5]]]])  # 1 recording, 1 channel
+      >>> fuse(two_fragments).round(2).tolist()
+      [[0.7, 0.3]]
+    """
+    choose("fusion of channels", channels, METHODS)
+    check_posteriors(posteriors)
+    return fuse_channels(fuse_fragments(posteriors, fragments), channels)
+
+
+def fuse_fragments(
+    posteriors: Float[np.ndarray, "recording channel fragment scene"], method: str = "mean"
+) -> Float[np.ndarray, "recording channel scene"]:
+    """Returns each channel's scores, its fragments fused; raises as ``fuse`` on an unknown name."""
+    return _normalised(choose("fusion of fragments", method, METHODS)(posteriors.astype(float)))
+
+
+def fuse_channels(
+    by_channel: Float[np.ndarray, "recording channel scene"], method: str = "mean"
+) -> Float[np.ndarray, "recording scene"]:
+    """Returns the scores of recordings, their channels' scores fused."""
+    return _normalised(choose("fusion of channels", method, METHODS)(by_channel))
+
+
+def check_posteriors(posteriors: np.ndarray) -> None:
+    """Raises ValueError unless ``posteriors`` is a whole set of them.
+
+    That is: four axes, none of length 0; all finite, ≥ 0 and, within 1e-3, summing to 1 over the
+    last.
+    """
+    if posteriors.ndim != 4 or 0 in posteriors.shape:
+        raise ValueError(
+            "expected posteriors [recording, channel, fragment, scene], none of length 0; "
+            f"got shape {posteriors.shape}"
+        )
+    bad = ~np.isfinite(posteriors).all(axis=(1, 2, 3))
+    if bad.any():
+        raise ValueError(
+            f"posteriors of {bad.sum()} of {len(bad)} recordings are not finite; "
+            f"the first is recording {bad.argmax()}"
+        )
+    sums = posteriors.sum(axis=-1, dtype=np.float64)
+    if posteriors.min() < 0 or np.abs(sums - 1).max() > 1e-3:
+        raise ValueError(
+            "posteriors must be ≥ 0 and sum to 1 over scenes; "
+            f"got a minimum of {posteriors.min():.3g} and sums from {sums.min():.3g} to "
+            f"{sums.max():.3g} (are these logits?)"
+        )
+
+
+def _normalised(weights: np.ndarray) -> np.ndarray:
+    return weights / weights.sum(axis=-1, keepdims=True)

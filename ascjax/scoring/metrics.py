@@ -1,0 +1,113 @@
+"""Metrics of scored recordings, and their summaries over folds and seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ascjax.scoring.rates import Proportion, proportion, wilson_interval
+
+# Scores below this count as this much in the log loss, so that one score of 0 costs 34.5, not ∞.
+LOG_LOSS_FLOOR = 1e-15
+
+
+def log_loss(
+    scores: Float[np.ndarray, "recording scene"], labels: Int[np.ndarray, " recording"]
+) -> float:
+    """Mean of −ln(score of the true scene) in nats; scores count as ``LOG_LOSS_FLOOR`` at least."""
+    true_scores = np.take_along_axis(scores, labels[:, None], axis=1)
+    return float(-np.log(np.maximum(true_scores, LOG_LOSS_FLOOR)).mean())
+
+
+def confusion_matrix(
+    labels: Int[np.ndarray, " recording"],
+    predictions: Int[np.ndarray, " recording"],
+    *,
+    scene_count: int,
+) -> Int[np.ndarray, "scene scene"]:
+    """Counts of recordings [true scene, predicted scene]; entries sum to the recordings."""
+    counts = np.zeros((scene_count, scene_count), np.int64)
+    np.add.at(counts, (labels, predictions), 1)
+    return counts
+
+
+def macro_accuracy(confusion: Int[np.ndarray, "scene scene"]) -> float:
+    """Mean of the class-wise accuracies in 0..1, over scenes that have recordings.
+
+    DCASE 2018 task 1 ranks systems by this; it equals the accuracy where every scene has equally
+    many recordings.
+    """
+    totals = confusion.sum(axis=1)
+    present = totals > 0
+    return float((np.diagonal(confusion)[present] / totals[present]).mean())
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample deviation (n − 1) of accuracies; one accuracy has no deviation."""
+
+    mean: float
+    deviation: float | None
+
+
+def spread(accuracies: Sequence[float]) -> Spread:
+    """Returns mean and sample deviation of accuracies."""
+    deviation = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+    return Spread(float(np.mean(accuracies)), deviation)
+
+
+@dataclass(frozen=True)
+class FoldSummary:
+    """Results pooled over folds, each recording tested once in all.
+
+    Attributes:
+      by_fold: accuracy of each fold, by its number.
+      accuracy: of all folds' recordings together.
+      log_loss: mean over all recordings, nats.
+      mean, deviation: of the folds' accuracies.
+    """
+
+    by_fold: dict[str, Proportion]
+    accuracy: Proportion
+    log_loss: float
+    mean: float
+    deviation: float | None
+
+
+def pool_folds(accuracy: Mapping[int, Proportion], losses: Mapping[int, float]) -> FoldSummary:
+    """Pools results over folds.
+
+    Args:
+      accuracy: of each fold's test part, by fold number.
+      losses: log loss of each.
+    """
+    parts = list(accuracy.values())
+    total = sum(part.total for part in parts)
+    over = spread([part.correct / part.total for part in parts])
+    return FoldSummary(
+        by_fold={str(fold): part for fold, part in accuracy.items()},
+        accuracy=proportion(sum(part.correct for part in parts), total),
+        log_loss=sum(losses[fold] * part.total for fold, part in accuracy.items()) / total,
+        mean=over.mean,
+        deviation=over.deviation,
+    )
+
+
+@dataclass(frozen=True)
+class SeedSummary:
+    """Accuracy over seeds tested on the same recordings.
+
+    ``interval_95`` is Wilson's at the mean accuracy: how far other test recordings would move it,
+    not how far other seeds would.
+    """
+
+    mean: float
+    deviation: float | None
+    interval_95: tuple[float, float]
+
+
+def pool_seeds(correct: Sequence[int], total: int) -> SeedSummary:
+    """Pools seeds, each with its count of ``correct`` of the same ``total`` recordings."""
+    over = spread([count / total for count in correct])
+    return SeedSummary(over.mean, over.deviation, wilson_interval(float(np.mean(correct)), total))

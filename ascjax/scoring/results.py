@@ -1,0 +1,186 @@
+"""Results of posteriors on labelled recordings: everything that tables and reports show."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from ascjax.scoring import fusion, metrics
+from ascjax.scoring.fusion import Fusion, check_posteriors
+from ascjax.scoring.rates import Proportion, Rate, proportion, rate
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Decisions on recordings: name, true scene, predicted scene and its score, of each."""
+
+    recording: tuple[str, ...]
+    true: tuple[str, ...]
+    predicted: tuple[str, ...]
+    score: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Metrics of fused posteriors, each with the counts behind it.
+
+    Attributes:
+      recordings: how many were scored.
+      fragments: N_s.
+      scenes, channels: names.
+      fusion: how posteriors became scores.
+      chance: accuracy of guessing, 1 / scenes.
+      accuracy: of the fused decision.
+      macro_accuracy: mean over scenes (`metrics.macro_accuracy`).
+      log_loss: of the fused scores, nats; log_loss_floor: the least score it counts.
+      confusion: counts [true scene][predicted scene].
+      by_scene, by_city, by_device: accuracy in each; empty where cities or devices are unknown.
+      by_channel: accuracy of one channel alone, its fragments fused.
+      single_fragment, fragments_fused: decisions from one fragment, and from one channel's fused
+        fragments. They carry no interval, as decisions on one recording are not independent.
+      decisions: on each recording, all that comparing systems needs.
+    """
+
+    recordings: int
+    fragments: int
+    scenes: tuple[str, ...]
+    channels: tuple[str, ...]
+    fusion: Fusion
+    chance: float
+    accuracy: Proportion
+    macro_accuracy: float
+    log_loss: float
+    log_loss_floor: float
+    confusion: tuple[tuple[int, ...], ...]
+    by_scene: dict[str, Proportion]
+    by_city: dict[str, Proportion]
+    by_device: dict[str, Proportion]
+    by_channel: dict[str, Proportion]
+    single_fragment: Rate
+    fragments_fused: Rate
+    decisions: Decisions
+
+    @property
+    def right(self) -> Bool[np.ndarray, " recording"]:
+        """Whether each recording's scene was predicted."""
+        return np.array(self.decisions.true) == np.array(self.decisions.predicted)
+
+
+def score(
+    posteriors: np.ndarray,
+    labels: np.ndarray,
+    *,
+    scenes: Sequence[str],
+    channels: Sequence[str],
+    names: Sequence[str] | None = None,
+    cities: Sequence[str] = (),
+    devices: Sequence[str] = (),
+    by: Fusion = Fusion(),  # noqa: B008 - immutable
+) -> Results:
+    """Scores posteriors against labels.
+
+    Args:
+      posteriors: [recording, channel, fragment, scene], each summing to 1 over scenes.
+      labels: [recording], integers, the true scene's index into ``scenes``.
+      scenes: names of the last axis of ``posteriors``.
+      channels: names of its second axis.
+      names: [recording]; by default their numbers.
+      cities: [recording], ``""`` where unknown; empty for a set without cities.
+      devices: [recording], likewise.
+      by: how fragments and channels are fused.
+
+    Raises:
+      UserError: an unknown fusion method.
+      ValueError: shapes or lengths that don't match, labels that are no index, or posteriors that
+        are not finite, not ≥ 0 or don't sum to 1.
+
+    Example:
+      >>> import numpy as np
+      >>> posteriors = np.array([[[[0.9, 0.1]]], [[[0.6, 0.4]]]])
+      >>> results = score(posteriors, np.array([0, 1]), scenes=["bus", "park"], channels=["left"])
+      >>> results.accuracy.correct, results.accuracy.total
+      (1, 2)
+    """
+    names = [str(index) for index in range(len(labels))] if names is None else names
+    check(posteriors, labels, names=names, scenes=scenes, channels=channels)
+    for values in (cities, devices):
+        if len(values) not in (0, len(labels)):
+            raise ValueError(f"expected {len(labels)} cities or devices or none, got {len(values)}")
+    by_channel = fusion.fuse_fragments(posteriors, by.fragments)
+    scores = fusion.fuse_channels(by_channel, by.channels)
+    predictions = scores.argmax(axis=1)
+    correct = predictions == labels
+    channel_correct = by_channel.argmax(axis=-1) == labels[:, None]
+    fragment_correct = posteriors.argmax(axis=-1) == labels[:, None, None]
+    confusion = metrics.confusion_matrix(labels, predictions, scene_count=len(scenes))
+    return Results(
+        recordings=len(labels),
+        fragments=posteriors.shape[2],
+        scenes=tuple(scenes),
+        channels=tuple(channels),
+        fusion=by,
+        chance=1 / len(scenes),
+        accuracy=proportion(int(correct.sum()), correct.size),
+        macro_accuracy=metrics.macro_accuracy(confusion),
+        log_loss=metrics.log_loss(scores, labels),
+        log_loss_floor=metrics.LOG_LOSS_FLOOR,
+        confusion=tuple(map(tuple, confusion.tolist())),
+        by_scene={
+            scene: proportion(row[index], sum(row))
+            for index, (scene, row) in enumerate(zip(scenes, confusion.tolist(), strict=True))
+        },
+        by_city=_by_group(correct, cities),
+        by_device=_by_group(correct, devices),
+        by_channel={
+            channel: proportion(count, len(labels))
+            for channel, count in zip(channels, channel_correct.sum(axis=0).tolist(), strict=True)
+        },
+        single_fragment=rate(int(fragment_correct.sum()), fragment_correct.size),
+        fragments_fused=rate(int(channel_correct.sum()), channel_correct.size),
+        decisions=Decisions(
+            recording=tuple(str(name) for name in names),
+            true=tuple(scenes[index] for index in labels),
+            predicted=tuple(scenes[index] for index in predictions),
+            score=tuple(float(value) for value in scores.max(axis=1)),
+        ),
+    )
+
+
+def _by_group(correct: np.ndarray, groups: Sequence[str]) -> dict[str, Proportion]:
+    names = [str(group) for group in groups]
+    totals = Counter(names)
+    hits = Counter(name for name, hit in zip(names, correct, strict=False) if hit)
+    return {name: proportion(hits[name], totals[name]) for name in sorted(totals) if name}
+
+
+def check(
+    posteriors: np.ndarray,
+    labels: np.ndarray,
+    *,
+    names: Collection[str],
+    scenes: Collection[str],
+    channels: Collection[str],
+) -> None:
+    """Raises ValueError unless these are posteriors with labels and names that fit them."""
+    check_posteriors(posteriors)
+    recordings, channel_count, _, scene_count = posteriors.shape
+    lengths = {
+        "labels": (labels.shape, (recordings,)),
+        "names": ((len(names),), (recordings,)),
+        "scenes": ((len(scenes),), (scene_count,)),
+        "channels": ((len(channels),), (channel_count,)),
+    }
+    for name, (actual, expected) in lengths.items():
+        if actual != expected:
+            raise ValueError(
+                f"{name}: posteriors of shape {posteriors.shape} need shape {expected}, "
+                f"got {actual}"
+            )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be integers, got {labels.dtype}")
+    if labels.min() < 0 or labels.max() >= scene_count:
+        raise ValueError(
+            f"labels must be within 0..{scene_count - 1}, got {labels.min()}..{labels.max()}"
+        )

@@ -1,0 +1,1 @@
+"""A config becomes objects, once: the only room that sees a ConfigDict."""

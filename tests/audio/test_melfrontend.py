@@ -1,0 +1,33 @@
+import pytest
+
+from ascjax.audio.logmel import LogMel
+from ascjax.errors import UserError
+
+
+def test_lengths_of_the_paper():
+    front_end = LogMel(48_000)
+    assert (front_end.window_length, front_end.hop_length) == (2_227, 1_114)
+    assert front_end.fft_length == 2_250
+    assert front_end.num_frames(480_000) == 431
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("num_mels", 0, "above 0, got 0"),
+        ("num_mels", 500, "bands hold no bin of an FFT of 2,250 samples"),
+        ("window_size_s", -1.0, "above 0"),
+        ("window_size_s", float("nan"), "above 0"),
+        ("window_size_s", 1e-9, "1e-09 s at 48,000 Hz is less than 2 samples; take a longer"),
+        ("window_size_s", float("inf"), "finite"),
+        ("hop_size_s", 0.0, "above 0"),
+        ("hop_size_s", 1e-9, "from 1 sample to a window"),
+        ("hop_size_s", 0.05, "from 1 sample to a window"),
+        ("window", "han", "did you mean 'hann'"),
+        ("mel_norm", "area", "expected one of slaney, none"),
+        ("min_fft_length", -1, "or more samples, got -1"),
+    ],
+)
+def test_values_without_a_mel_spectrogram_are_refused(key, value, reason):
+    with pytest.raises(UserError, match=rf"^{key}: .*{reason}"):
+        LogMel(48_000, **{key: value})

@@ -1,0 +1,121 @@
+import json
+
+import numpy as np
+import pytest
+from fake_run import write_fake_run
+
+from ascjax.report.text import (
+    SYNTHETIC_NOTE,
+    accuracies,
+    commonest_share,
+    counted,
+    duration,
+    folds_table,
+    interval,
+    percent,
+    table,
+    worst_confusions,
+)
+from ascjax.scoring import metrics
+
+
+def results_of(predictions, labels, scenes):
+    """Results of one channel and one fragment that predict these scenes with certainty."""
+    posteriors = np.eye(len(scenes), dtype=np.float32)[predictions][:, None, None]
+    return metrics.summarise(
+        posteriors,
+        np.array(labels),
+        names=[f"{index}.wav" for index in range(len(labels))],
+        scenes=scenes,
+        channels=("average",),
+    )
+
+
+def test_numbers_in_words():
+    assert percent(1959 / 2518) == "77.8 %"
+    assert percent(None) == interval(None) == "–"
+    assert interval([0.7612, 0.7938]) == "76.1–79.4 %"
+    assert (counted(1, "scene"), counted(2518, "recording")) == ("1 scene", "2,518 recordings")
+    said = [duration(seconds) for seconds in (0.0, 50.4, 303.0, 7500.0)]
+    assert said == ["", "50 s", "5 min 3 s", "2 h 5 min"]
+
+
+def test_worst_confusion_and_commonest_scene():
+    results = results_of([0, 1, 2, 2, 1, 2], [0, 0, 0, 0, 1, 2], ("bus", "metro", "tram"))
+    assert worst_confusions(results) == {"bus": ("tram", 2), "metro": None, "tram": None}
+    assert commonest_share(results) == 4 / 6
+    assert results["confusion"][0] == [1, 1, 2], "the results themselves must stay as they were"
+
+
+def test_folds_table():
+    folds = {
+        fold: {"accuracy": metrics.proportion(correct, 10), "log_loss": 0.5}
+        for fold, correct in {1: 7, 2: 9}.items()
+    }
+    assert folds_table(metrics.over_folds(folds)) == (
+        "                  accuracy  95 % interval  correct  of\n"
+        "fold 1              70.0 %    39.7–89.2 %        7  10\n"
+        "fold 2              90.0 %    59.6–98.2 %        9  10\n"
+        "all folds pooled    80.0 %    58.4–91.9 %       16  20\n"
+        "mean of folds       80.0 %\n"
+        "their deviation     14.1 %\n"
+        "log loss / nats      0.500"
+    )
+
+
+def test_whole_table():
+    results = results_of([0, 1, 1, 1], [0, 0, 0, 1], ("metro_station", "bus"))
+    assert table(results).splitlines() == [
+        "4 recordings of 2 scenes, 1 channel × 1 fragment; "
+        "fused by mean over fragments, mean over channels",
+        "",
+        "                            accuracy  95 % interval  correct  of",
+        "all fused                     50.0 %    15.0–85.0 %        2   4",
+        "  average alone               50.0 %    15.0–85.0 %        2   4",
+        "one fragment alone            50.0 %                       2   4",
+        "mean over scenes              66.7 %",
+        "always the commonest scene    75.0 %",
+        "guessing                      50.0 %",
+        "log loss / nats               17.269",
+        "",
+        "scene          accuracy  95 % interval  correct  of  most often taken for",
+        "metro station    33.3 %     6.1–79.2 %        1   3  bus (2)",
+        "bus             100.0 %   20.7–100.0 %        1   1",
+    ]
+
+
+def test_numbers_stand_under_their_heads(tmp_path):
+    lines = table(write_fake_run(tmp_path, recordings=2518)).splitlines()
+    blocks = [line for line in lines if " % " in line or line.startswith(("scene", "  "))]
+    ends = {line.find(" %") for line in blocks if not line.startswith(("scene", " " * 9))}
+    assert len({line.index("accuracy") for line in blocks if "accuracy" in line}) == 2
+    assert len(ends) == 2, "one column of accuracies in each of the two blocks"
+
+
+def test_synthetic_results_say_so_before_any_number(tmp_path):
+    results = write_fake_run(tmp_path)
+    assert table(results, synthetic=True).startswith(SYNTHETIC_NOTE)
+    assert "ynthetic" not in table(results)
+
+
+def test_a_table_of_results_read_back_is_the_same(tmp_path):
+    results = write_fake_run(tmp_path)
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert table(stored) == table(results)
+
+
+@pytest.mark.parametrize("recordings", [1, 3])
+def test_scenes_without_recordings_have_a_dash(tmp_path, recordings):
+    lines = table(write_fake_run(tmp_path, recordings=recordings)).splitlines()
+    assert lines[-1].split() == ["tram", "–", "–", "0", "0"]
+
+
+def test_accuracies_stand_below_each_other_by_name(tmp_path):
+    one, other = (write_fake_run(tmp_path, recordings=number, seed=number) for number in (60, 7))
+    lines = accuracies({"a longer name": one, "other": other}).splitlines()
+    assert lines[0].split() == ["accuracy", "95", "%", "interval", "correct", "of"]
+    assert lines[1].startswith("a longer name ")
+    assert [line.split()[-2:] for line in lines[1:]] == [
+        [str(each["accuracy"]["correct"]), str(each["accuracy"]["total"])] for each in (one, other)
+    ]
+    assert len({line.index(" %") for line in lines[1:]}) == 1

@@ -1,0 +1,125 @@
+import json
+
+import numpy as np
+import pytest
+from fake_run import write_fake_run
+
+from ascjax.errors import UserError
+from ascjax.files import check_new, read_arrays, read_json
+from ascjax.runs.folder import read_results, read_run
+from ascjax.training.journal import read_history
+
+
+def test_json_is_read(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text('{"format": 1, "scenes": ["küche"]}', encoding="utf-8")
+    assert read_json(path, required=("format",)) == {"format": 1, "scenes": ["küche"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "expected this file of a finished run"),
+        (b'{"format": ', "expected JSON"),
+        (b"\xff\xfe", "expected JSON"),
+        (b"[1, 2]", "expected a JSON object"),
+        (b'{"other": 1}', "expected the keys format in it"),
+    ],
+)
+def test_damaged_json_is_named(tmp_path, content, message):
+    path = tmp_path / "run.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        read_json(path, required=("format",))
+    assert str(error.value).startswith(str(path))
+
+
+def test_history_is_in_order_and_a_repeated_epoch_counts_once(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    entries = [
+        {"epoch": 1, "x": 1},
+        {"epoch": 2, "x": 2},
+        {"epoch": 2, "x": 3},
+        {"epoch": 3, "x": 4},
+    ]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    assert [entry["x"] for entry in read_history(path)] == [1, 3, 4]
+    assert read_history(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize("line", ['{"epoch": 2, "tra', '{"step": 3}', "[1]", ""])
+def test_damaged_line_is_numbered(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"epoch": 1}\n' + line + "\n")
+    with pytest.raises(
+        UserError, match=r"metrics\.jsonl, line 2: expected JSON with the key epoch"
+    ):
+        read_history(path)
+
+
+def test_arrays_are_read(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(3), names=np.array(["a", "b"]))
+    arrays = read_arrays(tmp_path / "a.npz", "x", "names")
+    assert arrays["x"].tolist() == [0, 1, 2]
+    assert arrays["names"].tolist() == ["a", "b"]
+
+
+def test_damaged_arrays_are_named(tmp_path):
+    whole = tmp_path / "whole.npz"
+    np.savez(whole, x=np.random.default_rng(0).normal(size=1000))
+    np.savez(tmp_path / "objects.npz", x=np.array([{}], dtype=object))
+    (tmp_path / "half.npz").write_bytes(whole.read_bytes()[:4000])
+    (tmp_path / "text.npz").write_text("no arrays here")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    flipped = bytearray(whole.read_bytes())
+    flipped[3000] ^= 255
+    (tmp_path / "flipped.npz").write_bytes(flipped)
+    for name in ("half", "text", "empty", "flipped", "objects", "missing"):
+        with pytest.raises(UserError, match=rf"{name}\.npz: expected the arrays x, got "):
+            read_arrays(tmp_path / f"{name}.npz", "x")
+    with pytest.raises(UserError, match="expected the arrays x, y, got"):
+        read_arrays(whole, "x", "y")
+
+
+def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
+    check_new(tmp_path / "new.json", "--out")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old.json").write_text("{}")
+    with pytest.raises(UserError, match=r"--out=.*old\.json: is there already; choose another"):
+        check_new(tmp_path / "old.json", "--out")
+    with pytest.raises(UserError, match=r"--out=.*x\.json: cannot be written \(No such file"):
+        check_new(tmp_path / "nowhere" / "x.json", "--out")
+
+
+# Every one is right, which the made-up run's aren't.
+DECISIONS = dict.fromkeys(("recording", "true", "predicted"), ["bus"] * 60)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("run.json", {"format": 2}, "run.json: expected format 1, got 2; use the version"),
+        ("run.json", {"model": None}, "run.json: expected model as dict, got None; train the run"),
+        ("results.json", {"accuracy": None}, "expected accuracy as dict, got None; remove results"),
+        ("results.json", {"accuracy": {}}, "results.json: expected the keys correct, total"),
+        ("results.json", {"confusion": [[1, 2], [3]]}, "expected confusion as scenes × scenes"),
+        ("results.json", {"confusion": [3] * 10}, "expected confusion as scenes × scenes"),
+        ("results.json", {"format": 1}, "expected format 2, got 1; use the .*, or remove results"),
+        ("results.json", {"decisions": {"true": []}}, "expected the keys recording, predicted in"),
+        ("results.json", {"decisions": {**DECISIONS, "true": 3}}, "expected decisions on 60 rec"),
+        ("results.json", {"decisions": {**DECISIONS, "true": ["bus"]}}, "expected decisions on 60"),
+        (
+            "results.json",
+            {"decisions": DECISIONS},
+            r"decisions on 60 recordings, \d+ of them right",
+        ),
+    ],
+)
+def test_what_is_json_but_not_a_run_is_named(tmp_path, name, change, message):
+    write_fake_run(tmp_path)
+    path = tmp_path / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    read = {"run.json": read_run, "results.json": read_results}[name]
+    with pytest.raises(UserError, match=message):
+        read(tmp_path)
