@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ascjax import command
+from ascjax import cli
 from ascjax.arguments import Parser
 from ascjax.audio import wave
-from ascjax.data import describe_text, duplicates, recordings
+from ascjax.data import describe_text, duplicates
+from ascjax.data.dataset import Catalogue, read_catalogue
 from ascjax.data.describe import Description, describe
 from ascjax.data.inspection import Inspection, inspect
 from ascjax.data.layouts import LAYOUTS
-from ascjax.data.recordings import Catalogue
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -46,7 +46,7 @@ def columns(words: str) -> dict[str, str]:
 
 def main(options: argparse.Namespace) -> None:
     """Describes a set and prints it."""
-    catalogue = recordings.read_catalogue(
+    catalogue = read_catalogue(
         options.root, layout=options.layout, split=options.split, columns=options.columns
     )
     description = read(catalogue, samples=not options.quick)
@@ -99,4 +99,4 @@ def _blocks(path: Path) -> Iterator[np.ndarray]:
 
 
 if __name__ == "__main__":
-    command.run(main, parse)
+    cli.run(main, parse)

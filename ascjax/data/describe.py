@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from ascjax.audio.wave import Info
 from ascjax.data import checks, duplicates, fingerprint, leaks
 from ascjax.data.choice import Choice, choose_rate_and_duration
+from ascjax.data.dataset import Catalogue
 from ascjax.data.inspection import Inspection, doubt
 from ascjax.data.leaks import Finding
 from ascjax.data.listing import LeftOut, Recording, Tally
-from ascjax.data.recordings import Catalogue
 from ascjax.data.suggestion import Suggestion, suggest
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ascjax.data import recordings
+from ascjax.data.dataset import load
 from ascjax.errors import UserError
 
 
@@ -29,6 +29,6 @@ def names(dataset, part) -> list[str]:
 def fails(root: Path, reason: str, **options) -> None:
     """Loading the set raises a UserError of at most two lines that matches ``reason``."""
     with pytest.raises(UserError, match=reason) as error:
-        recordings.load(root, **options)
+        load(root, **options)
     assert str(error.value).count("\n") <= 1
     assert "config." not in str(error.value)

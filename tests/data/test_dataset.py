@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from set_files import audio, fails, lines
 
-from ascjax.data import dataset as recordings
+from ascjax.data.dataset import load, read_catalogue, select, validation_split
 from ascjax.errors import UserError
 
 
@@ -20,17 +20,17 @@ def folders(tmp_path) -> Path:
 
 
 def test_scene_lists(folders):
-    assert recordings.load(folders, scenes=("park", "bus")).scenes == ("park", "bus")
+    assert load(folders, scenes=("park", "bus")).scenes == ("park", "bus")
     fails(folders, "10 recordings are labelled 'bus', which is not in", scenes=("park",))
     fails(folders, "no training recording of tram in fold 1", scenes=("park", "bus", "tram"))
     fails(folders, "expected each scene once", scenes=("park", "bus", "bus"))
 
 
 def test_a_catalogue_has_every_fold_and_a_dataset_one(folders):
-    catalogue = recordings.read_catalogue(folders)
+    catalogue = read_catalogue(folders)
     assert catalogue.scenes == ["bus", "park"]
     for fold, parts in catalogue.folds.items():
-        dataset = recordings.select(catalogue, fold)
+        dataset = select(catalogue, fold)
         assert (dataset.train, dataset.test) == (parts.train, parts.test)
         assert dataset.recordings == catalogue.recordings
 
@@ -47,13 +47,13 @@ def shares_held_out(dataset, key, fitting, held_out):
 
 
 def test_official_validation_split(official):
-    dataset = recordings.load(official)
-    split = recordings.validation_split(dataset)
+    dataset = load(official)
+    split = validation_split(dataset)
     for key in (lambda r: r.scene, lambda r: r.city):
         for share in shares_held_out(dataset, key, *split).values():
             assert share == pytest.approx(0.3, abs=0.05)
     for fraction, seed in itertools.product((0.1, 0.3, 0.5), range(4)):
-        fitting, held_out = recordings.validation_split(dataset, fraction, seed)
+        fitting, held_out = validation_split(dataset, fraction, seed)
         assert sorted(fitting + held_out) == list(dataset.train)
         assert len(held_out) / len(dataset.train) == pytest.approx(fraction, abs=0.01)
         locations = shares_held_out(dataset, lambda r: r.location, fitting, held_out)
@@ -63,8 +63,8 @@ def test_official_validation_split(official):
 
 
 def test_split_is_reproducible_and_follows_the_seed(shared):
-    dataset = recordings.load(shared / "data" / "esc10")
-    splits = [recordings.validation_split(dataset, seed=seed) for seed in (0, 0, 1)]
+    dataset = load(shared / "data" / "esc10")
+    splits = [validation_split(dataset, seed=seed) for seed in (0, 0, 1)]
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
 
@@ -75,15 +75,15 @@ def test_split_of_a_scene_with_one_location_is_refused(tmp_path):
         scene, location = ("bus", "here") if index < 5 else ("park", str(index))
         audio(tmp_path / f"{index}.wav")
         rows.append(f"{index}.wav,{scene},{index % 5},{location}")
-    dataset = recordings.load(lines(tmp_path / "list.csv", "path,scene,fold,location", *rows))
+    dataset = load(lines(tmp_path / "list.csv", "path,scene,fold,location", *rows))
     with pytest.raises(UserError, match="scene 'bus' has too few locations"):
-        recordings.validation_split(dataset)
+        validation_split(dataset)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
 def test_split_fraction_out_of_range(folders, fraction):
     with pytest.raises(UserError, match="validation fraction: expected above 0"):
-        recordings.validation_split(recordings.load(folders), fraction)
+        validation_split(load(folders), fraction)
 
 
 def test_stand_in_is_readable(official):

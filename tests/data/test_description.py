@@ -8,11 +8,11 @@ import pytest
 from ascjax.audio.wave import Info
 from ascjax.data import describe_text
 from ascjax.data.choice import choose_rate_and_duration
+from ascjax.data.dataset import Catalogue
 from ascjax.data.describe import Amount, Parts, describe
 from ascjax.data.duplicates import Copies
 from ascjax.data.inspection import Inspection
 from ascjax.data.listing import Fold, LeftOut, Recording
-from ascjax.data.recordings import Catalogue
 from ascjax.data.suggestion import suggest
 
 GOOD = Inspection(0.5, -20.0, 0.0, 0.0, False, "a", np.zeros(0, np.uint32))

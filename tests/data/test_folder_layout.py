@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from set_files import audio, fails, lines, names
 
-from ascjax.data import recordings
+from ascjax.data.dataset import load, validation_split
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def left_out(dataset):
 def test_esc10(shared):
     root = shared / "data" / "esc10"
     for fold in range(1, 6):
-        dataset = recordings.load(root, fold=fold)
+        dataset = load(root, fold=fold)
         assert (dataset.layout, dataset.folds, dataset.notes) == ("folders", (1, 2, 3, 4, 5), ())
         assert (len(dataset.train), len(dataset.test), len(dataset.scenes)) == (320, 80, 10)
         assert {Path(name).name[0] for name in names(dataset, dataset.test)} == {str(fold)}
@@ -31,7 +31,7 @@ def test_esc10(shared):
             {dataset.recordings[i].location for i in p} for p in (dataset.train, dataset.test)
         ]
         assert not located[0] & located[1]
-        fitting, held_out = recordings.validation_split(dataset)
+        fitting, held_out = validation_split(dataset)
         located = [{dataset.recordings[i].location for i in p} for p in (fitting, held_out)]
         assert not located[0] & located[1]
         scenes = [{dataset.recordings[i].scene for i in p} for p in (fitting, held_out)]
@@ -44,7 +44,7 @@ def test_folders_without_folds_are_dealt(root):
     (root / "empty").mkdir()
     parts = []
     for fold in range(1, 6):
-        dataset = recordings.load(root, fold=fold)
+        dataset = load(root, fold=fold)
         assert dataset.scenes == ("bus", "park")
         assert Counter(dataset.recordings[i].scene for i in dataset.test) == {"bus": 2, "park": 2}
         assert not set(dataset.train) & set(dataset.test)
@@ -52,7 +52,7 @@ def test_folders_without_folds_are_dealt(root):
     assert len(set.union(*parts)) == 20
     assert "left out: empty" in dataset.notes[0]
     assert "dealt into 5, balanced by scene; a CSV path,scene,fold,location" in dataset.notes[1]
-    assert recordings.load(root) == recordings.load(root)
+    assert load(root) == load(root)
 
 
 def test_audio_at_any_depth(root):
@@ -60,7 +60,7 @@ def test_audio_at_any_depth(root):
     for index in range(5):
         (root / f"bus/{index}.flac").rename(root / f"bus/day 1/am/{index}.flac")
     audio(root / "park" / "folder.wav" / "a.wav")
-    dataset = recordings.load(root)
+    dataset = load(root)
     assert Counter(r.scene for r in dataset.recordings) == {"bus": 10, "park": 11}
     assert "bus/day 1/am/0.flac" in {r.name for r in dataset.recordings}
 
@@ -73,7 +73,7 @@ def test_what_is_left_out_is_counted(root):
     ):  # fmt: skip
         audio(root / name)
     (root / "bus" / "folder.wav").mkdir()
-    dataset = recordings.load(root)
+    dataset = load(root)
     assert len(dataset.recordings) == 20
     assert left_out(dataset) == {
         "audio files in hidden folders": (3, ".trash/bus/a.wav"),
@@ -97,7 +97,7 @@ def test_linked_folders_are_read_once(root, tmp_path_factory):
     audio(other / "more" / "a.wav")
     os.symlink(other / "more", root / "bus" / "linked")
     os.symlink(root / "bus", root / "bus" / "circle")
-    dataset = recordings.load(root)
+    dataset = load(root)
     assert Counter(r.scene for r in dataset.recordings) == {"bus": 11, "park": 10}
     outside = r"1 of 21 files lie outside .*, e.g. bus/linked/a.wav"
     assert any("bus/linked/a.wav" in note for note in dataset.notes)
@@ -111,7 +111,7 @@ def test_names_that_are_no_utf8_are_read(root):
             pass
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    recording = next(r for r in recordings.load(root).recordings if "caf" in r.name)
+    recording = next(r for r in load(root).recordings if "caf" in r.name)
     assert recording.name == r"bus/caf\xe9.wav"
     assert os.fsencode(recording.path) == path
 
@@ -149,7 +149,7 @@ def test_names_that_are_no_scenes_are_doubted(tmp_path, folders, doubted):
     for folder in folders:
         for index in range(5):
             audio(tmp_path / folder / f"{index}.wav")
-    warnings = [note for note in recordings.load(tmp_path).notes if note.startswith("warning")]
+    warnings = [note for note in load(tmp_path).notes if note.startswith("warning")]
     assert len(warnings) == (doubted is not None)
     if doubted:
         assert f"{doubted} like no scene" in warnings[0]
@@ -158,4 +158,4 @@ def test_names_that_are_no_scenes_are_doubted(tmp_path, folders, doubted):
 
 def test_tables_of_other_things_make_no_table_set(root):
     lines(root / "notes.csv", "author,date", "me,today")
-    assert recordings.load(root).layout == "folders"
+    assert load(root).layout == "folders"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from set_files import audio, fails, lines, names
 
-from ascjax.data import recordings
+from ascjax.data.dataset import load
 from ascjax.data.layouts import LAYOUTS
 
 
@@ -79,7 +79,7 @@ def parts(root: Path) -> None:
 )
 def test_sets_as_published(tmp_path, make, scenes, num_recordings, folds, num_test, example):
     make(tmp_path)
-    dataset = recordings.load(tmp_path)
+    dataset = load(tmp_path)
     assert dataset.layout == {"dcase2017": "dcase2016"}.get(make.__name__, make.__name__)
     assert dataset.reason
     assert dataset.scenes == scenes
@@ -102,7 +102,7 @@ def test_every_layout_is_recognised_by_one_test_only(tmp_path):
 def test_labels_of_2013_are_names_without_digits(tmp_path):
     dcase2013(tmp_path)
     audio(tmp_path / "scenes_stereo" / "notes.txt")
-    dataset = recordings.load(tmp_path / "scenes_stereo")
+    dataset = load(tmp_path / "scenes_stereo")
     assert Counter(r.scene for r in dataset.recordings) == {"bus": 10, "tubestation": 10}
     assert "dealt into 5" in dataset.notes[0]
     assert dataset.left_out[0].count == 1
@@ -110,7 +110,7 @@ def test_labels_of_2013_are_names_without_digits(tmp_path):
 
 def test_2017_keeps_its_own_folds(tmp_path):
     dcase2017(tmp_path)
-    dataset = recordings.load(tmp_path, fold=2)
+    dataset = load(tmp_path, fold=2)
     located = [{dataset.recordings[i].location for i in p} for p in (dataset.train, dataset.test)]
     assert not located[0] & located[1]
     fails(tmp_path, "fold: expected one of 1, 2, 3, 4 .*, got 5", fold=5)
@@ -122,13 +122,13 @@ def test_2017_keeps_its_own_folds(tmp_path):
 
 def test_esc10_of_esc50(tmp_path):
     esc50(tmp_path)
-    assert len(recordings.load(tmp_path, split="esc10").recordings) == 15
+    assert len(load(tmp_path, split="esc10").recordings) == 15
     fails(tmp_path, "split: expected one of esc10 .* got 'split5'", split="split5")
 
 
 def test_other_folders_beside_the_parts_are_left_out(tmp_path):
     parts(tmp_path)
-    dataset = recordings.load(tmp_path)
+    dataset = load(tmp_path)
     assert [names(dataset, dataset.test)[0], len(dataset.train)] == ["test/bus/test0.wav", 16]
     assert "left out: folders beside train and test (1), e.g. val" in dataset.notes
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from set_files import audio, fails, lines, names
 
-from ascjax.data import recordings
+from ascjax.data.dataset import load
+from ascjax.data.listing import Recording
 
 ROWS = [f"clips/{scene}{index}.mp3,{scene}" for scene in ("bus", "park") for index in range(5)]
 
@@ -26,10 +27,10 @@ def test_fold_numbers(tmp_path):
     rows = [f"{row},{index % 5 + 1},oslo-{index},oslo,b" for index, row in enumerate(ROWS)]
     path = table(tmp_path, "path,scene,fold,location,city,device", rows)
     for root in (path, tmp_path):
-        dataset = recordings.load(root, fold=2)
+        dataset = load(root, fold=2)
         assert (dataset.layout, dataset.folds, dataset.notes) == ("csv", (1, 2, 3, 4, 5), ())
         assert names(dataset, dataset.test) == ["clips/bus1.mp3", "clips/park1.mp3"]
-        assert dataset.recordings[3] == recordings.Recording(
+        assert dataset.recordings[3] == Recording(
             "clips/bus3.mp3", tmp_path / "clips/bus3.mp3", "bus", "oslo-3", "oslo", "b"
         )
     fails(path, r"expected one of 1, 2, 3, 4, 5 .*, got 7", fold=7)
@@ -38,14 +39,14 @@ def test_fold_numbers(tmp_path):
 @pytest.mark.parametrize("form", ["{}", "{}.0", "fold{}", "Fold {}", "fold_{}"])
 def test_ways_to_write_a_fold(tmp_path, form):
     rows = [f"{row},{form.format(index % 5 + 1)}" for index, row in enumerate(ROWS)]
-    assert recordings.load(table(tmp_path, "path,scene,fold", rows)).folds == (1, 2, 3, 4, 5)
+    assert load(table(tmp_path, "path,scene,fold", rows)).folds == (1, 2, 3, 4, 5)
 
 
 @pytest.mark.parametrize("parts", [("train", "test"), ("Training", "TEST")])
 def test_fixed_split(tmp_path, parts):
     rows = [f"{row},{parts['0' in row]}" for row in ROWS]
     path = table(tmp_path, "path,scene,split", rows)
-    dataset = recordings.load(path)
+    dataset = load(path)
     assert (len(dataset.train), len(dataset.test), dataset.folds) == (8, 2, (1,))
     fails(path, "expected one of 1 ", fold=2)
     table(tmp_path, "path,scene,fold", [f"{row},train" for row in ROWS])
@@ -67,7 +68,7 @@ def test_folds_that_are_not_understood(tmp_path):
 
 def test_without_folds_it_is_dealt_by_location(tmp_path):
     path = table(tmp_path, "path,scene,location", [f"{row},{row[6:10]}" for row in ROWS])
-    dataset = recordings.load(path)
+    dataset = load(path)
     located = [{dataset.recordings[i].location for i in p} for p in (dataset.train, dataset.test)]
     assert not located[0] & located[1]
     assert "disjoint in location" in dataset.notes[0]
@@ -90,7 +91,7 @@ def test_without_folds_it_is_dealt_by_location(tmp_path):
 )
 def test_headers_as_people_write_them(clips, header, between):
     lines(clips / "list.csv", header, "", *(row.replace(",", between) for row in ROWS))
-    dataset = recordings.load(clips)
+    dataset = load(clips)
     assert dataset.layout == "csv"
     assert dataset.scenes == ("bus", "park")
     assert len(dataset.recordings) == 10
@@ -100,20 +101,20 @@ def test_quoted_cells(clips):
     audio(clips / "clips/a, b.mp3")
     rows = [f'"{row.replace(",", chr(34) + ", " + chr(34))}"' for row in ROWS]
     lines(clips / "list.csv", "path,scene", *rows, '"clips/a, b.mp3", "bus"')
-    assert recordings.load(clips).recordings[-1].name == "clips/a, b.mp3"
+    assert load(clips).recordings[-1].name == "clips/a, b.mp3"
 
 
 def test_spreadsheet_text_in_utf16(clips):
     text = "\n".join(["path\tscene", *(row.replace(",", "\t") for row in ROWS)])
     (clips / "list.tsv").write_bytes(text.encode("utf-16"))
-    assert len(recordings.load(clips).recordings) == 10
+    assert len(load(clips).recordings) == 10
 
 
 def test_given_columns(clips):
     path = lines(clips / "list.csv", "id,where,what", *(f"{i},{row}" for i, row in enumerate(ROWS)))
     columns = {"path": "where", "scene": "what"}
     for root in (path, clips):
-        assert len(recordings.load(root, columns=columns).recordings) == 10
+        assert len(load(root, columns=columns).recordings) == 10
     fails(path, "expected the columns path, scene, its columns are id, where, what; pass columns")
     fails(
         path, "expected a column 'wat', .*; did you mean 'what'", columns=columns | {"scene": "wat"}
@@ -124,22 +125,22 @@ def test_given_columns(clips):
 def test_columns_that_could_mean_the_same(clips):
     path = lines(clips / "list.csv", "file,filename,label", *(f"x,{row}" for row in ROWS))
     fails(path, "file and filename could each be the path; pass columns path=file")
-    assert len(recordings.load(path, columns={"path": "filename"}).recordings) == 10
+    assert len(load(path, columns={"path": "filename"}).recordings) == 10
     lines(path, "file,path,label", *(f"x,{row}" for row in ROWS))
-    assert len(recordings.load(path).recordings) == 10
+    assert len(load(path).recordings) == 10
 
 
 def test_column_named_twice_is_refused(clips):
     path = lines(clips / "list.csv", "path,scene,Scene", *(f"{row},x" for row in ROWS))
     fails(path, "line 1: the column 'scene' is there twice")
     lines(path, "path,scene,,", *(f"{row},," for row in ROWS))
-    assert len(recordings.load(path).recordings) == 10
+    assert len(load(path).recordings) == 10
 
 
 def test_columns_in_any_order_and_others_noted(clips):
     rows = [",".join([row.split(",")[1], row.split(",")[0], "x"]) for row in ROWS]
     path = lines(clips / "recordings.csv", "scene,path,locaton", *rows, "")
-    dataset = recordings.load(path)
+    dataset = load(path)
     assert len(dataset.recordings) == 10
     assert dataset.notes[0] == "column 'locaton' is not read; did you mean 'location'?"
 
@@ -147,12 +148,12 @@ def test_columns_in_any_order_and_others_noted(clips):
 def test_paths_outside_the_folder_are_said(clips, tmp_path_factory):
     other = audio(tmp_path_factory.mktemp("other") / "a.mp3")
     path = lines(clips / "list.csv", "path,scene", *ROWS, f"{clips}/clips/bus0.mp3,bus")
-    assert recordings.load(path, stay_inside=True).recordings[-1].path == clips / "clips/bus0.mp3"
+    assert load(path, stay_inside=True).recordings[-1].path == clips / "clips/bus0.mp3"
     link = clips / "clips/link.mp3"
     link.symlink_to(other)
     for name in (str(other), f"clips/../../{other.parent.name}/a.mp3", "clips/link.mp3"):
         lines(path, "path,scene", *ROWS, f"{name},bus")
-        (note,) = (note for note in recordings.load(path).notes if "lie outside" in note)
+        (note,) = (note for note in load(path).notes if "lie outside" in note)
         assert note.startswith("1 of 11 files lie outside")
         assert name in note
         fails(path, "1 of 11 files lie outside .*; expected every file inside", stay_inside=True)
@@ -166,14 +167,14 @@ def test_names_in_another_unicode_form_are_found(tmp_path, listed, stored):
             name = f"{scene}/é{index}.wav"
             audio(tmp_path / unicodedata.normalize(stored, name))
             rows.append(f"{unicodedata.normalize(listed, name)},{scene}")
-    dataset = recordings.load(lines(tmp_path / "list.csv", "path,scene", *rows))
+    dataset = load(lines(tmp_path / "list.csv", "path,scene", *rows))
     assert all(recording.path.exists() for recording in dataset.recordings)
     assert len(dataset.recordings) == 10
 
 
 def test_backslashes_between_folders(clips):
     lines(clips / "list.csv", "path,scene", *(row.replace("/", "\\") for row in ROWS))
-    assert recordings.load(clips).recordings[0].path == clips / "clips/bus0.mp3"
+    assert load(clips).recordings[0].path == clips / "clips/bus0.mp3"
 
 
 def test_labels_in_two_spellings(clips):
@@ -182,14 +183,14 @@ def test_labels_in_two_spellings(clips):
     composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     rows = [row.replace(",bus", f",{(composed, decomposed)[i % 2]}") for i, row in enumerate(ROWS)]
     lines(path, "path,scene", *rows)
-    dataset = recordings.load(path, scenes=("park", decomposed))
+    dataset = load(path, scenes=("park", decomposed))
     assert dataset.scenes == ("park", composed)
     assert any("is written in 2 Unicode forms" in note for note in dataset.notes)
 
 
 def test_audio_that_the_table_does_not_name_is_left_out(clips):
     lines(clips / "list.csv", "path,scene", *ROWS[:-1])
-    dataset = recordings.load(clips)
+    dataset = load(clips)
     assert [(kind.count, Path(kind.example).name) for kind in dataset.left_out] == [
         (1, "park4.mp3")
     ]

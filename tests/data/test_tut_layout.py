@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from set_files import audio, fails, lines, names
 
-from ascjax.data import recordings
+from ascjax.data.dataset import load
 from ascjax.data.layouts import LAYOUTS, Request, tut
-from ascjax.data.listing import LeftOut
+from ascjax.data.listing import LeftOut, Recording
 
 SCENES = (
     "airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall",
@@ -43,7 +43,7 @@ def files(stems):
 
 
 def test_official_fold(official):
-    dataset = recordings.load(official)
+    dataset = load(official)
     assert (dataset.layout, dataset.scenes, dataset.folds) == ("tut", SCENES, (1,))
     assert dataset.notes == ()
     assert (len(dataset.recordings), len(dataset.train), len(dataset.test)) == (8_640, 6_122, 2_518)
@@ -127,11 +127,11 @@ def test_names(name, parsed):
 
 
 def test_recordings(root):
-    dataset = recordings.load(root)
+    dataset = load(root)
     assert dataset.reason == "there is evaluation_setup/"
     assert names(dataset, dataset.train) == files(TRAIN)
     assert names(dataset, dataset.test) == files(TEST)
-    assert dataset.recordings[0] == recordings.Recording(
+    assert dataset.recordings[0] == Recording(
         "audio/bus-oslo-1-0-a.wav", root / "audio/bus-oslo-1-0-a.wav", "bus", "oslo-1", "oslo", "a"
     )
 
@@ -141,14 +141,14 @@ def test_identifier_with_the_segment_is_no_location(root):
     meta.write_text(
         meta.read_text().replace("oslo-1\t", "oslo-1-0\t").replace("rome-5\t", "hut-9\t")
     )
-    located = {r.name: r.location for r in recordings.load(root).recordings}
+    located = {r.name: r.location for r in load(root).recordings}
     assert located["audio/bus-oslo-1-0-a.wav"] == "oslo-1"
     assert located["audio/bus-rome-5-4-a.wav"] == "hut-9"
 
 
 def test_test_file_serves_without_evaluate_file(root):
     (root / "evaluation_setup" / "fold1_evaluate.txt").unlink()
-    dataset = recordings.load(root)
+    dataset = load(root)
     assert names(dataset, dataset.test) == files(TEST)
 
 
@@ -157,14 +157,14 @@ def test_fold_files_with_header(root):
         header = "filename" if "test" in path.name else "filename\tscene_label"
         path.with_suffix(".csv").write_text(header + "\n" + path.read_text().replace("\r", ""))
         path.unlink()
-    dataset = recordings.load(root)
+    dataset = load(root)
     assert (len(dataset.train), len(dataset.test)) == (4, 2)
 
 
 def test_locations_from_names_where_meta_has_none(root):
     rows = [f"audio/{name}.wav\t{name.split('-')[0]}" for name in TRAIN + TEST]
     lines(root / "meta.csv", "filename\tscene_label", *rows)
-    assert recordings.load(root).recordings[0].location == "oslo-1"
+    assert load(root).recordings[0].location == "oslo-1"
 
 
 def test_recordings_in_no_part_are_left_out(root):
@@ -172,7 +172,7 @@ def test_recordings_in_no_part_are_left_out(root):
     audio(root / "audio/bus-oslo-9-8-b.wav")
     with (root / "meta.csv").open("ab") as file:
         file.write(b"audio/bus-oslo-9-9-b.wav\tbus\toslo-9\tb\r\n")
-    dataset = recordings.load(root)
+    dataset = load(root)
     assert len(dataset.recordings) == 6
     unlisted = str(root / "audio/bus-oslo-9-8-b.wav")
     assert dataset.left_out == (
@@ -186,7 +186,7 @@ def test_several_folds(root):
     setup = root / "evaluation_setup"
     for kind, part in (("train", "evaluate"), ("evaluate", "train")):
         (setup / f"fold2_{kind}.txt").write_bytes((setup / f"fold1_{part}.txt").read_bytes())
-    dataset = recordings.load(root, fold=2)
+    dataset = load(root, fold=2)
     assert dataset.folds == (1, 2)
     assert names(dataset, dataset.train) == files(TEST)
 
@@ -197,7 +197,7 @@ def test_several_folds(root):
 def test_backups_of_fold_files_are_left_out(root, name):
     setup = root / "evaluation_setup"
     lines(setup / name, "audio/bus-oslo-1-0-a.wav\tbus")
-    dataset = recordings.load(root)
+    dataset = load(root)
     assert len(dataset.train) == 4
     assert [(kind.count, kind.example) for kind in dataset.left_out] == [(1, name)]
 
@@ -219,13 +219,13 @@ def test_splits(root):
           f"{files(TRAIN)[3]}\tpark")  # fmt: skip
     lines(root / "split5.csv", "filename\tscene_label", f"{files(TRAIN)[0]}\tbus")
     lines(root / "test.csv", "filename\tscene_label", f"{files(TEST)[0]}\tbus")
-    dataset = recordings.load(root, split="split50")
+    dataset = load(root, split="split50")
     assert (len(dataset.train), names(dataset, dataset.test)) == (3, files(TEST)[:1])
-    assert len(recordings.load(root).train) == 4
+    assert len(load(root).train) == 4
     fails(root, "split: expected one of split5, split50 .* got 'split25'; did you", split="split25")
     fails(root, "no training recording of park in fold 1", split="split5")
     (root / "test.csv").rename(root / "evaluation_setup" / "fold1_evaluate.csv")
-    assert len(recordings.load(root, split="split50").test) == 1
+    assert len(load(root, split="split50").test) == 1
     lines(root / "split5.csv", "filename\tscene_label", "audio/none.wav\tbus")
     fails(root, "'audio/none.wav' is not in the set's own list", split="split5")
 
@@ -262,7 +262,7 @@ def test_mistakes_in_fold_files(root):
     fold.write_text("\n".join(row for row in whole.splitlines() if "park" not in row))
     fails(root, "no training recording of park in fold 1")
     fold.write_text(whole)
-    recordings.load(root)
+    load(root)
 
     (root / "evaluation_setup" / "fold1_evaluate.txt").unlink()
     (root / "evaluation_setup" / "fold1_test.txt").unlink()
@@ -290,5 +290,5 @@ def test_folder_around_the_set_is_recognised(root, tmp_path_factory):
 
 def test_official_lists_come_before_a_table(root):
     lines(root / "recordings.csv", "path,scene", *(f"{f},{f[6:9]}" for f in files(TRAIN)))
-    assert recordings.load(root).layout == "tut"
-    assert recordings.load(root, layout="csv").layout == "csv"
+    assert load(root).layout == "tut"
+    assert load(root, layout="csv").layout == "csv"
