@@ -1,37 +1,43 @@
-"""Audio file → waveform → channels."""
+"""Audio file → waveform [column, sample]."""
 
+import math
 import os
-import struct
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import soundfile
-import soxr
 from jaxtyping import Float
 
-from ascjax.errors import UserError, choose
+from ascjax.audio.channels import CHANNELS, shares, to_channels
+from ascjax.audio.errors import BadRecording, bad_recording
+from ascjax.audio.formats import SUFFIXES
+from ascjax.audio.opening import open_source
+from ascjax.audio.resampling import check_rates, plan_cut, resample
+from ascjax.audio.source import Source, check_values, count_samples
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+__all__ = [
+    "BadRecording", "CHANNELS", "Info", "SUFFIXES", "probe", "read", "shares", "to_channels",
+]  # fmt: skip
 
-
-class BadRecording(UserError):
-    """An audio file that can't be used; the message is one line with the file and the reason."""
+# Values decoded at a time. An ordinary recording is one block, decoded into the array that is
+# returned; a header that promises too much takes no memory for it.
+_BLOCK_VALUES = 2**25
 
 
 @dataclass(frozen=True)
 class Info:
-    """What a file's header says.
+    """What is known of a recording without keeping its samples.
 
     Attributes:
       sample_rate_hz: samples per second.
       num_samples: samples of each column.
       num_columns: 1 for mono, 2 for stereo.
+      note: one line on what the file's header says wrongly, or empty.
     """
 
     sample_rate_hz: int
     num_samples: int
     num_columns: int
+    note: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -40,146 +46,100 @@ class Info:
 
 
 def probe(path: str | os.PathLike[str]) -> Info:
-    """Reads the header of an audio file, never its samples.
+    """Reads the header of an audio file, and its samples only where that can't be trusted.
+
+    An mp3 without the number of its frames, a FLAC without its number of samples and whatever
+    ffmpeg reads are decoded, in bounded memory, to count their samples. A wav file with no size of
+    its samples, or a wrong one in a file that is whole, has the samples that it holds.
 
     Args:
-      path: a wav, flac, ogg or mp3 file.
+      path: a file with one of ``SUFFIXES``, or one that ffmpeg reads, if it is installed.
 
     Raises:
-      BadRecording: the file is missing, is no audio, is cut short or holds no samples.
+      BadRecording: the file is missing, is no audio, is cut short, holds no samples, or has a rate
+        or number of columns that isn't accepted.
     """
-    with _open(path) as file:
-        return Info(file.samplerate, file.frames, file.channels)
+    with open_source(path) as source:
+        known = source.num_samples
+        num_samples = count_samples(source) if known is None else known
+        if known is not None and not source.has_end():
+            raise bad_recording(path, f"cut short: the last of {known:,} samples is missing")
+        if num_samples == 0:
+            raise bad_recording(path, "holds no samples (zero length)")
+        return Info(source.sample_rate_hz, num_samples, source.num_columns, source.note)
 
 
 def read(
-    path: str | os.PathLike[str], sample_rate_hz: int | None = None
+    path: str | os.PathLike[str],
+    sample_rate_hz: int | None = None,
+    *,
+    duration_s: float | None = None,
+    start_s: float = 0.0,
 ) -> tuple[Float[np.ndarray, "column sample"], int]:
-    """Reads an audio file whole.
+    """Reads an audio file, or a part of it, and decodes no more than that takes.
+
+    A part equals the same samples of the whole at that rate, to float rounding. A file that was cut
+    short behind the part is not noticed where only decoding would tell (FLAC, mp3).
 
     Args:
-      path: a wav (16, 24, 32 bit or float), flac, ogg or mp3 file with any number of columns.
+      path: a file with one of ``SUFFIXES``, or one that ffmpeg reads, if it is installed.
       sample_rate_hz: the rate wanted, or None for the file's own.
+      duration_s: seconds to read at most, or None for all.
+      start_s: seconds to leave out at the start.
 
     Returns:
       The waveform as float32, integer formats scaled to −1..1, and its sample rate in Hz.
 
     Raises:
-      BadRecording: the file is missing, is no audio, is cut short, holds no samples, or holds NaN
-        or infinite ones.
+      BadRecording: as ``probe``, or nothing is left after ``start_s``, or the part read holds NaN,
+        infinite or absurdly large samples (``source.LOUDEST``).
+      UserError: the wanted rate is out of range.
     """
-    with _open(path) as file:
-        rate, expected = file.samplerate, file.frames
-        try:
-            wave = file.read(dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise BadRecording(f"{path}: can't be decoded ({error.error_string})") from error
-    if len(wave) < expected:
-        raise BadRecording(f"{path}: cut short: {len(wave):,} of {expected:,} samples are there")
-    bad = wave.size - int(np.count_nonzero(np.isfinite(wave)))
-    if bad:
-        raise BadRecording(f"{path}: {bad:,} of {wave.size:,} samples are NaN or infinite")
-    if sample_rate_hz is not None and sample_rate_hz != rate:
-        wave = soxr.resample(wave, rate, sample_rate_hz)
-        if len(wave) == 0:
-            raise BadRecording(f"{path}: too short to be resampled to {sample_rate_hz:,} Hz")
-        rate = sample_rate_hz
-    return np.ascontiguousarray(wave.T), rate
+    if not (math.isfinite(start_s) and start_s >= 0):
+        raise ValueError(f"start_s: expected 0 or more seconds, got {start_s}")
+    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
+        raise ValueError(f"duration_s: expected more than 0 seconds, got {duration_s}")
+    with open_source(path) as source:
+        own, rate = source.sample_rate_hz, sample_rate_hz or source.sample_rate_hz
+        check_rates(own, rate, source.name)
+        cut = plan_cut(own, rate, start_s, duration_s)
+        source.skip(cut.first)
+        wave = _decode(source, cut.first, cut.num_decoded)
+    check_values(wave, source.name)
+    end = None if cut.num_kept is None else cut.dropped + cut.num_kept
+    resampled = resample(wave, own, rate)[cut.dropped : end] if len(wave) else wave
+    if len(resampled) == 0:
+        if start_s > 0:
+            raise bad_recording(path, f"has nothing after {start_s:g} s")
+        raise bad_recording(path, f"too short to be resampled to {rate:,} Hz")
+    return np.ascontiguousarray(resampled.T), rate
 
 
-# The share of each of so many columns in a channel.
-CHANNELS: Mapping[str, Callable[[int], np.ndarray]] = {
-    "left": lambda columns: np.eye(columns)[0],
-    "right": lambda columns: np.eye(columns)[min(1, columns - 1)],
-    "average": lambda columns: np.full(columns, 1 / columns),
-}
-
-
-def shares(names: Sequence[str], num_columns: int) -> Float[np.ndarray, "channel column"]:
-    """Returns the share of each column of a recording in each of the named channels.
-
-    Of a mono recording, every channel is its one column. Of more than two columns, ``left`` is the
-    first, ``right`` the second and ``average`` the mean over all of them.
-
-    Args:
-      names: channels in the order wanted, of ``left``, ``right`` and ``average``.
-      num_columns: of the recording.
+def _decode(source: Source, first: int, wanted: int | None) -> Float[np.ndarray, "sample column"]:
+    """Returns the next samples of a source that stands at ``first``: ``wanted``, or all.
 
     Raises:
-      UserError: no name, or one that is no channel.
+      BadRecording: the source ends before its header says, or at once.
     """
-    if not names:
-        raise UserError(
-            f"config.channels: expected at least one of {', '.join(CHANNELS)}, got none"
+    expected = wanted
+    if source.num_samples is not None:
+        left = max(0, source.num_samples - first)
+        expected = left if wanted is None else min(wanted, left)
+    block = _BLOCK_VALUES // source.num_columns
+    parts, total = [], 0
+    while expected is None or total < expected:
+        size = block if expected is None else min(block, expected - total)
+        parts.append(source.read(size))
+        total += len(parts[-1])
+        if len(parts[-1]) < size:
+            break
+    if source.num_samples is not None and total < (expected or 0):
+        raise bad_recording(
+            source.name,
+            f"cut short: {first + total:,} of {source.num_samples:,} samples are there",
         )
-    return np.stack([choose("config.channels", name, CHANNELS)(num_columns) for name in names])
-
-
-def to_channels(
-    wave: Float[np.ndarray, "column sample"], names: Sequence[str]
-) -> Float[np.ndarray, "channel sample"]:
-    """Makes the named views of a recording, float32: ``shares`` · ``wave``."""
-    return (shares(names, len(wave)) @ wave).astype(np.float32)
-
-
-def _open(path: str | os.PathLike[str]) -> soundfile.SoundFile:
-    """Opens an audio file after the checks that libsndfile leaves out."""
-    try:
-        size = os.stat(path).st_size
-        if size == 0:
-            raise BadRecording(f"{path}: the file is empty (0 bytes)")
-        _check_complete(path, size)
-        file = soundfile.SoundFile(os.fspath(path))
-    except OSError as error:
-        raise BadRecording(f"{path}: can't be opened ({error.strerror})") from error
-    except soundfile.LibsndfileError as error:
-        raise BadRecording(f"{path}: is no audio file ({error.error_string})") from error
-    if file.frames == 0:
-        file.close()
-        raise BadRecording(f"{path}: holds no samples (zero length)")
-    return file
-
-
-def _check_complete(path: str | os.PathLike[str], size: int) -> None:
-    """Raises if the file ends before its container says: libsndfile reads on without a word."""
-    with open(path, "rb") as file:
-        magic = file.read(4)
-        if magic in (b"RIFF", b"RF64"):
-            missing = _missing_wav_bytes(file, size)
-            if missing:
-                raise BadRecording(
-                    f"{path}: cut short: {missing:,} bytes of its samples are missing"
-                )
-        elif magic == b"OggS" and not _has_last_ogg_page(file, size):
-            raise BadRecording(f"{path}: cut short: its last Ogg page is missing")
-
-
-def _missing_wav_bytes(file, size: int) -> int:
-    """Returns how many bytes of the ``data`` chunk lie beyond the end of the file."""
-    unknown = 0xFFFFFFFF  # written by programs that stream, and by RF64, which says it in ds64
-    data_size, position = unknown, 12
-    while position + 8 <= size:
-        file.seek(position)
-        name, length = struct.unpack("<4sI", file.read(8))
-        if name == b"ds64" and length >= 16:
-            data_size = struct.unpack("<QQ", file.read(16))[1]
-        if name == b"data":
-            length = data_size if length == unknown else length
-            return 0 if length == unknown else max(0, position + 8 + length - size)
-        position += 8 + length + length % 2
-    return 0  # no data chunk: libsndfile says so itself
-
-
-def _has_last_ogg_page(file, size: int) -> bool:
-    """Returns whether a complete page with the end-of-stream flag ends the file."""
-    file.seek(max(0, size - 2 * 65_307))  # 65,307 bytes is the longest page there can be
-    tail = file.read()
-    start = tail.rfind(b"OggS")
-    while start >= 0:
-        header = tail[start : start + 27]
-        table = tail[start + 27 : start + 27 + header[26]] if len(header) == 27 else b""
-        end = start + 27 + len(table) + sum(table)
-        if len(header) == 27 and len(table) == header[26] and end <= len(tail):
-            return bool(header[5] & 4)
-        start = tail.rfind(b"OggS", 0, start)
-    return False
+    if total == 0 and first == 0:
+        raise bad_recording(source.name, "holds no samples (zero length)")
+    if not parts:
+        return np.empty((0, source.num_columns), np.float32)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

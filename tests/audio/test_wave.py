@@ -1,43 +1,20 @@
 import io
+import os
 import pickle
+import re
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 import soundfile
+from audio_files import FORMATS, tones, truncated, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ascjax.audio import wave
 from ascjax.audio.wave import BadRecording
 from ascjax.errors import UserError
-
-FORMATS = {
-    "pcm16.wav": ("WAV", "PCM_16", 2**-15),
-    "pcm24.wav": ("WAV", "PCM_24", 2**-23),
-    "pcm32.wav": ("WAV", "PCM_32", 2**-24),
-    "float.wav": ("WAV", "FLOAT", 0),
-    "double.wav": ("WAV", "DOUBLE", 0),
-    "extensible.wav": ("WAVEX", "PCM_24", 2**-23),
-    "rf64.wav": ("RF64", "PCM_24", 2**-23),
-    "pcm24.flac": ("FLAC", "PCM_24", 2**-23),
-    "vorbis.ogg": ("OGG", "VORBIS", 0.05),
-    "opus.ogg": ("OGG", "OPUS", 0.1),
-    "layer3.mp3": ("MP3", "MPEG_LAYER_III", 0.05),
-}
-
-
-def tones(num_samples: int = 48_000, num_columns: int = 2) -> np.ndarray:
-    """float32 [column, sample]: a tone of its own for each column."""
-    time = np.arange(num_samples) / 48_000
-    hz = 220.0 * np.arange(1, num_columns + 1)[:, None]
-    return (0.5 * np.sin(2 * np.pi * hz * time[None, :])).astype(np.float32)
-
-
-def write(path, samples, kind="pcm24.wav", rate=48_000):
-    container, subtype, _ = FORMATS[kind]
-    soundfile.write(path, samples.T, rate, format=container, subtype=subtype)
-    return path
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -77,12 +54,6 @@ def test_reads_the_real_clips(shared):
         assert 0 < np.abs(samples).max() <= 1
 
 
-def truncated(path, keep):
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * keep)])
-    return path
-
-
 def says(path, reason):
     """The two readers raise one line that names the file and this reason."""
     with pytest.raises(BadRecording, match=reason) as error:
@@ -95,7 +66,18 @@ def says(path, reason):
 
 @pytest.mark.parametrize("keep", [0.3, 0.9, 0.9999])
 @pytest.mark.parametrize(
-    "kind", ["pcm16.wav", "pcm24.wav", "float.wav", "extensible.wav", "rf64.wav"]
+    "kind",
+    [
+        "pcm16.wav",
+        "pcm24.wav",
+        "float.wav",
+        "extensible.wav",
+        "rf64.wav",
+        "pcm24.w64",
+        "pcm16.aiff",
+        "pcm16.caf",
+        "pcm16.au",
+    ],
 )
 def test_truncated_wav(tmp_path, kind, keep):
     path = truncated(write(tmp_path / kind, tones(), kind), keep)
@@ -203,39 +185,119 @@ def test_a_cut_wav_header_is_always_noticed(tmp_path_factory, data):
     whole = buffer.getvalue()
     path = tmp_path_factory.getbasetemp() / "cut.wav"
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
-    with pytest.raises(BadRecording):
+    try:
+        assert wave.probe(path).note, "cut by a header's length, which looks like a wrong header"
+    except BadRecording:
+        with pytest.raises(BadRecording):
+            wave.read(path)
+
+
+@pytest.mark.parametrize("value", [1e4, -1e29, 1e37])
+def test_samples_far_beyond_full_scale(tmp_path, value):
+    samples = tones()
+    samples[1, 7] = value
+    path = write(tmp_path / "a.wav", samples, "float.wav")
+    shown = re.escape(f"{value:.3g}")
+    says(path, f"1 of 96,000 samples lie beyond ±1,000, one at {shown}")
+
+
+def test_float_samples_somewhat_beyond_full_scale_are_read(tmp_path):
+    path = write(tmp_path / "a.wav", 400 * tones(), "float.wav")
+    assert wave.read(path)[0].max() == pytest.approx(200, rel=1e-3)
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\n.wav")
+    whole = write(tmp_path / "a.wav", tones()).read_bytes()
+    try:
+        with open(path, "wb") as file:
+            file.write(whole)
+    except OSError:
+        pytest.skip("the file system takes names in UTF-8 only")
+    assert wave.read(path)[0].shape == (2, 48_000)
+    with open(path, "wb") as file:
+        file.write(whole[:1000])
+    with pytest.raises(BadRecording, match=r"caf\\udce9\\n\.wav: cut short") as error:
         wave.read(path)
+    str(error.value).encode()
 
 
-def test_channels_of_a_stereo_recording():
-    samples = np.array([[1.0, 2.0], [3.0, -2.0]], np.float32)
-    channels = wave.to_channels(samples, ("average", "left", "right"))
-    np.testing.assert_array_equal(channels, [[2.0, 0.0], [1.0, 2.0], [3.0, -2.0]])
-    assert channels.dtype == np.float32
+@pytest.mark.parametrize("name", ["x" * 300, "a.wav/b.wav", "a\0b.wav", "\ud800.wav"])
+def test_names_that_no_file_can_have(tmp_path, name):
+    (tmp_path / "a.wav").touch()
+    for reader in (wave.probe, wave.read):
+        with pytest.raises(BadRecording, match="can't be opened"):
+            reader(os.path.join(tmp_path, name))
 
 
-def test_channels_of_a_mono_recording_are_alike():
-    samples = tones(num_columns=1)
-    channels = wave.to_channels(samples, tuple(wave.CHANNELS))
-    for channel in channels:
-        np.testing.assert_array_equal(channel, samples[0])
+def test_pipe(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    says(tmp_path / "a.wav", "can't be opened")
 
 
-def test_channels_of_more_columns():
-    samples = np.array([[1.0], [2.0], [6.0]], np.float32)
-    np.testing.assert_array_equal(
-        wave.to_channels(samples, ("left", "right", "average")), [[1.0], [2.0], [3.0]]
-    )
+def test_companion_of_a_mac_beside_an_mp3(tmp_path):
+    path = write(tmp_path / "a.mp3", tones(), "layer3.mp3")
+    (tmp_path / "._a.mp3").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(4000))
+    assert wave.read(path)[0].shape == (2, 48_000)
+    says(tmp_path / "._a.mp3", "AppleDouble")
 
 
-def test_shares_of_columns():
-    names = ("average", "left", "right")
-    np.testing.assert_array_equal(wave.shares(names, 2), [[0.5, 0.5], [1, 0], [0, 1]])
-    np.testing.assert_array_equal(wave.shares(names, 1), [[1], [1], [1]])
+def test_git_lfs_pointer(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    says(tmp_path / "a.wav", "git lfs pull")
 
 
-def test_unknown_channel_is_named():
-    with pytest.raises(UserError, match=r"config\.channels: .*'lefft'; did you mean 'left'"):
-        wave.to_channels(tones(), ("lefft",))
-    with pytest.raises(UserError, match="at least one"):
-        wave.to_channels(tones(), ())
+def test_too_many_columns(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros((500, 65), np.int16), 16_000)
+    says(path, "65 columns; at most 64")
+    soundfile.write(path, np.zeros((500, 64), np.int16), 16_000)
+    assert wave.read(path)[0].shape == (64, 500)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 800_000])
+def test_rates_out_of_range(tmp_path, rate):
+    path = write(tmp_path / "a.wav", tones(), rate=rate)
+    says(path, f"sample rate of {rate:,} Hz; 1,000 to 768,000 Hz are read")
+
+
+def test_rates_asked_for_out_of_range(tmp_path):
+    path = write(tmp_path / "a.wav", tones(), rate=1_000)
+    with pytest.raises(UserError, match="expected 1,000 to 768,000 Hz, got 1"):
+        wave.read(path, 1)
+    with pytest.raises(BadRecording, match="from 1,000 to 768,000 Hz: at most by a factor of 100"):
+        wave.read(path, 768_000)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("rate", [None, 44_100, 8_000])
+def test_a_part_equals_that_part_of_the_whole(tmp_path, kind, rate):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 144_000)).astype(np.float32)
+    path = write(tmp_path / kind, noise, kind)
+    whole, rate = wave.read(path, rate)
+    for start_s, duration_s in ((0.0, 0.5), (1.23456, 0.7), (2.5, 60.0), (2.5, None)):
+        part, _ = wave.read(path, rate, start_s=start_s, duration_s=duration_s)
+        start = round(start_s * rate)
+        end = None if duration_s is None else start + round(duration_s * rate)
+        np.testing.assert_allclose(part, whole[:, start:end], atol=1e-6)
+
+
+def test_nothing_after_the_start(tmp_path):
+    path = write(tmp_path / "a.wav", tones())
+    for rate in (48_000, 16_000):
+        with pytest.raises(BadRecording, match="has nothing after 1 s"):
+            wave.read(path, rate, start_s=1.0)
+    for wrong in ({"start_s": -1.0}, {"start_s": np.nan}, {"duration_s": 0.0}):
+        with pytest.raises(ValueError, match="expected"):
+            wave.read(path, **wrong)
+
+
+@pytest.mark.parametrize("rate", [48_000, 16_000])
+def test_a_part_of_a_long_recording_takes_memory_for_that_part(tmp_path, rate):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.zeros((300 * 48_000, 1), np.int16), 48_000)
+    tracemalloc.start()
+    wave.read(path, rate, start_s=100.0, duration_s=1.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4e6  # 1 s takes 0.2 MB, the whole 58 MB
