@@ -15,11 +15,14 @@ from tqdm import tqdm
 from ascjax import cli
 from ascjax.arguments import Parser
 from ascjax.audio import wave
+from ascjax.audio.windows import windows
 from ascjax.data import describe_text, duplicates
 from ascjax.data.dataset import Catalogue, read_catalogue
 from ascjax.data.describe import Description, describe
 from ascjax.data.inspection import Inspection, inspect
 from ascjax.data.layouts import LAYOUTS
+
+_BLOCK_S = 30
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -87,15 +90,18 @@ def _inspect(
         recording = catalogue.recordings[index]
         try:
             rate = infos[index].sample_rate_hz
-            inspections[index] = inspect(_blocks(recording.path), rate)
+            inspections[index] = inspect(_blocks(recording.path, rate), rate)
         except wave.BadRecording as error:
             unreadable[recording.name] = str(error)
     return inspections
 
 
-def _blocks(path: Path) -> Iterator[np.ndarray]:
-    samples, _ = wave.read(path)
-    yield samples
+def _blocks(path: Path, sample_rate_hz: int) -> Iterator[np.ndarray]:
+    length = _BLOCK_S * sample_rate_hz
+    for window in windows(
+        path, sample_rate_hz=sample_rate_hz, window_samples=length, hop_samples=length
+    ):
+        yield window.samples
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from ascjax import cli
 from ascjax.arguments import Parser, folder
+from ascjax.audio.formats import is_audio
 from ascjax.audio.wave import SUFFIXES, BadRecording
-from ascjax.data.listing import is_audio
 from ascjax.errors import UserError, choose
 from ascjax.files import check_new, write_text
 from ascjax.report.text import counted, label, percent

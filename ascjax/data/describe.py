@@ -121,7 +121,7 @@ def describe(
     known = list(copies)
     if inspections:
         digests = {
-            index: (inspection.digest, infos[index].sample_rate_hz)
+            index: (inspection.digest, infos[index].sample_rate_hz, infos[index].num_samples)
             for index, inspection in inspections.items()
             if inspection.digest
         }
@@ -152,9 +152,18 @@ def describe(
         inspected=inspections is not None,
         findings=tuple(leaks.find(recordings, catalogue.folds, known)),
         small_scenes=checks.small_scenes(recordings),
-        notes=catalogue.notes,
+        notes=(*catalogue.notes, *_headers(recordings, infos)),
         suggestion=suggest(list(infos.values()), choice),
     )
+
+
+def _headers(recordings: Sequence[Recording], infos: Mapping[int, Info]) -> list[str]:
+    """Returns what headers say wrongly, counted, with an example of each."""
+    tally = Tally()
+    for index, info in sorted(infos.items()):
+        if info.note:
+            tally.add(info.note, recordings[index].name)
+    return [str(kind).removeprefix("left out: ") for kind in tally.left_out()]
 
 
 def _amounts(

@@ -141,9 +141,7 @@ def _choice(d: Description) -> list[str]:
 
 def _doubts(d: Description) -> list[str]:
     lines = [str(finding) for finding in d.findings]
-    lines += [
-        f"sound: {kind.reason} ({kind.count:,}), e.g. {kind.example}" for kind in d.doubtful_sound
-    ]
+    lines += [str(kind).replace("left out", "sound", 1) for kind in d.doubtful_sound]
     if d.small_scenes:
         listed = ", ".join(f"{scene} ({count})" for scene, count in d.small_scenes.items())
         lines.append(f"few recordings: {listed}; a test on so few says little about these scenes")

@@ -1,5 +1,6 @@
-"""What the samples of one recording say: silence, clipping, and marks by which to find copies."""
+"""What the samples of one recording say: its quality, and marks by which to find copies of it."""
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Iterable
@@ -8,12 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt32
 
+from ascjax.audio.quality import SILENCE_DB, Quality, quality
 from ascjax.data.fingerprint import fingerprint
 
-# A sample of this magnitude is taken for clipped; float and 24-bit files of a clipped signal end a
-# rounding below full scale.
-_FULL_SCALE = 0.9995
 _FINGERPRINT_S = 60
+
+# Shares of a recording above which it is doubtful.
+CLIPPED_SHARE = 0.001
+ZERO_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,7 @@ class Inspection:
     """What the samples of a recording say.
 
     Attributes:
-      peak: largest magnitude; full scale is 1.
-      level_db: root mean square about the mean in dBFS; −inf for a constant signal.
-      clipped_share: share of samples at full scale, 0..1.
+      quality: level, silence and clipping.
       zero_share: share of samples that are exactly zero in every column, 0..1.
       columns_equal: all columns carry the same samples; False for mono.
       digest: of the mean over columns, rounded to 16 bits; equal for a copy in another lossless
@@ -31,9 +32,7 @@ class Inspection:
       fingerprint: of the first minute of that mean, as ``fingerprint.fingerprint`` returns it.
     """
 
-    peak: float
-    level_db: float
-    clipped_share: float
+    quality: Quality
     zero_share: float
     columns_equal: bool
     digest: str
@@ -49,58 +48,61 @@ def inspect(blocks: Iterable[Float[np.ndarray, "column _"]], sample_rate_hz: int
       ValueError: there are no samples.
     """
     digest = hashlib.sha256()
-    count = clipped = zeros = 0
-    total = squares = peak = 0.0
-    first: np.float32 | None = None
+    count = zeros = 0
     columns_equal = True
+    qualities: list[tuple[Quality, int]] = []
     head: list[np.ndarray] = []
     for block in blocks:
         if not block.size:
             continue
+        length = block.shape[1]
         # In float32: exact for the mean of up to 256 columns of 16 bits, and twice as fast.
         mono = block[0] if len(block) == 1 else block.mean(axis=0)
-        first = mono[0] if first is None else first
         head.append(mono[: max(0, _FINGERPRINT_S * sample_rate_hz - count)])
-        magnitude = np.abs(block).max(axis=0)
-        moved = mono - first  # sums of squares would lose a small signal on a large offset
-        count += len(mono)
-        total += float(moved.sum(dtype=np.float64))
-        squares += float(np.square(moved).sum(dtype=np.float64))
-        peak = max(peak, float(magnitude.max()))
-        clipped += int(np.count_nonzero(magnitude >= _FULL_SCALE))
-        zeros += int(np.count_nonzero(magnitude == 0))
+        count += length
+        qualities.append((quality(block), length))
+        zeros += length - int(np.count_nonzero(block.any(axis=0)))
         columns_equal &= len(block) > 1 and bool(np.all(block == block[:1]))
         digest.update(np.rint(np.minimum(32_768 * mono, 32_767)).astype("<i4").tobytes())
     if not count:
         raise ValueError("expected samples, got none")
-    variance = max(squares / count - (total / count) ** 2, 0.0)
+    whole = _whole(qualities, count)
     return Inspection(
-        peak,
-        10 * math.log10(variance) if variance else -math.inf,
-        clipped / count,
+        whole,
         zeros / count,
         columns_equal,
-        digest.hexdigest() if variance else "",
+        "" if whole.constant else digest.hexdigest(),
         fingerprint(np.concatenate(head), sample_rate_hz),
     )
 
 
-# Each doubt about a recording's sound; the first that holds is counted.
-NEAR_SILENT_DB = -70.0
-CLIPPED_SHARE = 0.001
-ZERO_SHARE = 0.5
+def _whole(qualities: list[tuple[Quality, int]], count: int) -> Quality:
+    """Returns the quality of a recording from those of its blocks and their lengths."""
+    if len(qualities) == 1:
+        return qualities[0][0]
+    power = sum(10 ** (each.rms_db / 10) * length for each, length in qualities) / count
+    rms_db = 10 * math.log10(power) if power else -math.inf
+    return dataclasses.replace(
+        qualities[0][0],
+        peak=max(each.peak for each, _ in qualities),
+        rms_db=rms_db,
+        clipped_share=sum(each.clipped_share * length for each, length in qualities) / count,
+        silent=rms_db < SILENCE_DB,
+        constant=all(each.constant for each, _ in qualities),
+    )
 
 
 def doubt(inspection: Inspection) -> str:
     """Returns what is wrong with a recording's sound in a few words, or an empty string."""
-    if inspection.peak == 0:
+    heard = inspection.quality
+    if heard.peak == 0:
         return "digital silence"
-    if inspection.level_db == -math.inf:
+    if heard.constant:
         return "a constant value"
-    if inspection.level_db < NEAR_SILENT_DB:
-        return f"nearly silent (below {NEAR_SILENT_DB:g} dBFS)"
+    if heard.silent:
+        return f"nearly silent (below {SILENCE_DB:g} dBFS)"
     if inspection.zero_share > ZERO_SHARE:
         return f"more than {100 * ZERO_SHARE:g} % digital silence"
-    if inspection.clipped_share > CLIPPED_SHARE:
+    if heard.clipped_share > CLIPPED_SHARE:
         return f"clipped (more than {100 * CLIPPED_SHARE:g} % of samples at full scale)"
     return ""

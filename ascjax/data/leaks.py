@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ascjax.data.duplicates import Copies
-from ascjax.data.listing import Fold, Recording
+from ascjax.data.listing import Fold, Recording, quoted
 
 Gravity = Literal["leak", "contradiction", "copy"]
 
@@ -46,7 +46,7 @@ class Finding:
         where = _WHERE[self.kind]
         if self.kind == "leak":
             where += _listed(self.folds)
-        example = " = ".join(self.example)
+        example = " = ".join(map(quoted, self.example))
         return f"{self.kind} ({self.count:,}): {self.what} {where}, e.g. {example}"
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ascjax.audio.wave import SUFFIXES
 from ascjax.data import splits
 from ascjax.errors import UserError
 
@@ -48,7 +47,7 @@ class LeftOut:
     harmless: bool = False
 
     def __str__(self) -> str:
-        return f"left out: {self.reason} ({self.count:,}), e.g. {self.example}"
+        return f"left out: {self.reason} ({self.count:,}), e.g. {quoted(self.example)}"
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,6 @@ class Tally:
         return list(self._kinds.values())
 
 
-def is_audio(name: str) -> bool:
-    """Returns whether a file's name ends as a readable audio file's and is not hidden."""
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
-
-
 def numbered(numbers: Sequence[int]) -> dict[int, Fold]:
     """Returns k folds from the number of each recording: fold n tests on the recordings of n."""
     return {
@@ -138,6 +132,11 @@ def composed(text: str) -> str:
 def printable(name: str) -> str:
     r"""Returns a file name that can be written as UTF-8; bytes that are none become ``\xe9``."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def quoted(name: str) -> str:
+    """Returns a name in quotes if it has blanks, so that one sees where it ends."""
+    return f"'{name}'" if " " in name else name
 
 
 def relative(path: Path, root: Path) -> str:

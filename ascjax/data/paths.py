@@ -5,7 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ascjax.data.listing import LeftOut, Recording, Tally, composed, is_audio, printable
+from ascjax.audio.formats import is_readable
+from ascjax.data.listing import LeftOut, Recording, Tally, composed, printable
 from ascjax.errors import UserError
 
 _UNPACKED = "; is the audio unpacked there?"
@@ -95,7 +96,7 @@ def unlisted(recordings: Sequence[Recording], folders: Folders) -> list[LeftOut]
     for folder, names in named.items():
         for name in sorted(folders.entries(folder).keys() - names):
             path = folder / name
-            if is_audio(name) and path.is_file():
+            if is_readable(name) and path.is_file():
                 tally.add("audio files that the set's list does not name", printable(str(path)))
     return tally.left_out()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ascjax.audio.quality import Quality
 from ascjax.audio.wave import Info
 from ascjax.data import describe_text
 from ascjax.data.choice import choose_rate_and_duration
@@ -15,7 +16,8 @@ from ascjax.data.inspection import Inspection
 from ascjax.data.listing import Fold, LeftOut, Recording
 from ascjax.data.suggestion import suggest
 
-GOOD = Inspection(0.5, -20.0, 0.0, 0.0, False, "a", np.zeros(0, np.uint32))
+GOOD = Inspection(Quality(0.5, -20.0, 0.0, False, False), 0.0, False, "a", np.zeros(0, np.uint32))
+SILENT = dataclasses.replace(GOOD, quality=Quality(0.0, -np.inf, 0.0, True, True), digest="")
 
 
 def catalogue(num_recordings=20, **more):
@@ -75,7 +77,7 @@ def test_text_says_what_matters_within_100_columns():
         infos(18) | {18: Info(16_000, 24_000, 1)},
         {"park/19.wav": "19.wav: is no audio file"},
         copies=[Copies("bytes", (0, 10))],
-        inspections={0: GOOD, 1: dataclasses.replace(GOOD, peak=0.0, digest="")},
+        inspections={0: GOOD, 1: SILENT},
     )
     text = describe_text.text(made)
     for words in (

@@ -17,19 +17,18 @@ NOISE = (0.1 * np.random.default_rng(0).standard_normal((2, 8_000))).astype(np.f
 def test_hand_computed_values():
     block = np.array([[0, 0.5, -1, 0], [0, 0.5, 1, 0.25]], np.float32)
     found = inspect([block])
-    assert (found.peak, found.clipped_share, found.zero_share) == (1, 0.25, 0.25)
+    assert (found.quality.peak, found.zero_share) == (1, 0.25)
     assert not found.columns_equal
-    # The mean over columns is 0, 0.5, 0, 0.125.
-    variance = np.var([0, 0.5, 0, 0.125])
-    assert found.level_db == pytest.approx(10 * math.log10(variance), abs=1e-5)
+    variance = np.mean([np.var(column) for column in block])
+    assert found.quality.rms_db == pytest.approx(10 * math.log10(variance), abs=1e-5)
 
 
 def test_blocks_do_not_matter():
     whole = inspect([NOISE])
     pieces = inspect([NOISE[:, :10], NOISE[:, 10:10], NOISE[:, 10:]])
     assert pieces.digest == whole.digest
-    assert pieces.level_db == pytest.approx(whole.level_db)
-    assert (pieces.peak, pieces.zero_share) == (whole.peak, whole.zero_share)
+    assert pieces.quality.rms_db == pytest.approx(whole.quality.rms_db, abs=0.01)
+    assert (pieces.quality.peak, pieces.zero_share) == (whole.quality.peak, whole.zero_share)
 
 
 def test_digest_is_of_the_samples_to_16_bits():
@@ -44,7 +43,8 @@ def test_digest_is_of_the_samples_to_16_bits():
 def test_a_small_signal_on_a_large_offset_is_not_constant():
     quiet = (0.5 + 1e-4 * NOISE).astype(np.float32)
     found = inspect([quiet])
-    assert found.level_db == pytest.approx(inspect([NOISE]).level_db - 80, abs=0.1)
+    expected = inspect([NOISE]).quality.rms_db - 80
+    assert found.quality.rms_db == pytest.approx(expected, abs=0.1)
     assert found.digest
 
 
@@ -63,6 +63,11 @@ def test_doubts(samples, reason):
     found = inspect([samples])
     assert doubt(found).startswith(reason)
     assert bool(doubt(found)) == bool(reason)
+
+
+def test_blocks_of_constant_values_have_no_level():
+    found = inspect([np.full((1, 50), value, np.float32) for value in (0.5, 0.5)])
+    assert (found.quality.rms_db, found.quality.constant) == (-math.inf, True)
 
 
 def test_equal_columns():

@@ -4,8 +4,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from ascjax.audio.formats import is_audio
 from ascjax.data.layouts.layout import Layout, Request
-from ascjax.data.listing import Listing, Recording, Tally, dealt, is_audio, no_layout, relative
+from ascjax.data.listing import Listing, Recording, Tally, dealt, no_layout, relative
 
 _NAME = re.compile(r"([A-Za-z_]*[A-Za-z])(\d\d)\.\w+")
 _FOLDER = "scenes_stereo"

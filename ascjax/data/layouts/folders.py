@@ -2,10 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-from ascjax.audio.wave import SUFFIXES
+from ascjax.audio.formats import is_audio
 from ascjax.data.layouts.layout import Layout, Request
 from ascjax.data.listing import (
     Fold,
@@ -13,23 +12,15 @@ from ascjax.data.listing import (
     Recording,
     Tally,
     dealt,
-    is_audio,
     numbered,
     printable,
     relative,
 )
+from ascjax.data.walk import audio_files, tally_hidden
 from ascjax.errors import UserError
 
 # The fold; as ESC-10 and ESC-50 have it, then the source recording, take, and in ESC-50 the class.
 _FOLD_NAME = re.compile(r"(\d)-((\w+)-[A-Z](-\d+)?\.\w+)?")
-_MEDIA = (
-    ".m4a", ".aac", ".mp4", ".opus", ".wma", ".aif", ".aiff", ".aifc", ".au", ".caf", ".amr",
-    ".3gp", ".webm", ".mka", ".mov", ".avi", ".mkv", ".ape", ".wv", ".ac3", ".w64", ".oga", ".m4b",
-)  # fmt: skip
-_CARRIED = (
-    ".txt", ".md", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".html", ".pdf", ".log",
-    ".png", ".jpg", ".jpeg", ".py", ".sh", ".ini",
-)  # fmt: skip
 
 
 def detect(root: Path) -> str:
@@ -43,75 +34,45 @@ def read(root: Path, request: Request) -> Listing:
     Hidden files and folders, files beside the scenes' folders and files of other kinds are left
     out.
     """
-    tally, recordings, empty = Tally(), [], []
+    tally = Tally()
+    recordings, notes = find(root, tally)
+    folds, located, more = _folds(recordings)
+    return Listing(located, folds, tally.left_out(), [*notes, *more])
+
+
+def find(root: Path, tally: Tally) -> tuple[list[Recording], list[str]]:
+    """Returns the recordings in scenes' folders, and a note on folders without any.
+
+    Raises:
+      UserError: there is none, or a folder can't be listed.
+    """
+    recordings: list[Recording] = []
+    empty = []
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+        path = Path(entry.path)
         if not entry.is_dir():
             kind = "audio files" if is_audio(entry.name) else "files"
-            name = printable(entry.name)
+            name = relative(path, root)
             tally.add(f"{kind} beside the scenes' folders", name, harmless=kind == "files")
         elif entry.name.startswith("."):
-            _tally_hidden(Path(entry.path), root, tally)
+            tally_hidden(path, root, tally)
         else:
-            files = [Path(path) for path in _walk(Path(entry.path), root, tally)]
-            scene = printable(entry.name)
-            recordings += [Recording(relative(path, root), path, scene) for path in files]
-            if not files:
+            scene, before = printable(entry.name), len(recordings)
+            for file in audio_files(path, root, tally):
+                recordings.append(Recording(relative(file, root), file, scene))
+            if len(recordings) == before:
                 empty.append(scene)
     if not recordings:
         raise UserError(_found_none(root))
-    notes = [f"folders without audio files are left out: {', '.join(empty)}"] if empty else []
-    folds, located, note = _folds(recordings)
-    return Listing(located, folds, tally.left_out(), [*notes, *note])
-
-
-def _walk(folder: Path, root: Path, tally: Tally) -> Iterator[str]:
-    """Yields audio files at any depth, by name; links are followed, but not into a circle."""
-    seen = {os.path.realpath(folder)}
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename}: can't be listed ({error.strerror})")
-
-    for at, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        for name in sorted(folders):
-            real = os.path.realpath(os.path.join(at, name))
-            if name.startswith("."):
-                _tally_hidden(Path(at, name), root, tally)
-            if name.startswith(".") or real in seen:
-                folders.remove(name)
-            seen.add(real)
-        folders.sort()
-        for name in sorted(names):
-            path = os.path.join(at, name)
-            if is_audio(name):
-                yield path
-            else:
-                reason, harmless = _reason(name)
-                tally.add(reason, relative(Path(path), root), harmless=harmless)
-
-
-def _tally_hidden(folder: Path, root: Path, tally: Tally) -> None:
-    for at, _, names in os.walk(folder):
-        for name in sorted(names):
-            if is_audio(name.lstrip(".")):
-                tally.add("audio files in hidden folders", relative(Path(at, name), root))
-
-
-def _reason(name: str) -> tuple[str, bool]:
-    """Returns why a file is left out, and whether sets carry such files along."""
-    if name.startswith("."):
-        return "hidden files", True
-    suffix = Path(name).suffix.lower()
-    if suffix in _MEDIA:
-        return f"{suffix} files (convert them: ffmpeg -i IN{suffix} OUT.wav)", False
-    return f"{suffix} files" if suffix else "files without suffix", suffix in _CARRIED
+    return recordings, [f"folders without audio files: {', '.join(empty)}"] if empty else []
 
 
 def _found_none(root: Path) -> str:
     inside = [entry.name for entry in os.scandir(root) if entry.is_file() and is_audio(entry.name)]
     found = f"found {len(inside):,} in {root.name} itself" if inside else "found none"
     return (
-        f"{root}: expected a folder of audio files ({', '.join(SUFFIXES)}) for each scene, {found}"
-        "; make one for each scene, or pass a table path,scene"
+        f"{root}: expected a folder of audio files (.wav, .flac, .mp3, …) for each scene, {found}; "
+        "make one for each scene, or pass a table path,scene"
     )
 
 

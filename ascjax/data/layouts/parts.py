@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ascjax.data.layouts import folders
 from ascjax.data.layouts.layout import Layout, Request
-from ascjax.data.listing import Fold, LeftOut, Listing, no_layout
+from ascjax.data.listing import Fold, LeftOut, Listing, Tally, no_layout
 
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 
@@ -27,24 +27,24 @@ def read(root: Path, request: Request) -> Listing:
     found = _folders(root)
     if set(found) != {"train", "test"}:
         raise no_layout(root, "folders train and test")
-    recordings, sizes, left_out = [], [], []
+    recordings, sizes, left_out, notes = [], [], [], []
     for part in ("train", "test"):
-        folder = found[part]
-        inner = folders.read(folder, request)
+        folder, tally = found[part], Tally()
+        inside, more = folders.find(folder, tally)
         recordings += [
-            dataclasses.replace(each, name=f"{folder.name}/{each.name}")
-            for each in inner.recordings
+            dataclasses.replace(each, name=f"{folder.name}/{each.name}") for each in inside
         ]
-        sizes.append(len(inner.recordings))
+        sizes.append(len(inside))
+        notes += [f"{folder.name}: {note}" for note in more]
         left_out += [
             dataclasses.replace(kind, example=f"{folder.name}/{kind.example}")
-            for kind in inner.left_out
+            for kind in tally.left_out()
         ]
     others = sorted(_names(root) - {folder.name for folder in found.values()})
     left_out += [LeftOut("folders beside train and test", len(others), others[0])] if others else []
     count = sum(sizes)
     fold = Fold(tuple(range(sizes[0])), tuple(range(sizes[0], count)))
-    return Listing(recordings, {1: fold}, left_out)
+    return Listing(recordings, {1: fold}, left_out, notes)
 
 
 def _folders(root: Path) -> dict[str, Path]:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ascjax.audio.formats import is_audio
 from ascjax.data import tables
 from ascjax.data.layouts.layout import Layout, Request
-from ascjax.data.listing import Fold, Listing, Recording, dealt, is_audio, numbered
+from ascjax.data.listing import Fold, Listing, Recording, dealt, numbered
 from ascjax.errors import UserError, nearest
 
 _SUFFIXES = (".csv", ".tsv", ".tab")
