@@ -32,8 +32,8 @@ def test_it_reads_every_recording(root, capsys):
     out = capsys.readouterr().out
     for words in (
         "33 recordings",
-        "leak (1): files with the same samples in the training and the test part",
-        "contradiction (1): files with the same samples under several labels",
+        "leak: files with the same samples in the training and the test part",
+        "contradiction: files with the same samples under several labels",
         "sound: digital silence (1), e.g. bus/1-901-A.wav",
         "tram/1-902-A.wav",
     ):

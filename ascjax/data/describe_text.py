@@ -8,6 +8,7 @@ from ascjax.data.describe import Amount, Description
 _WIDTH = 100
 _MOST_ROWS = 30
 _MOST_VALUES = 5
+_UNCHECKED = "Only headers were read: silence, clipping and re-encoded copies are not looked for."
 
 
 def text(description: Description) -> str:
@@ -150,7 +151,7 @@ def _doubts(d: Description) -> list[str]:
 
 def _advice(d: Description) -> list[str]:
     s = d.suggestion
-    lines = [] if d.inspected else ["Only headers were read: silence, clipping are not checked."]
+    lines = [] if d.inspected else [_UNCHECKED]
     lines.append(f"A config to begin with: {s.config} ({s.why}).")
     if s.window_s:
         lines.append(

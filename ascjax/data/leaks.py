@@ -29,25 +29,35 @@ class Finding:
 
     Attributes:
       kind: ``leak`` (in the training and the test part), ``contradiction`` (under several labels)
-        or ``copy`` (twice in the same part).
+        or ``copy`` (one label, never torn apart by a fold).
       what: what is concerned, in a few words.
-      count: how many groups of recordings, or locations.
-      example: the names of the recordings of the first.
+      count: groups of recordings that are the same, or locations.
+      num_recordings: in all of these groups.
+      example: the names of two recordings of one group, of which the kind is true.
       folds: the folds concerned, for a leak.
     """
 
     kind: Gravity
     what: str
     count: int
-    example: tuple[str, ...]
+    num_recordings: int
+    example: tuple[str, str]
     folds: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         where = _WHERE[self.kind]
         if self.kind == "leak":
             where += _listed(self.folds)
-        example = " = ".join(map(quoted, self.example))
-        return f"{self.kind} ({self.count:,}): {self.what} {where}, e.g. {example}"
+        groups = f"{self.count:,} group{'' if self.count == 1 else 's'}"
+        first, second = map(quoted, self.example)
+        return (
+            f"{self.kind}: {self.what} {where} ({groups}, {self.num_recordings:,} recordings), "
+            f"e.g. {first} = {second}"
+        )
+
+
+Group = tuple[int, ...]
+Sides = Mapping[int, tuple[frozenset[int], frozenset[int]]]
 
 
 def find(
@@ -61,51 +71,51 @@ def find(
       copies: recordings that are the same.
     """
     sides = {fold: (frozenset(parts.train), frozenset(parts.test)) for fold, parts in folds.items()}
-    copies = list(copies)
-    findings = _locations(recordings, sides)
-    order: tuple[Gravity, ...] = ("leak", "contradiction", "copy")
-    for kind, what in _KINDS.items():
-        groups = [each.members for each in copies if each.kind == kind]
-        torn = {group: _torn(group, sides) for group in groups}
-        leaks = [group for group in groups if torn[group]]
-        labels = [group for group in groups if len({recordings[i].scene for i in group}) > 1]
-        rest = [group for group in groups if group not in leaks and group not in labels]
-        concerned = tuple(sorted({fold for group in leaks for fold in torn[group]}))
-        findings += [
-            Finding(named, what, len(some), tuple(recordings[i].name for i in some[0]), where)
-            for named, some, where in zip(
-                order, (leaks, labels, rest), (concerned, (), ()), strict=True
-            )
-            if some
-        ]
-    return sorted(findings, key=lambda finding: order.index(finding.kind))
-
-
-def _locations(
-    recordings: Sequence[Recording], sides: Mapping[int, tuple[frozenset[int], frozenset[int]]]
-) -> list[Finding]:
-    """Returns the locations that have recordings in both parts of a fold."""
     members = defaultdict(list)
     for index, recording in enumerate(recordings):
         if recording.location:
             members[recording.location].append(index)
-    torn = {location: _torn(group, sides) for location, group in members.items()}
-    leaking = [location for location in members if torn[location]]
-    if not leaking:
+    places = [tuple(group) for group in members.values()]
+    findings = _leaks("recordings of the same location", places, recordings, sides)
+    copies = list(copies)
+    for kind, what in _KINDS.items():
+        groups = [each.members for each in copies if each.kind == kind]
+        labels = {group: {recordings[i].scene for i in group} for group in groups}
+        mixed = [group for group in groups if len(labels[group]) > 1]
+        rest = [g for g in groups if len(labels[g]) == 1 and not _torn(g, sides)]
+        findings += _leaks(what, groups, recordings, sides)
+        findings += _finding("contradiction", what, mixed, recordings)
+        findings += _finding("copy", what, rest, recordings)
+    order = list(_WHERE)
+    return sorted(findings, key=lambda finding: order.index(finding.kind))
+
+
+def _leaks(
+    what: str, groups: Sequence[Group], recordings: Sequence[Recording], sides: Sides
+) -> list[Finding]:
+    """Returns the finding of groups that have members in both parts of a fold, if there are any."""
+    torn = {group: folds for group in groups if (folds := _torn(group, sides))}
+    if not torn:
         return []
-    example = members[leaking[0]]
-    train, test = sides[torn[leaking[0]][0]]
-    pair = (
-        next(recordings[i].name for i in example if i in train),
-        next(recordings[i].name for i in example if i in test),
-    )
-    folds = tuple(sorted({fold for location in leaking for fold in torn[location]}))
-    return [Finding("leak", "recordings of the same location", len(leaking), pair, folds)]
+    group, (fold, *_) = next(iter(torn.items()))
+    pair = [next(i for i in group if i in side) for side in sides[fold]]
+    concerned = tuple(sorted({fold for folds in torn.values() for fold in folds}))
+    example = recordings[pair[0]].name, recordings[pair[1]].name
+    return [Finding("leak", what, len(torn), sum(map(len, torn)), example, concerned)]
 
 
-def _torn(
-    group: Sequence[int], sides: Mapping[int, tuple[frozenset[int], frozenset[int]]]
-) -> list[int]:
+def _finding(
+    kind: Gravity, what: str, groups: Sequence[Group], recordings: Sequence[Recording]
+) -> list[Finding]:
+    """Returns the finding of groups under several labels, or of mere copies, if there are any."""
+    if not groups:
+        return []
+    first, *others = (recordings[i] for i in groups[0])
+    second = next((other for other in others if other.scene != first.scene), others[0])
+    return [Finding(kind, what, len(groups), sum(map(len, groups)), (first.name, second.name))]
+
+
+def _torn(group: Group, sides: Sides) -> list[int]:
     """Returns the folds in which a group has members in both parts."""
     return [
         fold

@@ -20,10 +20,10 @@ def test_a_set_without_copies_has_no_findings():
 
 def test_copies_in_both_parts_are_leaks():
     found = leaks.find(FOUR, FOLDS, [Copies("bytes", (1, 2)), Copies("bytes", (0, 3))])
-    assert found == [Finding("leak", "files with the same bytes", 2, ("b", "c"), (1, 2))]
+    assert found == [Finding("leak", "files with the same bytes", 2, 4, ("b", "c"), (1, 2))]
     assert str(found[0]) == (
-        "leak (2): files with the same bytes in the training and the test part of folds 1 and 2, "
-        "e.g. b = c"
+        "leak: files with the same bytes in the training and the test part of folds 1 and 2 "
+        "(2 groups, 4 recordings), e.g. b = c"
     )
 
 
@@ -52,9 +52,19 @@ def test_locations_in_both_parts_are_leaks():
     located = [recording(name, location=place) for name, place in zip("abcd", places, strict=True)]
     folds = {1: Fold((0, 1), (2, 3)), 2: Fold((0, 3), (1, 2))}
     assert leaks.find(located, folds) == [
-        Finding("leak", "recordings of the same location", 1, ("b", "c"), (1,))
+        Finding("leak", "recordings of the same location", 1, 2, ("b", "c"), (1,))
     ]
 
 
 def test_unknown_locations_are_not_one_location():
     assert leaks.find(FOUR, {1: Fold((0, 1), (2, 3))}) == []
+
+
+def test_the_example_shows_what_is_wrong():
+    listed = [recording(str(i), "park" if i == 7 else "bus") for i in range(10)]
+    everything = Copies("bytes", tuple(range(10)))
+    folds = {1: Fold((8,), tuple(range(8)))}
+    leak, contradiction = leaks.find(listed, folds, [everything])
+    assert leak.example == ("8", "0")
+    assert contradiction.example == ("0", "7")
+    assert leak.num_recordings == 10
