@@ -19,9 +19,9 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from ascjax import cli
+from ascjax.audio.formats import is_audio
 from ascjax.audio.wave import SUFFIXES, BadRecording
 from ascjax.cli import Parser, folder
-from ascjax.data.layouts import is_audio
 from ascjax.errors import UserError, choose
 from ascjax.files import check_new, write_text
 from ascjax.report.text import counted, label, percent

@@ -17,7 +17,6 @@ from ascjax.models import cost
 from ascjax.setup import builders
 from ascjax.training import feed
 from ascjax.training.step import StepConfig, StepInputs, initial_state, train_step
-from configs import common
 
 NUM_MELS, NUM_SCENES = 128, 10
 # What the log-mels here are drawn from, and normalised by.
