@@ -97,6 +97,7 @@ def describe(
     *,
     copies: Sequence[duplicates.Copies] = (),
     inspections: Mapping[int, Inspection] | None = None,
+    choice: Choice | None = None,
 ) -> Description:
     """Returns the description of a set from what was read of it.
 
@@ -106,6 +107,7 @@ def describe(
       unreadable: the reason by name of recordings without one.
       copies: recordings that are one file or have equal bytes.
       inspections: what the samples say, by index; None if they were not read.
+      choice: the rate and duration for training, if not those that suit most recordings.
     """
     recordings = catalogue.recordings
     length = {index: info.duration_s for index, info in infos.items()}
@@ -128,7 +130,8 @@ def describe(
         known += duplicates.same_samples(digests, known)
         marks = {index: inspection.fingerprint for index, inspection in inspections.items()}
         known += fingerprint.excerpts(marks, known)
-    choice = choose_rate_and_duration(infos.values()) if infos else None
+    if infos and choice is None:
+        choice = choose_rate_and_duration(infos.values())
     return Description(
         root=str(catalogue.root),
         layout=catalogue.layout,

@@ -162,6 +162,18 @@ def roles(
     return places
 
 
+def parse_columns(text: str) -> dict[str, str]:
+    """Returns the column of each role of ``path=filename,scene=label``; nothing for nothing.
+
+    Raises:
+      UserError: a part is no ``ROLE=COLUMN``.
+    """
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(role.strip() and equals and column.strip() for role, equals, column in pairs):
+        raise UserError(f"columns: expected ROLE=COLUMN,..., got {text!r}")
+    return {role.strip(): column.strip() for role, _, column in pairs}
+
+
 def _text(path: Path) -> str:
     try:
         return _decode(path.read_bytes())
