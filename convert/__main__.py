@@ -37,24 +37,23 @@ def _run(options: argparse.Namespace) -> None:
         raise UserError("which architecture? `python -m convert --list` shows them all")
     else:
         choose("architecture", options.name, keymaps.KEY_MAPS)
-        job.convert(
-            options.name,
-            options.source,
-            options.out,
-            prove=not options.no_proof,
-            licence=options.licence,
-        )
+        request = job.Request(options.name, options.source, options.key, options.licence)
+        job.convert(request, options.out, prove=not options.no_proof)
 
 
 def _parser() -> Parser:
     parser = Parser(prog="python -m convert", description=__doc__)
     parser.add_argument("name", nargs="?", help="architecture, see --list")
     parser.add_argument(
-        "--source", type=Path, help=".pth or .safetensors; without it, torchvision's default"
+        "--source",
+        type=Path,
+        help="torch checkpoint, safetensors, or a folder or index of shards; without it, "
+        "torchvision's default",
     )
+    parser.add_argument("--key", help="wrapper or prefix to take, where --source holds several")
     parser.add_argument("--out", type=Path, default=Path("weights"), help="folder (weights)")
     parser.add_argument("--no-proof", action="store_true", help="needs no torchvision")
-    parser.add_argument("--licence", help="of the weights, for the file's header")
+    parser.add_argument("--licence", help="of the weights (what the source states)")
     parser.add_argument("--list", action="store_true", help="all architectures, and what --out has")
     parser.add_argument("--show", type=Path, metavar="FILE", help="what a converted file says")
     return parser
