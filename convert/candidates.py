@@ -95,7 +95,7 @@ def select(
 
 
 def candidates(groups: Sequence[Group], architecture: str) -> list[Candidate]:
-    """Returns every wrapper and prefix under which at least ``MIN_SHARE`` of the trunk's keys lie."""
+    """Returns the wrappers and prefixes that hold at least ``MIN_SHARE`` of the trunk's keys."""
     found = []
     for group in groups:
         named = _by_prefix(group, architecture, {})

@@ -30,7 +30,10 @@ SIGNATURES: dict[bytes, tuple[str, str]] = {
         "a git-LFS pointer, not the file it points to",
         "run `git lfs pull` in its repository",
     ),
-    rb"(?:\xef\xbb\xbf)?\s*(?i:<!doctype html|<html|<\?xml|<head|<!--)": ("a web page (HTML)", DOWNLOAD),
+    rb"(?:\xef\xbb\xbf)?\s*(?i:<!doctype html|<html|<\?xml|<head|<!--)": (
+        "a web page (HTML)",
+        DOWNLOAD,
+    ),
     rb"\x1f\x8b|BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!": (
         "a compressed archive",
         "unpack it and give what is in it",

@@ -112,7 +112,10 @@ def test_an_average_beside_the_weights_is_a_choice():
 
 
 def test_the_momentum_encoder_is_an_average():
-    content = {**prefixed("module.encoder_k.", state_of("resnet18")), **prefixed("module.encoder_q.")}
+    content = {
+        **prefixed("module.encoder_k.", state_of("resnet18")),
+        **prefixed("module.encoder_q."),
+    }
     _, notes = select(content, "resnet18", "x.pth")
     assert notes[0] == "took 'encoder_q'"
     assert "--key=encoder_k takes that" in notes[2]
@@ -123,10 +126,14 @@ def test_two_that_fit_are_a_choice():
     message = "x.pth: 2 networks in it fit; say which with --key, one of student, teacher"
     with pytest.raises(UserError, match=message):
         select(content, "resnet18", "x.pth")
-    assert_taken(content, [
-        "took 'student'",
-        "another network that fits lies beside it: --key=teacher takes that",
-    ], key="student")
+    assert_taken(
+        content,
+        [
+            "took 'student'",
+            "another network that fits lies beside it: --key=teacher takes that",
+        ],
+        key="student",
+    )
     with pytest.raises(UserError, match="--key: expected one of student, teacher, got 'tutor'"):
         select(content, "resnet18", "x.pth", key="tutor")
     with pytest.raises(UserError, match="x.pth: --key=student: nothing in it fits vgg11"):

@@ -40,7 +40,7 @@ def test_what_is_read_is_recognised_whatever_its_suffix(tmp_path):
         (bytes(257) + b"ustar\x00", "a tar archive"),
         (b"GIF89a\x00\x01", "an image, sound or document"),
         (b"\x80\x04\x95\x10\x00", "a Python pickle that torch.save didn't write"),
-        (b'{"error": "not found"}', "text that begins '{\"error\": \"not found\"}'"),
+        (b'{"error": "not found"}', 'text that begins \'{"error": "not found"}\''),
         ("Zugriff verweigert: ä".encode(), "text that begins"),
         (b"\x00\x91\xff\x13" * 100, "truncated, or of an unknown format"),
     ],

@@ -53,7 +53,7 @@ BESIDE = {
     "numpy scalar": np.float64(0.7),
     "numpy array": np.arange(3.0),
     "array of objects": np.array(["a", None], object),
-    "random states": (np.random.get_state(), random.getstate(), torch.get_rng_state()),
+    "random states": (random.getstate(), torch.get_rng_state(), np.random.MT19937(0).state),
     "path": Path("a/b"),
     "subclass of dict": config(),
     "subclass of list": Names(["cat", "dog"]),
