@@ -12,6 +12,8 @@ MAX_SAFETENSORS_HEADER = 100_000_000
 # What torch.save wrote before version 1.6: a pickled magic number, in protocol 2.
 LEGACY_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
 HEAD_BYTES = 512
+# What zipfile raises on damaged archives: OSError at offsets before the file's beginning.
+BAD_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 
 EXPORT = "convert it where it was made, or export the network's weights from there as safetensors"
 DOWNLOAD = "download the file itself"
@@ -96,7 +98,7 @@ def _identify_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except BAD_ZIP as error:
         raise UserError(
             f"{path}: not a whole torch checkpoint (a zip archive, truncated or damaged: {error}); "
             "fetch it again"

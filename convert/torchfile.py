@@ -10,6 +10,7 @@ from typing import Any
 
 from ascjax.errors import UserError
 from ascjax.weights import listed
+from convert.kinds import BAD_ZIP
 
 # How torch.load names a global that it doesn't know, and a value that it won't fill.
 UNKNOWN = re.compile(r"unsupported (?:global: )?GLOBAL (\w\S*)", re.IGNORECASE)
@@ -115,7 +116,7 @@ def _is_whole(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
         with archive.open(member) as file:
             while file.read(CHUNK_BYTES):
                 pass
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+    except BAD_ZIP:
         return False
     return True
 
