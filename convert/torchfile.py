@@ -13,7 +13,7 @@ from ascjax.weights import listed
 from convert.kinds import BAD_ZIP
 
 # How torch.load names a global that it doesn't know, and a value that it won't fill.
-UNKNOWN = re.compile(r"unsupported (?:global: )?GLOBAL (\w\S*)", re.IGNORECASE)
+UNKNOWN = re.compile(r"unsupported (?:global: )?GLOBAL ((?!\d)\w+(?:\.\w+)*)(?= )", re.IGNORECASE)
 NOT_A = re.compile(r"Can only (SETITEMS?|append|extend).*<class '([^']+)'>")
 # A checkpoint's globals beyond torch's own; more of them than this is not a checkpoint.
 MAX_UNKNOWN = 200
