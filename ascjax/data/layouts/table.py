@@ -95,7 +95,9 @@ def listing(
             name,
             root / name,
             cells["scene"],
-            *(cells.get(role, "") for role in ("location", "city", "device")),
+            location=cells.get("location", ""),
+            city=cells.get("city", ""),
+            device=cells.get("device", ""),
         )
         numbers.append((line, cells.get("fold", "")))
     listed = list(recordings.values())
