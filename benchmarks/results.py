@@ -116,9 +116,9 @@ def _accuracies(rows: Iterable[Accuracy], numbers: Mapping[Key, int]) -> str:
         percent = interval = ""
         if row.correct:
             found = pool_seeds(row.correct, row.total)
-            percent = f"{100 * found['mean']:.1f}"
+            percent = f"{100 * found.mean:.1f}"
             if found.deviation is not None:
-                percent += f" ± {100 * found['deviation']:.1f}"
+                percent += f" ± {100 * found.deviation:.1f}"
             interval = "–".join(f"{100 * bound:.1f}" for bound in found.interval_95)
         correct = ", ".join(f"{count:,}" for count in row.correct)
         of = f"{correct} of {row.total:,}" if correct else "unmeasured"
