@@ -32,7 +32,7 @@ build on: ten classes of environmental sound, learned from {train} clips of 5 s.
 | classes | {scenes} |
 | network | {trunk}, head {head}, {parameters} parameters in half precision, from {start} weights |
 | made by | `{command}`, ascjax {version}, {date} |
-| accuracy | {correct} of {total} clips of fold {fold}, which it never saw: {accuracy} (95 % interval {interval}) |
+| accuracy on fold {fold} (unseen) | {correct} of {total}, {accuracy} (95 % interval {interval}) |
 | calibration | {calibration} |
 | data | ESC-10 by Karol J. Piczak (doi:10.7910/DVN/YDEPUT), clips from freesound.org, CC BY 3.0 |
 
