@@ -1,4 +1,6 @@
-"""Describes a data set before training: python -m ascjax.describe DIR [--json] [--quick].
+"""Describes a data set before training.
+
+  ascjax describe DIR [--json] [--quick]
 
 Says its layout and why, recordings and hours by scene, fold, city and device, which sample rate and
 duration training would take and what that costs, what is left out, silent, clipped or there twice,
@@ -15,7 +17,6 @@ import numpy as np
 from tqdm import tqdm
 
 from ascjax import cli
-from ascjax.arguments import Parser
 from ascjax.audio import wave
 from ascjax.audio.windows import windows
 from ascjax.data import describe_text, duplicates
@@ -23,36 +24,32 @@ from ascjax.data.catalogue import Catalogue, read_catalogue
 from ascjax.data.describe import Description, describe
 from ascjax.data.inspection import Inspection, inspect
 from ascjax.data.layouts import LAYOUTS
+from ascjax.data.tables import parse_columns
 
 _BLOCK_S = 30
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; raises UserError on a mistake in it."""
-    parser = Parser(prog="python -m ascjax.describe", description=__doc__)
+    parser = cli.Parser("ascjax describe", __doc__)
     add = parser.add_argument
     add("root", type=Path, metavar="DIR", help="a data set's folder, or a table of recordings")
     add("--json", action="store_true", help="print JSON instead of text")
     add("--quick", action="store_true", help="read headers only, no samples")
     add("--layout", default="auto", help=f"auto (the default), {', '.join(LAYOUTS)}")
     add("--split", default="", help="a training subset that the set publishes, e.g. split5")
-    add("--columns", type=columns, default={}, metavar="ROLE=COLUMN,...",
+    add("--columns", default="", metavar="ROLE=COLUMN,...",
         help="a table's columns, e.g. path=filename,scene=label")  # fmt: skip
     return parser.parse(argv)
-
-
-def columns(words: str) -> dict[str, str]:
-    """Returns the column by role of ``path=filename,scene=label``; as ``type`` of an argument."""
-    pairs = [word.partition("=") for word in words.split(",") if word]
-    if not all(role and equals and column for role, equals, column in pairs):
-        raise argparse.ArgumentTypeError(f"expected ROLE=COLUMN,..., got {words!r}")
-    return {role.strip(): column.strip() for role, _, column in pairs}
 
 
 def main(options: argparse.Namespace) -> None:
     """Describes a set and prints it."""
     catalogue = read_catalogue(
-        options.root, layout=options.layout, split=options.split, columns=options.columns
+        options.root,
+        layout=options.layout,
+        split=options.split,
+        columns=parse_columns(options.columns),
     )
     description = read(catalogue, samples=not options.quick)
     print(description.to_json() if options.json else describe_text.text(description))

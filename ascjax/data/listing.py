@@ -20,6 +20,8 @@ class Recording:
       location: where it was made, e.g. ``barcelona-203``; empty if unknown.
       city: empty if unknown.
       device: what it was made with, e.g. ``s1``; empty if unknown.
+      whole: name of the recording that this is a window of; empty for a whole recording.
+      start_s: where it starts in the file.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Recording:
     location: str = ""
     city: str = ""
     device: str = ""
+    whole: str = ""
+    start_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax.audio import wave
-from ascjax.data import dataset, store, synthetic
+from ascjax.data import cutting, dataset, store, synthetic, tables
 from ascjax.data.batches import Fragments
+from ascjax.data.choice import choose_rate_and_duration
+from ascjax.data.describe import describe
+from ascjax.data.describe_text import brief
 from ascjax.errors import UserError
 from ascjax.setup.keys import keyed
 from ascjax.signals import StopRequest
@@ -68,8 +70,10 @@ class Data:
         return digest.hexdigest()
 
 
-def list_dataset(config: ConfigDict, stop: StopRequest) -> dataset.Dataset:
-    """Lists the recordings of the set that ``config.data`` names; synthesises the embedded one.
+def catalogue(config: ConfigDict, stop: StopRequest) -> dataset.Catalogue:
+    """Lists all recordings and folds of the set that ``config.data`` names.
+
+    The embedded set is synthesised first.
 
     Raises:
       UserError: there is no such set, or a mistake in it.
@@ -86,33 +90,43 @@ def list_dataset(config: ConfigDict, stop: StopRequest) -> dataset.Dataset:
         if layout == "synthetic":
             synthetic.make(root, **config.synthetic.to_dict(), stop=stop)
             layout = "tut"
-        return dataset.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
+        return dataset.read_catalogue(
+            root,
+            layout=layout,
+            split=settings.split,
+            columns=tables.parse_columns(settings.columns),
+            stay_inside=settings.stay_inside,
+        )
 
 
 def survey(config: ConfigDict, stop: StopRequest) -> Survey:
-    """Lists a set's recordings, reads their headers, and prints what is notable about them.
+    """Lists a set's recordings, reads their headers, and prints what is worth knowing of them.
 
     Raises:
       UserError: there is no such set, or a mistake in it.
     """
     settings = config.data
-    listed = list_dataset(config, stop)
-    for note in listed.notes:
-        tqdm.write(note)
-    infos, bad = store.scan(listed.recordings, on_bad_file=settings.on_bad_file)
-    rate, duration_s = store.common_rate_and_duration(infos)
-    duration_s = settings.duration_s or duration_s
-    _note_lengths(list(infos.values()), duration_s)
-    return Survey(listed, bad, settings.sample_rate_hz or rate, duration_s)
-
-
-def _note_lengths(infos: Sequence[wave.Info], duration_s: float) -> None:
-    lengths = np.array([info.duration_s for info in infos])
-    short, long = int(np.sum(lengths < 0.98 * duration_s)), int(np.sum(lengths > 1.02 * duration_s))
-    if short:
-        tqdm.write(f"{short} recordings shorter than {duration_s:g} s are repeated to fill them")
-    if long:
-        tqdm.write(f"of {long} recordings longer than {duration_s:g} s the rest is left out")
+    whole = catalogue(config, stop)
+    infos, bad = store.scan(whole.recordings, on_bad_file=settings.on_bad_file)
+    by_name = {whole.recordings[index].name: info for index, info in infos.items()}
+    with keyed("data"):
+        listed = dataset.select(whole, settings.fold, settings.scenes)
+    used = [by_name[each.name] for each in listed.recordings if each.name in by_name]
+    choice = choose_rate_and_duration(
+        used,
+        sample_rate_hz=settings.sample_rate_hz,
+        duration_s=settings.window_s or settings.duration_s,
+        min_duration_share=settings.min_duration_share,
+    )
+    tqdm.write(brief(describe(whole, infos, bad, choice=choice)))
+    if settings.window_s:
+        listed = cutting.into_windows(
+            listed,
+            {name: info.duration_s for name, info in by_name.items()},
+            window_s=settings.window_s,
+            hop_s=settings.window_hop_s or settings.window_s,
+        )
+    return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s)
 
 
 def split(config: ConfigDict, listed: dataset.Dataset) -> Split:

@@ -110,7 +110,9 @@ def _rows(
             name,
             root / name,
             cells["scene"],
-            *(cells.get(role, "") for role in ("location", "city", "device")),
+            location=cells.get("location", ""),
+            city=cells.get("city", ""),
+            device=cells.get("device", ""),
         )
         numbers.append((line, cells.get("fold", "")))
     return list(recordings.values()), numbers
