@@ -106,13 +106,8 @@ def describe(
       infos: the header by index of the recording.
       unreadable: the reason by name of recordings without one.
       copies: recordings that are one file or have equal bytes.
-<<<<<<< HEAD
-      inspections: what the samples say, by index; None if they were not read.
-      choice: the rate and duration for training, if not those that suit most recordings.
-=======
       inspections: of the samples, by index; None if they were not read.
       choice: of rate and duration, if something of it was asked for; None for the set's own.
->>>>>>> data
     """
     recordings = catalogue.recordings
     length = {index: info.duration_s for index, info in infos.items()}
@@ -125,24 +120,9 @@ def describe(
         found = _amounts(((value(info), i) for i, info in infos.items()), length)
         return tuple(sorted(found, key=lambda amount: (-amount.recordings, -float(amount.value))))
 
-<<<<<<< HEAD
-    known = list(copies)
-    if inspections:
-        digests = {
-            index: (inspection.digest, infos[index].sample_rate_hz, infos[index].num_samples)
-            for index, inspection in inspections.items()
-            if inspection.digest
-        }
-        known += duplicates.same_samples(digests, known)
-        marks = {index: inspection.fingerprint for index, inspection in inspections.items()}
-        known += fingerprint.excerpts(marks, known)
-    if infos and choice is None:
-        choice = choose_rate_and_duration(infos.values())
-=======
     if choice is None and infos:
         choice = choose_rate_and_duration(infos.values())
     known = [*copies, *_more_copies(copies, infos, inspections or {})]
->>>>>>> data
     return Description(
         root=printable(str(catalogue.root)),
         layout=catalogue.layout,

@@ -150,7 +150,6 @@ def roles(
     return places
 
 
-<<<<<<< HEAD
 def parse_columns(text: str) -> dict[str, str]:
     """Returns the column of each role of ``path=filename,scene=label``; nothing for nothing.
 
@@ -161,7 +160,8 @@ def parse_columns(text: str) -> dict[str, str]:
     if not all(role.strip() and equals and column.strip() for role, equals, column in pairs):
         raise UserError(f"columns: expected ROLE=COLUMN,..., got {text!r}")
     return {role.strip(): column.strip() for role, _, column in pairs}
-=======
+
+
 def _place(role: str, table: Table, taken: Collection[int], *, needed: bool) -> int | None:
     """Returns the place of the column whose name means a role, of those that aren't taken.
 
@@ -183,7 +183,6 @@ def _place(role: str, table: Table, taken: Collection[int], *, needed: bool) -> 
             f"pass columns {role}={names[0]}"
         )
     return None
->>>>>>> data
 
 
 def _text(path: Path) -> str:
