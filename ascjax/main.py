@@ -58,12 +58,14 @@ def _configs() -> str:
 def main(options: argparse.Namespace) -> None:
     """Runs the main job and prints the result table and the report's path."""
     # JAX takes seconds to import; a mistyped flag is answered before that.
+    from ascjax.report import folds as fold_pages
     from ascjax.report import report, text
     from ascjax.runs import experiment, folds
 
     if options.folds:
-        pooled = folds.train_folds(options.config, options.workdir, report.write)
+        pooled, runs = folds.train_folds(options.config, options.workdir, report.write)
         print(text.folds_table(pooled))
+        print(f"report: {fold_pages.write(options.workdir, pooled, runs)}")
         return
     run = experiment.train(options.config, options.workdir, report.write)
     print(text.table(run.results, synthetic=run.info.data.synthetic))

@@ -41,6 +41,7 @@ from ascjax.runs.network import MODEL_FILE
 from ascjax.runs.run import Run
 from ascjax.scoring.calibration import Calibration
 from ascjax.scoring.fusion import fuse
+from ascjax.scoring.occlusion import occlusion
 from ascjax.scoring.results import Results, score
 from ascjax.setup import Data, Setup
 from ascjax.setup import network as builders
@@ -52,6 +53,8 @@ from ascjax.training.loop import Trainer
 from ascjax.training.step import TrainState, initial_state, variables
 
 Report = Callable[[Path], Any]
+# Parts of a log-mel whose weight in a decision is shown, along mel and time.
+BANDS, SLICES = 8, 12
 
 
 def train(config: ConfigDict, workdir: Path, report: Report = lambda _: None) -> Run:
@@ -269,7 +272,8 @@ def _test(
         devices=stored.device.tolist(),
         by=setup.fusion,
     )
-    _write_examples(workdir, data, tested, setup.channels, results)
+    path = workdir / "examples.npz"
+    _write_examples(setup, data, tested, results, evaluator, replicated, path)
     calibration = None
     if data.validation is not None:
         held_out = _evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
@@ -290,15 +294,35 @@ def _test(
 
 
 def _write_examples(
-    workdir: Path, data: Data, tested: _Evaluated, channels: tuple[str, ...], results: Results
+    setup: Setup,
+    data: Data,
+    tested: _Evaluated,
+    results: Results,
+    evaluator: Evaluator,
+    replicated: Any,
+    path: Path,
 ) -> None:
-    """Keeps the log-mels of one right and one wrong recording, the most confident of each."""
+    """Keeps the log-mels of one right and one wrong recording, the most confident of each.
+
+    With them goes the map of what the decision rests on, see `occlusion`.
+    """
     right, confident = results.right, np.argsort(-np.array(results.decisions.score))
     chosen = [next((i for i in confident if right[i] == wanted), None) for wanted in (True, False)]
     indices = np.array([i for i in chosen if i is not None], np.int64)
-    channel = channels.index("average") if "average" in channels else 0
-    write_arrays(
-        workdir / "examples.npz",
-        recording=indices,
-        log_mel=np.stack([data.store.log_mel[tested.stored[i], channel] for i in indices]),
-    )
+    channel = setup.channels.index("average") if "average" in setup.channels else 0
+    log_mels = np.stack([data.store.log_mel[tested.stored[i]] for i in indices])
+
+    def score_of(scene: int, batch: np.ndarray) -> np.ndarray:
+        rows = np.arange(len(batch))
+        labels = np.zeros(len(batch), np.int32)  # not used
+        part = Fragments(batch.astype(np.float32), rows, labels, data.test.count, data.test.overlap)
+        return fuse(evaluator(replicated, part), **asdict(setup.fusion))[:, scene]
+
+    scenes = [results.scenes.index(results.decisions.predicted[i]) for i in indices]
+    _, mels, frames = log_mels[0].shape
+    grid = {"bands": min(BANDS, mels), "slices": min(SLICES, frames)}
+    maps = [
+        occlusion(partial(score_of, scene), log_mel, np.asarray(evaluator.mean), **grid)
+        for scene, log_mel in zip(scenes, log_mels, strict=True)
+    ]
+    write_arrays(path, recording=indices, log_mel=log_mels[:, channel], occlusion=np.stack(maps))
