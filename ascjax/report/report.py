@@ -138,4 +138,4 @@ def _in_words(method: str) -> str:
 def _command(config: Mapping[str, Any]) -> str:
     """The command that trains with exactly these settings, every one of them spelt out."""
     flags = [shlex.quote(f"--config.{key}={value}") for key, value in flatten(config).items()]
-    return " \\\n  ".join(["python -m ascjax.main --config=configs/common.py", *flags])
+    return " \\\n  ".join(["ascjax train --config=common", *flags])
