@@ -2,16 +2,14 @@ import html
 import json
 import re
 import shlex
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
-from absl import flags
 from fake_run import write_fake_run
 from html_page import Page
-from ml_collections import config_flags
 
+from ascjax import main
 from ascjax.errors import UserError
 from ascjax.report import report
 from ascjax.report.text import interval, percent
@@ -81,17 +79,11 @@ def test_the_lines_on_the_page_recompute_its_results(run, page, monkeypatch, cap
     assert recomputed == stored
 
 
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # in ml_collections
-def test_the_command_on_the_page_gives_the_runs_settings(run, page, monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[1])
-    command = re.search(r"<pre>(python -m ascjax\.main.*?)</pre>", page.text, flags=re.S)[1]
-    arguments = shlex.split(html.unescape(command))[2:]
-    monkeypatch.setattr("sys.argv", arguments)  # ml_collections looks there for the keys given
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values)
-    values(arguments)
+def test_the_command_on_the_page_gives_the_runs_settings(run, page):
+    command = re.search(r"<pre>(ascjax train .*?)</pre>", page.text, flags=re.S)[1]
+    options = main.parse(shlex.split(html.unescape(command).replace("\\\n", ""))[1:])
     given = json.loads((run[0] / "config.json").read_text())
-    config = json.loads(values.config.to_json())
+    config = json.loads(options.config.to_json())
     assert {key: config[key] for key in ("seed", "protocol", "channels")} == {
         key: given[key] for key in ("seed", "protocol", "channels")
     }
