@@ -330,7 +330,7 @@ def test_a_dry_run_trains_and_writes_nothing(run, trained, capsys, tmp_path):
     stopped = workdir / "mlp" / "seed0"
     stopped.mkdir(parents=True)
     (stopped / "config.json").write_text(json.dumps(config))
-    (stopped / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 3.0}\n')
+    (stopped / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "seconds": 3.0}\n')
     capsys.readouterr()
     run(dry_run=True)
     said = capsys.readouterr().out

@@ -3,7 +3,7 @@ import pytest
 import tiny_set
 
 from ascjax.runs import experiment
-from ascjax.training.journal import Journal
+from ascjax.training.journal import TrainingLog
 
 
 @pytest.mark.parametrize("resident", ["off", "on"])
@@ -14,13 +14,13 @@ def test_after_the_first_epoch_a_run_compiles_nothing(tmp_path, monkeypatch, res
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(names)
 
-    write_down = Journal.epoch
+    write_down = TrainingLog.epoch
 
     def epoch(journal, *numbers):
         at_epoch.append(len(compiled))
         write_down(journal, *numbers)
 
-    monkeypatch.setattr(Journal, "epoch", epoch)
+    monkeypatch.setattr(TrainingLog, "epoch", epoch)
     root = tiny_set.write_set(tmp_path / "set", per_scene=20)
     config = tiny_set.config(
         tmp_path, root, protocol="validated", num_devices=2,
