@@ -1,0 +1,129 @@
+"""Decisions on recordings from their windows' scores, and when the answer is "unknown"."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+UNKNOWN = "unknown"
+# Reasons for it.
+SILENT, NOVEL, UNSURE = "silence", "novel", "low score"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of a stretch of sound.
+
+    Attributes:
+      start_s, end_s: where it lies in the recording.
+      scores: by scene, summing to 1.
+      unknown: why there is no answer: ``silence``, ``novel`` (unlike all that was trained on),
+        ``low score``, or empty if there is one.
+      channel, fragment: the one that was scored alone, fragments from 1; empty and 0 if all were
+        fused.
+    """
+
+    start_s: float
+    end_s: float
+    scores: dict[str, float]
+    unknown: str = ""
+    channel: str = ""
+    fragment: int = 0
+
+    @property
+    def scene(self) -> str:
+        """The answer: `likeliest`, or ``unknown``."""
+        return UNKNOWN if self.unknown else self.likeliest
+
+    @property
+    def likeliest(self) -> str:
+        """The scene with the largest score."""
+        return max(self.scores, key=self.scores.__getitem__)
+
+    @property
+    def score(self) -> float:
+        """The largest score."""
+        return self.scores[self.likeliest]
+
+    def top(self, count: int) -> dict[str, float]:
+        """Returns the largest scores, in descending order."""
+        ranked = sorted(self.scores.items(), key=lambda item: -item[1])
+        return dict(ranked[:count])
+
+    def scene_set(self, threshold: float) -> tuple[str, ...]:
+        """Returns the scenes whose 1 − score is at most ``threshold``, the likeliest first.
+
+        See `conformal.prediction_sets`; the set of silence and of what is novel is empty, as the
+        guarantee is for recordings like those of training.
+        """
+        if self.unknown in (SILENT, NOVEL):
+            return ()
+        return tuple(s for s, score in self.top(len(self.scores)).items() if 1 - score <= threshold)
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction(Scored):
+    """The decision on a recording.
+
+    Attributes:
+      source: the file, ``array`` or ``stdin``.
+      windows: how many it was cut into.
+      note: what was done to the recording to fit the network, or empty.
+    """
+
+    source: str = ""
+    windows: int = 1
+    note: str = ""
+
+    def __repr__(self) -> str:
+        reason = f" ({self.unknown})" if self.unknown else ""
+        return f"Prediction({self.source}: {self.scene}{reason}, {100 * self.score:.1f} %)"
+
+
+class Tally:
+    """Running mean of the scores of a recording's windows, and the verdict on it.
+
+    Silent and novel windows have no part in the mean, as their scores mean nothing; where there
+    are no others, all have. A recording is unknown if all of its windows are silent, if more than
+    half of the others are novel, or if the largest mean is below the least score that is answered.
+
+    Thresholds on scores are fitted to recordings of one window. The mean over several windows of
+    calibrated scores is less confident than accurate (R. Ranjan, T. Gneiting, "Combining
+    probability forecasts", J. R. Stat. Soc. B 72, 2010), so that thresholds answer fewer long
+    recordings, not more wrongly.
+    """
+
+    def __init__(self, num_scenes: int) -> None:
+        self._counted, self._others = np.zeros(num_scenes), np.zeros(num_scenes)
+        self._counts = {"": 0, SILENT: 0, NOVEL: 0}
+
+    def add(self, scores: np.ndarray, unknown: str) -> None:
+        """Takes a window's scores [scene] and why they mean nothing, if so."""
+        self._counts[unknown] += 1
+        if unknown:
+            self._others += scores
+        else:
+            self._counted += scores
+
+    @property
+    def windows(self) -> int:
+        """How many windows there were."""
+        return sum(self._counts.values())
+
+    def scores(self) -> np.ndarray:
+        """Returns the mean scores [scene], float64."""
+        counted = self._counts[""]
+        return self._counted / counted if counted else self._others / self.windows
+
+    def unknown(self, min_score: float) -> str:
+        """Returns why there is no answer, or an empty string."""
+        if self._counts[SILENT] == self.windows:
+            return SILENT
+        if self._counts[NOVEL] > self._counts[""]:
+            return NOVEL
+        return UNSURE if self.scores().max() < min_score else ""
+
+
+def named(scenes: Sequence[str], scores: np.ndarray) -> dict[str, float]:
+    """Returns scores [scene] by scene."""
+    return dict(zip(scenes, scores.tolist(), strict=True))
