@@ -1,37 +1,32 @@
-"""What every command line shares: flags with good errors, exit codes, no traceback.
+"""What every command shares: a parser with short errors, exit codes, the compilation cache.
 
-Imports nothing slow: a mistyped flag is answered before JAX is loaded.
+Imports nothing slow, so that help and mistakes are answered before JAX is loaded.
 """
 
+import argparse
+import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
-from absl import app, flags, logging
-from ml_collections import config_flags
-
-from ascjax import compilation
-from ascjax.config import flatten, load_config
 from ascjax.errors import UserError, nearest
 from ascjax.signals import Stopped
 
-# Those that several commands have; one declares which are its own.
-CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, e.g. configs/quickstart.py; --config.KEY=VALUE overrides a leaf."
-)
-WORKDIR = flags.DEFINE_string("workdir", None, "Where runs are kept.")
-FOLDS = flags.DEFINE_enum("folds", None, ["all"], "Train on every fold of the set.")
+CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
+HELP_WIDTH = 80
 
 Options = TypeVar("Options")
 
 
 def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Options]) -> None:
-    """Runs a command line: exit code 2 and one or two lines for a user's mistake, no traceback."""
-    logging.set_verbosity(logging.WARNING)
-    compilation.keep()
+    """Runs ``main(parse(sys.argv))``; a user's mistake is one or two lines and exit code 2."""
+    keep_compiled_programs()
     try:
-        app.run(main, flags_parser=parse)
+        main(parse(sys.argv))
     except UserError as error:
         sys.exit(_say(f"error: {error}", 2))
     except Stopped as error:
@@ -45,52 +40,111 @@ def _say(line: str, code: int) -> int:
     return code
 
 
-def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags.
+def keep_compiled_programs() -> None:
+    """Lets JAX keep programs that take a second or more to compile in the user's cache folder.
+
+    To be called before JAX is imported, which reads the environment then. A folder that the user
+    has named stays; one that can't be written is left out.
+    """
+    if CACHE_VARIABLE in os.environ:
+        return
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ascjax/xla")
+    existing = next((path for path in (cache, *cache.parents) if os.path.exists(path)), cache)
+    if cache.is_absolute() and os.access(existing, os.W_OK | os.X_OK):
+        os.environ[CACHE_VARIABLE] = str(cache)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises UserError, and whose help fits 80 columns.
+
+    Args:
+      prog: the command, e.g. ``"ascjax predict"``.
+      description: what it does; its paragraphs are filled, indented ones and tables kept.
+      settings: of ``argparse.ArgumentParser``.
+    """
+
+    def __init__(self, prog: str, description: str | None = None, **settings: Any):
+        super().__init__(
+            prog=prog,
+            description=_fill(description or ""),
+            formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=HELP_WIDTH),
+            allow_abbrev=False,
+            **settings,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UserError."""
+        raise UserError(f"{message}; --help lists the flags")
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Returns the options in ``argv``, which begins with the program's name.
+
+        Raises:
+          UserError: an unknown flag, a value of a wrong type, or something missing.
+        """
+        options, unknown = self.parse_known_args(argv[1:])
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            if not flag.startswith("-"):
+                self.error(f"unexpected argument {unknown[0]!r}")
+            self.error(f"unknown {flag!r}{nearest(flag, [f'--{name}' for name in vars(options)])}")
+        return options
+
+
+def _fill(text: str) -> str:
+    """Breaks the lines of each paragraph anew, but for those that begin with a space."""
+    paragraphs = text.strip("\n").split("\n\n")
+    return "\n\n".join(
+        paragraph if paragraph.startswith(" ") else textwrap.fill(paragraph, HELP_WIDTH)
+        for paragraph in paragraphs
+    )
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Splits a command line into other words, and the values of ``--config.KEY=VALUE`` by key.
 
     Raises:
-      UserError: an unknown flag, a value of a wrong type, or a word that is no flag.
+      UserError: a key without a value.
     """
-    try:
-        rest = flags.FLAGS(argv)
-    except SystemExit:
-        if not any(word.lstrip("-").startswith("help") for word in argv[1:]):
-            raise
-        sys.exit()  # help was printed, which absl takes for a failure
-    except flags.Error as error:
-        raise UserError(f"{' '.join(str(error).split())}; --help lists the flags") from error
-    if len(rest) > 1:
-        raise UserError(f"unexpected argument {rest[1]!r}; values go with their flag: --flag=VALUE")
-    return rest
+    rest, overrides = [], {}
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("--config."):
+            rest.append(word)
+            continue
+        key, equals, value = word.removeprefix("--config.").partition("=")
+        value = value if equals else next(words, "--")
+        if value.startswith("--"):
+            raise UserError(f"--config.{key}: expected --config.{key}=VALUE, got no value")
+        overrides[key] = value
+    return rest, overrides
 
 
-def config_file(argv: Sequence[str]) -> str | None:
-    """Returns the value of --config, or None."""
-    for word, following in zip(argv, [*argv[1:], None], strict=True):
-        name, equals, value = word.lstrip("-").partition("=")
-        if word.startswith("-") and name == "config":
-            return value if equals else following
-    return None
+def require(options: argparse.Namespace, **examples: str) -> None:
+    """Raises UserError unless each option of ``examples`` was given."""
+    for name, example in examples.items():
+        if not getattr(options, name):
+            raise UserError(
+                f"expected --{name}, e.g. --{name}={example}, got none; --help lists the flags"
+            )
 
 
-def check_keys(path: str, argv: Sequence[str]) -> None:
-    """Every --config.KEY must be a leaf of the file's config (absl's own error is a traceback).
-
-    Raises:
-      UserError: one isn't, or the file can't be loaded.
-    """
-    leaves = flatten(load_config(path).to_dict())
-    for word in argv:
-        if word.startswith(("--config.", "-config.")):
-            key = word.lstrip("-").partition("=")[0].removeprefix("config.")
-            if key not in leaves:
-                raise UserError(
-                    f"--config.{key}: {path} has no such key{_nearest_key(key, leaves)}"
-                )
+def folder(text: str) -> Path:
+    """Returns the path of an existing folder; the ``type`` of an argument."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a folder, there is none at {text}")
+    return path
 
 
-def _nearest_key(key: str, leaves: dict[str, Any]) -> str:
-    # The right name in a wrong section, data.num_mels for features.num_mels, before a similar one.
-    last = [name for name in leaves if name.rpartition(".")[2] == key.rpartition(".")[2]]
-    close = f"; did you mean {last[0]!r}?" if last else nearest(key, list(leaves))
-    return close or f"; its keys are {', '.join(leaves)}"
+def count(text: str) -> int:
+    """Returns an int of 1 or more; the ``type`` of an argument."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
+    return number
+
+
+def names(text: str) -> list[str]:
+    """Returns the parts of ``a,b,c``; the ``type`` of an argument."""
+    return [word for word in text.split(",") if word]

@@ -1,4 +1,6 @@
-"""Draws the paper's figures: python -m ascjax.figures FIGURE, of your own recordings and runs.
+"""Draws the paper's figures from your own recordings and runs.
+
+  ascjax figures spectrogram a.wav b.wav --out=figure3.pdf
 
 spectrogram is Figure 3, confusion Figure 4, fragments the analysis of section 4.3.
 """
@@ -11,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ascjax import cli
-from ascjax.arguments import Parser, folder
+from ascjax.cli import Parser, folder
 from ascjax.errors import UserError, choose
 from ascjax.files import write_bytes
-from ascjax.runs import folder as run_folder
+from ascjax.runs.folder import read_results, read_run, restore_front_end
+from ascjax.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,11 +43,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m ascjax.figures", description=__doc__)
+    parser = Parser("ascjax figures", __doc__)
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True)
 
     def add(name: str, about: str) -> Parser:
-        figure = figures.add_parser(name, help=about, description=about)
+        figure = figures.add_parser(name, help=about, description=f"Draws {about}.")
         figure.add_argument("--out", type=Path, metavar="FILE", help=(
             f".png ({DPI} dpi), .svg or .pdf; default: {DEFAULT_OUT[name]}, in the folder of the "
             "run if one is given, else in this"
@@ -54,7 +57,7 @@ def _parser() -> Parser:
         ))  # fmt: skip
         return figure
 
-    spectrogram = add("spectrogram", "Log-mel spectrograms of recordings.")
+    spectrogram = add("spectrogram", "log-mel spectrograms of recordings")
     spectrogram.add_argument("files", nargs="+", metavar="FILE", help="wav, flac, ogg or mp3")
     spectrogram.add_argument(
         "--channel", default="average", help="left, right or average (the default)"
@@ -62,13 +65,13 @@ def _parser() -> Parser:
     spectrogram.add_argument(
         "--run", type=folder, metavar="DIR", help="take this run's front end, not the paper's"
     )
-    confusion = add("confusion", "Confusion matrix of a finished run.")
+    confusion = add("confusion", "confusion matrix of a finished run")
     confusion.add_argument(
         "--normalise", action="store_true", help="percentages of the true scene, not counts"
     )
     fragments = add(
         "fragments",
-        "What the fragments of a run's recordings vote for, and an oracle that picks the best.",
+        "votes of the fragments of a run's recordings, and an oracle that picks the best",
     )  # fmt: skip
     for figure in (confusion, fragments):
         figure.add_argument(
@@ -112,27 +115,20 @@ def _check_out(out: Path) -> None:
 
 def _spectrogram(options: argparse.Namespace) -> "Figure":
     from ascjax.audio import wave
-    from ascjax.audio.logmel import FrontEnd, log_mel_librosa
+    from ascjax.audio.logmel import LogMel
     from ascjax.report import plots
 
-    of_run, scenes = None, ()
-    if options.run:
-        path = options.run / "run.json"
-        about = run_folder.read_run(options.run)
-        scenes = about["scenes"]
-        try:
-            of_run = FrontEnd(**about["front_end"])
-        except TypeError as error:
-            raise UserError(f"{path}: front_end: {error}; was it made by another ascjax?") from None
+    run = read_run(options.run) if options.run else None
     choose("--channel", options.channel, wave.CHANNELS)
     log_mels = []
     for file in options.files:
+        of_run = restore_front_end(options.run, run) if run else None
         samples, rate = wave.read(file, of_run.sample_rate_hz if of_run else None)
-        front_end = of_run or FrontEnd(rate)
-        values = log_mel_librosa(wave.to_channels(samples, [options.channel])[0], front_end)
+        front_end = of_run or LogMel(rate)
+        values = front_end.reference(wave.to_channels(samples, [options.channel])[0])
         log_mels.append(plots.LogMel(values, front_end.hop_length / rate, rate))
     columns = options.columns or min(len(log_mels), 2)
-    titles = [_title(Path(file), scenes) for file in options.files]
+    titles = [_title(Path(file), run.scenes if run else ()) for file in options.files]
     return plots.spectrograms(log_mels, titles=titles, columns=columns)
 
 
@@ -147,10 +143,10 @@ def _title(file: Path, scenes: Collection[str]) -> str:
 def _confusion(options: argparse.Namespace) -> "Figure":
     from ascjax.report import plots
 
-    results = run_folder.read_results(options.run)
-    scenes = results["scenes"]
+    results = read_results(options.run)
+    scenes = results.scenes
     columns = options.columns or (1 if len(scenes) <= MAX_SCENES_IN_A_COLUMN else 2)
-    counts = np.array(results["confusion"])
+    counts = np.array(results.confusion)
     return plots.confusion(counts, scenes=scenes, normalise=options.normalise, columns=columns)
 
 
@@ -158,22 +154,16 @@ def _fragments(options: argparse.Namespace) -> "Figure":
     from ascjax.report import plots, text
     from ascjax.scoring import evidence
 
-    results = run_folder.read_results(options.run)
-    if results["fragments"] < 2:
+    run = Run.open(options.run)
+    results = run.results
+    if results.fragments < 2:
         raise UserError(
             f"--run={options.run}: its recordings are one fragment each, so there is nothing to "
-            "compare; train one with --config.fragments.count=3 or more, and without "
-            "config.fragments.attention, which fuses them in the network"
+            "compare; train one with --config.fragments.count=3 or more"
         )
-    arrays = run_folder.read_posteriors(options.run, results)
-    found = evidence.summarise(
-        arrays["posteriors"],
-        arrays["label"],
-        fragment_fusion=results["fusion"]["fragments"],
-        channel_fusion=results["fusion"]["channels"],
-    )
-    print(text.evidence_table(found, results["scenes"]), end="\n\n")
-    return plots.evidence(found, scenes=results["scenes"], columns=options.columns or 2)
+    found = evidence.weigh_fragments(run.posteriors, run.test_posteriors.label, by=results.fusion)
+    print(text.evidence_table(found, results.scenes), end="\n\n")
+    return plots.evidence(found, scenes=results.scenes, columns=options.columns or 2)
 
 
 FIGURES = {"spectrogram": _spectrogram, "confusion": _confusion, "fragments": _fragments}

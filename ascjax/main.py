@@ -1,59 +1,77 @@
-"""Trains and evaluates: python -m ascjax.main --config=configs/vgg_mlp.py --config.data.root=DIR.
+"""Trains a network on labelled recordings, tests it and writes a report.
 
-Every leaf of the config can be overridden, e.g. --config.fragments.count=3. The same command goes
-on with a run that was stopped. Runs are kept in --workdir, by default in runs/ under the config
-file's name; with --folds=all there is one for each fold of the set.
+--config names one of the configs below or a file of your own. --config.KEY=VALUE overrides any of
+its leaves, e.g. --config.fragments.count=3; configs/common.py lists them all, with units. A stopped
+run resumes with the same command.
 """
 
+import argparse
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
-from ml_collections import config_flags
-
 from ascjax import cli
-from ascjax.cli import CONFIG, FOLDS, WORKDIR
-from ascjax.errors import UserError
-from ascjax.runs import folder
+from ascjax.config import describe, find_config, load_config, shipped
 
-flags.adopt_module_key_flags(cli)
+USAGE = """ascjax train --config=NAME_OR_FILE [--config.KEY=VALUE ...]
+                    [--workdir=DIR] [--folds=all]"""
 
 
-def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags.
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; ``config`` of the options is the ConfigDict, overrides included.
 
     Raises:
-      UserError: a config file that isn't there, an unknown flag or key, or a value of a wrong type.
+      UserError: no or no loadable config, an unknown flag or key, or a value of a wrong type.
     """
-    config_file = cli.config_file(argv)
-    if config_file is not None:
-        cli.check_keys(config_file, argv)
-    rest = cli.parse(argv)
-    if config_file is None:
-        raise UserError("expected --config=FILE, e.g. --config=configs/quickstart.py, got none")
-    return rest
+    parser = cli.Parser("ascjax train", __doc__, usage=USAGE, epilog=_configs())
+    add = parser.add_argument
+    add("--config", metavar="NAME_OR_FILE", help="e.g. quickstart or configs/quickstart.py")
+    add(
+        "--workdir",
+        type=Path,
+        metavar="DIR",
+        help="where the run is kept; default: runs/CONFIG",
+    )
+    add("--folds", choices=["all"], help="train on every fold of the set and pool the results")
+    words, overrides = cli.split_overrides(argv)
+    options = parser.parse(words)
+    cli.require(options, config="quickstart")
+    options.workdir = options.workdir or Path("runs") / find_config(options.config).stem
+    options.config = load_config(options.config, overrides)
+    return options
 
 
-def main(argv: Sequence[str]) -> None:
+def _configs() -> str:
+    """Lists the shipped configs for the help, each with a line and the time it takes."""
+    lines = ["configs:"]
+    for name, path in shipped().items():
+        about = describe(path)
+        lines += textwrap.wrap(
+            f"{about.line} Time: {about.takes}.",
+            cli.HELP_WIDTH,
+            initial_indent=f"  {name:15} ",
+            subsequent_indent=" " * 18,
+        )
+    return "\n".join(lines)
+
+
+def main(options: argparse.Namespace) -> None:
     """Runs the main job and prints the result table and the report's path."""
-    del argv
     # JAX takes seconds to import; a mistyped flag is answered before that.
-    from ascjax.report import text
+    from ascjax.report import report, text
     from ascjax.runs import experiment, folds
 
-    config_file = config_flags.get_config_filename(flags.FLAGS["config"])
-    workdir = Path(WORKDIR.value or Path("runs") / Path(config_file).stem)
-    if FOLDS.value:
-        print(folds.train_folds(CONFIG.value, workdir))
+    if options.folds:
+        pooled = folds.train_folds(options.config, options.workdir, report.write)
+        print(text.folds_table(pooled))
         return
-    page = experiment.train_and_evaluate(CONFIG.value, workdir)
-    results, about = folder.read_results(workdir), folder.read_run(workdir)
-    print(text.table(results, synthetic=about["synthetic"]))
-    for name, reason in about["left_out"].items():
+    run = experiment.train(options.config, options.workdir, report.write)
+    print(text.table(run.results, synthetic=run.info.data.synthetic))
+    for name, reason in run.info.left_out.items():
         print(f"left out: {name}: {reason}")
-    for where, peak_gb in results.get("peak_memory_gb", {}).items():
+    for where, peak_gb in run.results.peak_memory_gb.items():
         print(f"peak memory of the {where}: {peak_gb:.2f} GB")
-    print(f"report: {page}")
+    print(f"report: {run.path}/report.html")
 
 
 if __name__ == "__main__":

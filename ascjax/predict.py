@@ -1,4 +1,6 @@
-"""Predicts scenes: python -m ascjax.predict --run=DIR FILE_OR_FOLDER... [--csv].
+"""Predicts the scenes of audio files.
+
+  ascjax predict --run=DIR FILE_OR_FOLDER... [--csv]
 
 The run folder alone is enough, without its data set. A recording counts with its first seconds, as
 many as in training; a shorter one is repeated to fill them. --submission=out.csv writes what DCASE
@@ -17,8 +19,8 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from ascjax import cli
-from ascjax.arguments import Parser, folder
 from ascjax.audio.wave import SUFFIXES, BadRecording
+from ascjax.cli import Parser, folder
 from ascjax.data.layouts import is_audio
 from ascjax.errors import UserError, choose
 from ascjax.files import check_new, write_text
@@ -56,7 +58,7 @@ class Prediction(NamedTuple):
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; raises UserError on a mistake in it."""
-    parser = Parser(prog="python -m ascjax.predict", description=__doc__)
+    parser = Parser("ascjax predict", __doc__)
     add = parser.add_argument
     add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER",
         help=f"audio ({', '.join(SUFFIXES)}), or folders with some at any depth")  # fmt: skip

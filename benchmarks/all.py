@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ascjax import cli
-from ascjax.arguments import Parser
+from ascjax.cli import Parser
 from ascjax.errors import UserError, choose
 
 PROGRAMS = ("frontend", "extract", "train_step", "inference", "epoch", "scaling", "convert")

@@ -24,10 +24,10 @@ import numpy as np
 from ascjax import cli
 from ascjax.compute import rounds
 from ascjax.compute.devices import local_devices, unreplicate
+from ascjax.configs import common
 from ascjax.data.batches import Fragments
 from ascjax.training import feed
 from benchmarks import measure, ours
-from configs import common
 
 CHANNELS, COUNT, FRAMES = 3, 6, 431
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ascjax.arguments import Parser
+from ascjax.cli import Parser
 from ascjax.data import synthetic
 from ascjax.report.text import aligned
 

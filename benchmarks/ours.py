@@ -11,12 +11,12 @@ from flax import linen as nn
 
 from ascjax.compute import rounds
 from ascjax.compute.devices import AXIS, replicate, unreplicate
+from ascjax.configs import common
 from ascjax.data.batches import Fragments
 from ascjax.models import cost
 from ascjax.setup import builders
 from ascjax.training import feed
 from ascjax.training.step import Recipe, initial_state, train_step
-from configs import common
 
 NUM_MELS, NUM_SCENES = 128, 10
 # What the log-mels here are drawn from, and normalised by.

@@ -1,15 +1,17 @@
-"""The DCASE 2018 task 1 baseline: 116,118 parameters on 40 mel bands (Table 3, first row).
+"""The DCASE 2018 task 1 baseline: 116,118 parameters on 40 mel bands (paper, Table 3).
 
-Run: python -m ascjax.main --config=configs/baseline.py --config.data.root=DIR [--config.seed=1]
-The paper, TUT Urban Acoustic Scenes 2018, fold 1: 59.7 %, the mean of 10 runs with a deviation of
-0.7 points: run several seeds. The best epoch is chosen on a part held out by location.
-Known to differ from the original: the ends of recordings were padded by mirroring, here with zeros;
-and the best epoch was looked for from the 50th on, here from the first.
+ascjax train --config=baseline --config.data.root=DIR [--config.seed=1]
+
+The paper, on TUT Urban Acoustic Scenes 2018, fold 1: 59.7 %, the mean of 10 runs with a deviation
+of 0.7 points, so run several seeds. Known differences: the original padded the ends of recordings
+by mirroring, this pads with zeros; the original chose the best epoch from the 50th on, this chooses
+from the first on.
+Takes: not measured
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
+from ascjax.configs import common
 
 
 def get_config() -> ConfigDict:
@@ -21,7 +23,7 @@ def get_config() -> ConfigDict:
     config.features.hop_size_s = 0.02
     config.features.log_floor = 2.2e-16
     config.features.window = "hamming"
-    config.features.mel_norm = "none"  # changes nothing once each band is normalised
+    config.features.mel_norm = "none"  # no effect once each band is normalised
     config.features.min_fft_length = 2048
     config.model.trunk = "baseline"
     config.model.head = "baseline"

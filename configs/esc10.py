@@ -1,17 +1,19 @@
-"""ESC-10 (10 classes of environmental sound, 5 folds of 80 clips) from random weights, on a CPU.
+"""ESC-10 with a small VGG from random weights: environmental sounds, 10 classes.
 
-Run: python -m ascjax.main --config=configs/esc10.py --config.data.root=DIR [--config.data.fold=2]
-The trunk is small, so that two cores train it in minutes; --config.model.trunk=vgg16 is the
-paper's. Measured on fold 1: 82.5 % (chance 10 %), see benchmarks/RESULTS.md.
+ascjax train --config=esc10 --config.data.root=DIR --folds=all
+
+Measured over the five folds of 80 clips: 91.0 %, one seed (chance is 10 %); see
+benchmarks/RESULTS.md. --config.model.trunk=vgg16 takes the paper's trunk instead.
+Takes: 3 minutes a fold on two cores
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
+from ascjax.configs import common
 
 
 def get_config() -> ConfigDict:
-    """Returns common.py for short mono clips: one fragment, 320 examples to train on."""
+    """Returns common.py for short mono clips: one fragment each, 320 to train on."""
     config = common.get_config()
     config.model.trunk = "vgg_tiny"
     config.train.batch_size = 16

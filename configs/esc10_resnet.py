@@ -1,26 +1,26 @@
-"""ESC-10 with ResNet-18: what is transfer from images worth on real sound?
+"""ESC-10 with ResNet-18: from random weights or fine-tuned.
 
-Run, for folds 1 to 5:
-  python -m ascjax.main --config=configs/esc10_resnet.py --config.data.root=DIR
-    --config.data.fold=1 [--config.init.weights=weights/resnet18.safetensors]
+ascjax train --config=esc10_resnet --config.data.root=DIR --folds=all
+  [--config.init.weights=FILE]
+
+Measured over the five folds, three seeds: 87.2 % from random weights, 94.0 % from Tiny ImageNet.
+The second may be slightly flattered: the recipe was chosen on clips held out of the training parts,
+which are test clips of other folds. See benchmarks/RESULTS.md.
+Takes: 8 minutes a fold on one core
 """
 
 from ml_collections import ConfigDict
 
-from configs import esc10
+from ascjax.configs import esc10
 
 
 def get_config() -> ConfigDict:
-    """Returns esc10.py with ResNet-18, clips moved in time round and round, and a higher floor.
-
-    The floor leaves the upper 80 dB, as amplitudes of full scale are about 1e2: what is below is
-    digital silence and bands that a codec cut off. It was chosen for the fine-tuned start on held
-    out training clips (benchmarks/DECISIONS.md); from random weights the floor of common.py is the
-    better one. The PyTorch reference was trained with --config.features.log_floor=1e-5
-    --config.augment.max_shift=0 --config.train.num_epochs=15, without warm-up and clipping.
-    """
+    """Returns esc10.py with ResNet-18, a higher floor and circular shifts in time."""
     config = esc10.get_config()
     config.model.trunk = "resnet18"
+    # Keeps the upper 80 dB, as amplitudes of full scale are about 1e2: below lie digital silence
+    # and bands that a codec cut off. Chosen for fine-tuning (benchmarks/DECISIONS.md); from random
+    # weights the floor of common.py is the better one.
     config.features.log_floor = 1e-2
     config.augment.max_shift = 0.5
     config.train.num_epochs = 20

@@ -1,16 +1,20 @@
-"""ESC-10 with the paper's own network, VGG-16: what is transfer from images worth to it?
+"""ESC-10 with the paper's trunk, VGG-16: from random weights or fine-tuned.
 
-Run: python -m ascjax.main --config=configs/esc10_vgg.py --config.data.root=DIR
-  [--config.init.weights=weights/vgg16.safetensors] [--config.model.head=mlp]
+ascjax train --config=esc10_vgg --config.data.root=DIR --folds=all
+  [--config.init.weights=imagenet] [--config.model.head=mlp]
+
+Measured on fold 1 alone, 80 clips: 57.5 % from random weights, 85.0 % from ImageNet; see
+benchmarks/RESULTS.md.
+Takes: 28 minutes a fold on one core
 """
 
 from ml_collections import ConfigDict
 
-from configs import esc10
+from ascjax.configs import esc10
 
 
 def get_config() -> ConfigDict:
-    """Returns esc10.py with VGG-16, trained as its PyTorch reference was."""
+    """Returns esc10.py with VGG-16, trained like its PyTorch reference."""
     config = esc10.get_config()
     config.model.trunk = "vgg16"
     config.train.num_epochs = 10

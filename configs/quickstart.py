@@ -1,23 +1,26 @@
-"""The whole pipeline on a small synthesised set with a small trunk, in minutes on two cores.
+"""The whole pipeline on a small synthetic set with a small trunk.
 
-Run: make run, or python -m ascjax.main --config=configs/quickstart.py
-Everything is as in vgg_mlp.py (left + right + average, N_s = 6, head mlp), but the trunk is a VGG
-of one convolution a stage and the recordings are synthesised. The numbers prove that the machinery
-works; they say nothing about real scenes.
+make run, or ascjax train --config=quickstart
+
+As vgg_mlp.py (left + right + average, N_s = 6, head mlp), but the trunk is a VGG with one
+convolution a stage, from random weights, and the recordings are synthesised. Its accuracy shows
+that the machinery works and says nothing about real scenes.
+Takes: 3 minutes on two cores, installation included
 """
 
 from ml_collections import ConfigDict
 
-from configs import vgg_mlp
+from ascjax.configs import vgg_mlp
 
 
 def get_config() -> ConfigDict:
-    """Returns vgg_mlp.py with a small trunk and the embedded set."""
+    """Returns vgg_mlp.py with a small trunk and a synthetic set."""
     config = vgg_mlp.get_config()
     config.protocol = "validated"
     config.data.layout = "synthetic"
     config.data.root = "data/synthetic"
     config.model.trunk = "vgg_tiny"
+    config.init.weights = "random"
     config.train.batch_size = 32
     config.train.num_epochs = 8
     config.optimizer.learning_rate = 1e-3

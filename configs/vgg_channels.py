@@ -1,14 +1,15 @@
-"""VGG-16 from ImageNet, left + right + average, N_s = 6, gap (Table 3, second row).
+"""VGG-16 from ImageNet, left + right + average, N_s = 6, head gap (paper, Table 3).
 
-Run: python -m ascjax.main --config=configs/vgg_channels.py --config.data.root=DIR
-       --config.init.weights=imagenet
-The paper, TUT Urban Acoustic Scenes 2018, fold 1: 75.5 %.
-The weights are made by `python -m convert vgg16 --out weights/`.
+ascjax train --config=vgg_channels --config.data.root=DIR
+
+The paper, on TUT Urban Acoustic Scenes 2018, fold 1: 75.5 %. `ascjax convert vgg16 --out weights/`
+makes the weights.
+Takes: not measured
 """
 
 from ml_collections import ConfigDict
 
-from configs import vgg_fragments
+from ascjax.configs import vgg_fragments
 
 
 def get_config() -> ConfigDict:

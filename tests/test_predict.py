@@ -117,13 +117,3 @@ def test_a_first_answer_waits_for_no_import_of_pytorch_or_numba():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_help_and_mistakes_come_without_jax():
-    code = "import sys; from ascjax import evaluate, predict; sys.exit('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-    for name in ("evaluate", "predict"):
-        asked = [sys.executable, "-m", f"ascjax.{name}", "--help"]
-        said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        assert said.startswith(f"usage: python -m ascjax.{name}")
-        assert "--run DIR" in said

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from ascjax.configs import common
 from ascjax.data.batches import Fragments
-from configs import common
 
 RATE_HZ = 16000
 SCENES = {"bus": 200.0, "park": 1000.0, "tram": 4000.0}

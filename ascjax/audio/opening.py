@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import FileIO
 
 from ascjax.audio import formats
 from ascjax.audio.errors import bad_recording, display
@@ -33,22 +34,24 @@ def open_source(path: str | os.PathLike[str], name: str | None = None) -> Iterat
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise bad_recording(name, "can't be opened (it is no file)")
             file = stack.enter_context(open(path, "rb", buffering=0))
-            magic = os.pread(file.fileno(), 32, 0)
+            source = stack.enter_context(_decoder(name, path, file))
         except OSError as error:
             raise bad_recording(name, f"can't be opened ({error.strerror})") from error
         except ValueError as error:  # a name with a null byte, or that no file system can write
             raise bad_recording(name, f"can't be opened ({error})") from error
-        if not magic:
-            raise bad_recording(name, "the file is empty (0 bytes)")
-        if what := formats.no_audio(magic):
-            raise bad_recording(name, f"is {what}")
-        source: Source
-        if formats.needs_ffmpeg(os.fsdecode(path), magic):
-            source = stack.enter_context(FfmpegSource(name, path))
-        else:
-            source = stack.enter_context(SndfileSource(name, file))
         _check_accepted(source)
         yield source
+
+
+def _decoder(name: str, path: str | os.PathLike[str], file: FileIO) -> Source:
+    magic = os.pread(file.fileno(), 32, 0)
+    if not magic:
+        raise bad_recording(name, "the file is empty (0 bytes)")
+    if what := formats.no_audio(magic):
+        raise bad_recording(name, f"is {what}")
+    if formats.needs_ffmpeg(os.fsdecode(path), magic):
+        return FfmpegSource(name, path)
+    return SndfileSource(name, file)
 
 
 def _check_accepted(source: Source) -> None:

@@ -67,7 +67,12 @@ class SndfileSource(Source):
     def skip(self, num_samples: int) -> None:
         """Leaves out the next samples, or as many as there are."""
         if num_samples > 0 and self.num_samples is not None and self._file.can_seek:
-            self._file.seek(min(self._file.tell() + num_samples, self.num_samples))
+            position = min(self._file.tell() + num_samples, self.num_samples)
+            try:
+                self._file.seek(position)
+            except soundfile.SoundFileError as error:
+                reason = f"cut short or damaged before sample {position:,} ({_reason(error)})"
+                raise bad_recording(self.name, reason) from error
         else:
             super().skip(num_samples)
 

@@ -1,16 +1,16 @@
 """Plan of a sweep: rows of tables become runs; rows that can't exist or lack weights."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from ascjax import models
+from ascjax import models, records
 from ascjax import setup as setups
-from ascjax.config import load_config
+from ascjax.config import differences, load_config
 from ascjax.errors import UserError
 from ascjax.files import is_new
 from ascjax.paper.tables import Row
@@ -21,6 +21,7 @@ from ascjax.setup import Setup, Survey
 from ascjax.signals import StopRequest
 
 SWEEP_FORMAT = 2
+SWEEP_FILE = "sweep.json"
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,32 @@ def make(
         for run in entry.runs:
             _check_run(run)
     return entries, limits, survey
+
+
+def read_limits(workdir: Path, sweep: Sweep) -> Limits | None:
+    """Checks that ``workdir`` is new, or holds this sweep or one that this one extends.
+
+    Returns:
+      The limits of its data set, or None if they aren't known.
+
+    Raises:
+      UserError: it holds something else, or sweep.json is damaged.
+    """
+    if is_new(workdir, SWEEP_FILE):
+        return None
+    hint = "start the sweep in another --workdir and move the folders of its rows there"
+    before = records.read(workdir / SWEEP_FILE, Sweep, version=SWEEP_FORMAT, hint=hint)
+    limits = before.limits
+    # More tables and more seeds leave all that is there as it is.
+    tables = sweep.tables if set(before.tables) <= set(sweep.tables) else before.tables
+    seeds = max(before.seeds, sweep.seeds)
+    before = replace(before, tables=tables, seeds=seeds, limits=None)
+    differing = differences(asdict(before), asdict(sweep))
+    if differing:
+        raise UserError(
+            f"--workdir={workdir}: holds another sweep: {differing}; choose another --workdir"
+        )
+    return limits
 
 
 def _entries(

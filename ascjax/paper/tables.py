@@ -15,7 +15,7 @@ class Row:
 
     Attributes:
       label: what it is, in a few words.
-      config: its config file.
+      config: name of its config.
       overrides: what it sets otherwise, by dotted key.
       paper: the paper's accuracy in %.
       against: names of the rows that the paper compares it with.
@@ -37,15 +37,14 @@ class Table:
 
 
 RANDOM = {"init.weights": "random"}
-IMAGENET = {"init.weights": "imagenet"}
 
-VGG_FINE_TUNED = Row("VGG-16 fine-tuned", "configs/vgg.py", IMAGENET, 70.6, ("vgg16_random",))
+VGG_FINE_TUNED = Row("VGG-16 fine-tuned", "vgg", {}, 70.6, ("vgg16_random",))
 
 
 def _fragments(count: int, paper: float) -> Row:
-    settings = {**IMAGENET, "fragments.count": count}
+    settings = {"fragments.count": count}
     label = f"VGG-16, {count} fragments"
-    return Row(label, "configs/vgg_fragments.py", settings, paper, ("vgg16_imagenet",))
+    return Row(label, "vgg_fragments", settings, paper, ("vgg16_imagenet",))
 
 
 SIX_FRAGMENTS = _fragments(6, 73.9)
@@ -53,14 +52,14 @@ SIX_FRAGMENTS = _fragments(6, 73.9)
 # fmt: off
 TABLES = {
     "1": Table("Random weights against fine-tuning from ImageNet", {
-        "alexnet_random": Row("AlexNet from random weights", "configs/alexnet.py", RANDOM, 59.5),
+        "alexnet_random": Row("AlexNet from random weights", "alexnet", RANDOM, 59.5),
         "alexnet_imagenet": Row(
-            "AlexNet fine-tuned", "configs/alexnet.py", IMAGENET, 64.3, ("alexnet_random",)),
-        "vgg16_random": Row("VGG-16 from random weights", "configs/vgg.py", RANDOM, 61.9),
+            "AlexNet fine-tuned", "alexnet", {}, 64.3, ("alexnet_random",)),
+        "vgg16_random": Row("VGG-16 from random weights", "vgg", RANDOM, 61.9),
         "vgg16_imagenet": VGG_FINE_TUNED,
-        "resnet50_random": Row("ResNet-50 from random weights", "configs/resnet.py", RANDOM, 61.6),
+        "resnet50_random": Row("ResNet-50 from random weights", "resnet", RANDOM, 61.6),
         "resnet50_imagenet": Row(
-            "ResNet-50 fine-tuned", "configs/resnet.py", IMAGENET, 70.2, ("resnet50_random",)),
+            "ResNet-50 fine-tuned", "resnet", {}, 70.2, ("resnet50_random",)),
     }),
     "2": Table("Number of fragments", {
         "vgg16_imagenet": VGG_FINE_TUNED,
@@ -71,13 +70,13 @@ TABLES = {
     }),
     # The paper compares three channels with the row of one channel in its Table 2.
     "3": Table("Channels and head, beside the baseline", {
-        "baseline": Row("DCASE 2018 baseline", "configs/baseline.py", RANDOM, 59.7),
+        "baseline": Row("DCASE 2018 baseline", "baseline", {}, 59.7),
         "vgg16_fragments6": SIX_FRAGMENTS,
         "vgg16_channels": Row(
-            "VGG-16, 6 fragments, 3 channels", "configs/vgg_channels.py", IMAGENET, 75.5,
+            "VGG-16, 6 fragments, 3 channels", "vgg_channels", {}, 75.5,
             ("vgg16_fragments6",)),
         "vgg16_mlp": Row(
-            "VGG-16, 6 fragments, 3 channels, mlp", "configs/vgg_mlp.py", IMAGENET, 77.8,
+            "VGG-16, 6 fragments, 3 channels, mlp", "vgg_mlp", {}, 77.8,
             ("vgg16_channels", "baseline")),
     }),
 }

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from ascjax import records
+from ascjax.audio import frontends
+from ascjax.audio.frontend import FrontEnd
 from ascjax.config import differences
 from ascjax.errors import UserError
 from ascjax.files import TEST_AGAIN, is_new, read_arrays, read_json, write_json
@@ -170,6 +172,18 @@ def read_run(folder: Path) -> RunInfo:
       UserError: it is missing, damaged or of another format.
     """
     return records.read(folder / "run.json", RunInfo, version=RUN_FORMAT, hint=TRAIN_AGAIN)
+
+
+def restore_front_end(folder: Path, info: RunInfo) -> FrontEnd:
+    """Returns what turned waveforms into the network's input.
+
+    Raises:
+      UserError: run.json describes no front end.
+    """
+    try:
+        return frontends.from_dict(info.front_end)
+    except UserError as error:
+        raise UserError(f"{folder / 'run.json'}: front_end: {error}; {TRAIN_AGAIN}") from None
 
 
 def read_results(folder: Path) -> RunResults:

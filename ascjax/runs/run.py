@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ascjax.audio import frontends
 from ascjax.audio.frontend import FrontEnd
 from ascjax.errors import UserError, choose
 from ascjax.files import as_path, read_json
@@ -20,6 +19,7 @@ from ascjax.runs.folder import (
     read_posteriors,
     read_results,
     read_run,
+    restore_front_end,
 )
 from ascjax.scoring.fusion import METHODS, Fusion
 from ascjax.scoring.results import Results, score
@@ -62,10 +62,7 @@ class Run:
     @cached_property
     def front_end(self) -> FrontEnd:
         """What turned waveforms into the network's input."""
-        try:
-            return frontends.from_dict(self.info.front_end)
-        except UserError as error:
-            raise UserError(f"{self.path / 'run.json'}: front_end: {error}") from None
+        return restore_front_end(self.path, self.info)
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -292,6 +292,15 @@ def test_nothing_after_the_start(tmp_path):
             wave.read(path, **wrong)
 
 
+def test_a_part_behind_the_end_of_a_file_that_was_cut_short(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 480_000)).astype(np.float32)
+    for kind in ("pcm24.flac", "layer3.mp3"):
+        path = truncated(write(tmp_path / kind, noise, kind), 0.5)
+        assert wave.read(path, duration_s=1.0)[0].shape == (2, 48_000)
+        with pytest.raises(BadRecording, match="cut short"):
+            wave.read(path, start_s=8.0, duration_s=1.0)
+
+
 @pytest.mark.parametrize("rate", [48_000, 16_000])
 def test_a_part_of_a_long_recording_takes_memory_for_that_part(tmp_path, rate):
     path = tmp_path / "a.flac"

@@ -1,21 +1,13 @@
 """The rows are the paper's, and each one's config builds."""
 
-from pathlib import Path
-
 import pytest
 
-from ascjax import cli
+from ascjax.config import load_config
 from ascjax.paper import plan
 from ascjax.paper.tables import TABLES
 from ascjax.setup import builders
 
-ROOT = Path(__file__).parents[1]
 ROWS = {name: row for table in TABLES.values() for name, row in table.rows.items()}
-
-
-@pytest.fixture(autouse=True)
-def in_the_repository(monkeypatch):
-    monkeypatch.chdir(ROOT)
 
 
 def test_the_papers_numbers_in_its_order():
@@ -60,4 +52,4 @@ def test_settings_of_the_user_come_last():
         2,
         "mlp",
     )
-    assert cli.load_config(ROWS["vgg16_mlp"].config).model.trunk == "vgg16"
+    assert load_config(ROWS["vgg16_mlp"].config).model.trunk == "vgg16"

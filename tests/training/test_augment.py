@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ascjax.configs import common
 from ascjax.training import augment
-from configs import common
 
 
 def test_spec_augment_masks_whole_bands_and_frames_and_nothing_else():

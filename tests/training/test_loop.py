@@ -9,6 +9,7 @@ import pytest
 from tiny_set import make_part
 
 from ascjax.compute.devices import local_devices, replicate, unreplicate
+from ascjax.configs import common
 from ascjax.data import batches
 from ascjax.data.batches import Fragments
 from ascjax.errors import UserError
@@ -19,7 +20,6 @@ from ascjax.training.checkpoints import Checkpoints
 from ascjax.training.evaluator import Evaluator, score
 from ascjax.training.journal import Journal
 from ascjax.training.step import initial_state, variables
-from configs import common
 
 MEAN, DEVIATION = np.full(32, 0.5, np.float32), np.full(32, 2.0, np.float32)
 
