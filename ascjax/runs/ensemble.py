@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -10,7 +11,6 @@ from jaxtyping import Float, Float32
 from ascjax.audio.quality import SILENCE_DB
 from ascjax.data.fragments import layout
 from ascjax.runs import novelty
-from ascjax.runs.network import TrainedNetwork, restore
 from ascjax.runs.reading import Failed, Input, batches
 from ascjax.runs.run import Run
 from ascjax.runs.verdict import NOVEL, SILENT
@@ -18,6 +18,9 @@ from ascjax.scoring.calibration import temper
 from ascjax.scoring.fusion import fuse
 from ascjax.scoring.novelty import NoveltyModel
 from ascjax.scoring.novelty import novelty as distance
+
+if TYPE_CHECKING:
+    from ascjax.runs.network import TrainedNetwork
 
 # Examples (windows × channels × fragments) that go through a network together.
 _BATCH = 16
@@ -50,7 +53,10 @@ class Ensemble:
     runs: tuple[Run, ...]
 
     @cached_property
-    def _networks(self) -> list[TrainedNetwork]:
+    def _networks(self) -> "list[TrainedNetwork]":
+        # JAX takes a second to import, during which the first windows are read.
+        from ascjax.runs.network import restore
+
         return [restore(run) for run in self.runs]
 
     @cached_property
@@ -65,6 +71,7 @@ class Ensemble:
 
     def hear(self, inputs: Iterable[Input | Failed], at_once: int) -> Iterator[Heard | Failed]:
         """Applies the networks to windows, ``at_once`` of them together; failures pass through."""
+        _ = self._networks
         for batch in batches(inputs, at_once):
             windows = [item for item in batch if isinstance(item, Input)]
             heard = iter(self._apply(windows)) if windows else iter(())

@@ -11,11 +11,11 @@ import numpy as np
 
 from ascjax.errors import UserError
 from ascjax.files import TEST_AGAIN, read_arrays, write_arrays
-from ascjax.runs.network import TrainedNetwork
 from ascjax.scoring.novelty import NoveltyModel, fit_novelty
 
 if TYPE_CHECKING:
     from ascjax.data.batches import Fragments
+    from ascjax.runs.network import TrainedNetwork
 
 NOVELTY_FILE = "novelty.npz"
 
@@ -28,7 +28,7 @@ MIN_HELD_OUT = 19
 
 
 def fit(
-    network: TrainedNetwork, train: "Fragments", held_out: "Fragments | None"
+    network: "TrainedNetwork", train: "Fragments", held_out: "Fragments | None"
 ) -> NoveltyModel | None:
     """Fits a novelty model to a trained network's embeddings.
 

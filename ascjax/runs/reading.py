@@ -4,7 +4,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from functools import partial
+from typing import NoReturn, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -78,9 +79,10 @@ def _log_mels(
 
 
 def read_ahead(items: Iterator[T], limit: int) -> Iterator[T]:
-    """Yields items that a thread makes, at most ``limit`` of them ahead.
+    """Returns an iterator of items that a thread makes, at most ``limit`` of them ahead.
 
-    The network and the front end then keep a core each busy. An error in the thread is raised here.
+    The thread begins at once; network and front end then keep a core each busy. An error in the
+    thread is raised where the items are taken.
     """
     made: queue.Queue[Callable[[], T] | None] = queue.Queue(limit)
     stopped = threading.Event()
@@ -95,28 +97,30 @@ def read_ahead(items: Iterator[T], limit: int) -> Iterator[T]:
     def make() -> None:
         try:
             for item in items:
-                put(lambda item=item: item)  # type: ignore[misc]
+                put(partial(_given, item))
                 if stopped.is_set():
                     return
         except BaseException as error:
-            put(_raising(error))
+            put(partial(_raise, error))
         put(None)
 
-    thread = threading.Thread(target=make, name="ascjax-read", daemon=True)
-    thread.start()
-    try:
-        while (item := made.get()) is not None:
-            yield item()
-    finally:
-        stopped.set()
-        thread.join()
+    def take() -> Iterator[T]:
+        try:
+            while (item := made.get()) is not None:
+                yield item()
+        finally:
+            stopped.set()
+
+    threading.Thread(target=make, name="ascjax-read", daemon=True).start()
+    return take()
 
 
-def _raising(error: BaseException) -> Callable[[], Any]:
-    def give() -> NoReturn:
-        raise error
+def _given(item: T) -> T:
+    return item
 
-    return give
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
