@@ -9,6 +9,10 @@ from ascjax.errors import choose
 
 # Module and purpose of each command; `ascjax NAME` does what `python -m MODULE` does.
 COMMANDS = {
+    "describe": (
+        "ascjax.describe",
+        "describe a data set: what it holds, what training would use",
+    ),
     "train": ("ascjax.main", "train a network on recordings, test it and write a report"),
     "predict": ("ascjax.predict", "predict the scenes of audio files with a finished run"),
     "evaluate": ("ascjax.evaluate", "score a finished run with other fusions, channels, fragments"),

@@ -37,25 +37,25 @@ def of_layer(
     batch: int, height: int, width: int, planes: int, channels: int, what: str, repeats: int
 ) -> measure.Row:
     """Times one of a layer's three results on both sides."""
-    over = local_devices(1)
+    devices = local_devices(1)
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (1, batch, height, width, planes))
     kernel = jax.random.normal(keys[1], (1, 3, 3, planes, channels))
-    slope = jax.random.normal(keys[2], (1, batch, height, width, channels))
+    cotangent = jax.random.normal(keys[2], (1, batch, height, width, channels))
 
     def side(conv: Callable[..., Array]) -> Callable[[], Array]:
         def convolved(x: Array, kernel: Array) -> Array:
             return conv(x, kernel, (1, 1), PADDING, dimension_numbers=AXES)
 
         def step(kernel: Array, others: tuple[Array, Array]) -> Array:
-            x, slope = others
+            x, cotangent = others
             if what == "output":
                 return convolved(x, kernel)
-            of_input, of_kernel = jax.vjp(convolved, x, kernel)[1](slope)
+            of_input, of_kernel = jax.vjp(convolved, x, kernel)[1](cotangent)
             return of_kernel if what == "gradient of kernel" else of_input
 
-        spread_step = pmap(step, over)
-        return lambda: spread_step(kernel, (x, slope)).block_until_ready()
+        compiled = pmap(step, devices)
+        return lambda: compiled(kernel, (x, cotangent)).block_until_ready()
 
     sides = {"ours": side(convolve), "plain": side(jax.lax.conv_general_dilated)}
     ours_, plain = (make() for make in sides.values())

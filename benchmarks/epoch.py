@@ -5,7 +5,7 @@ Run: python -m benchmarks.epoch [--quick] [--trunk=vgg16] [--steps=30] [--batch=
 The epoch is what the trainer does between checkpoints: batches of shuffled fragments (3 channels,
 N_s = 6) cut out of a memory-mapped store, steps, losses fetched at the end. ``share of the steps
 alone`` is the time of the resident steps over the epoch's: at least 0.95, the aim is 0.98.
-``on the device`` is the same epoch with config.data.resident, the part already there.
+``on the device`` is the same epoch with config.data.resident, the examples already there.
 ``pipeline alone`` draws the same batches and takes no step.
 """
 
@@ -33,16 +33,16 @@ CHANNELS, COUNT, FRAMES = 3, 6, 431
 
 
 def stored(case: ours.Case, steps: int, folder: Path) -> Fragments:
-    """Returns the examples of one epoch of so many steps, from a file on disk."""
+    """Returns the examples of one epoch of ``steps`` steps, from a file on disk."""
     recordings = -(-steps * case.batch // (CHANNELS * COUNT))
     made = ours.fragments(recordings, CHANNELS, FRAMES, COUNT)
     np.save(folder / "log_mel.npy", made.log_mel)
     return replace(made, log_mel=np.load(folder / "log_mel.npy", mmap_mode="r"))
 
 
-def train_on(training: ours.Training, inputs: Iterable[Any]) -> None:
+def train_on(training: ours.Training, stream: Iterable[Any]) -> None:
     """Takes every round, as the trainer does."""
-    losses = [training.take(each) for each in inputs]
+    losses = [training.take(round_) for round_ in stream]
     training.wait()
     assert np.isfinite([unreplicate(loss) for loss in losses]).all()
 
@@ -50,24 +50,25 @@ def train_on(training: ours.Training, inputs: Iterable[Any]) -> None:
 def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.Row:
     """Times an epoch from the pipeline and on the device, the steps and the pipeline alone."""
     built = ours.build(case)
-    part = stored(case, steps, folder)
-    over = local_devices()
-    training, on_part = ours.Training(built, over), ours.Training(built, over, part)
-    wanted = {"batch_size": case.batch, "seed": 0, "first_step": 0, "last_step": steps}
-    length = min(rounds.max_steps(over), steps)
-    every = (common.get_config().log_every_steps, steps)
-    given = built.recipe.given
+    split = stored(case, steps, folder)
+    devices = local_devices()
+    training = ours.Training(built, devices)
+    on_resident = ours.Training(built, devices, split)
+    which = {"batch_size": case.batch, "seed": 0, "first_step": 0, "last_step": steps}
+    length = min(rounds.max_steps(devices), steps)
+    periods = (common.get_config().log_every_steps, steps)
 
     def drawn() -> Iterator[Any]:
-        stream = feed.of_pipeline(part, over, every, given, **wanted)
-        return (inputs for _, inputs in stream)
+        stream = feed.pipeline_rounds(split, devices, periods, built.inputs, **which)
+        return (round_ for _, round_ in stream)
 
     placed: list[Iterator[Any]] = []
 
     def place() -> None:
-        stream = (inputs for _, inputs in feed.of_part(part, over, every, given, **wanted))
-        first = jax.block_until_ready(next(stream))
-        placed[:] = [itertools.chain([first], stream)]
+        stream = feed.resident_rounds(split, devices, periods, built.inputs, **which)
+        rest = (round_ for _, round_ in stream)
+        first = jax.block_until_ready(next(rest))
+        placed[:] = [itertools.chain([first], rest)]
 
     resident = [
         training.place(ours.batch(case), min(length, steps - first), length)
@@ -76,7 +77,7 @@ def compare(case: ours.Case, steps: int, repeats: int, folder: Path) -> measure.
     seconds = measure.interleaved(
         {
             "epoch": lambda: train_on(training, drawn()),
-            "on the device": lambda: train_on(on_part, placed[0]),
+            "on the device": lambda: train_on(on_resident, placed[0]),
             "steps": lambda: train_on(training, resident),
             "pipeline": lambda: list(map(len, drawn())),
         },

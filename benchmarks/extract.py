@@ -24,6 +24,7 @@ from ascjax import cli
 from ascjax.audio import wave
 from ascjax.audio.logmel import LogMel
 from ascjax.data import dataset, extract, store
+from ascjax.data.choice import choose_rate_and_duration
 from benchmarks import frontend, measure
 
 
@@ -86,7 +87,8 @@ def measure_store(
     ``peak`` is the matmul peak of one thread, which is what each worker has.
     """
     infos, _ = store.scan(part[:100], on_bad_file="stop")
-    rate, duration_s = store.common_rate_and_duration(infos)
+    choice = choose_rate_and_duration(infos.values())
+    rate, duration_s = choice.sample_rate_hz, choice.duration_s
     front_end = LogMel(sample_rate_hz=rate)
     job = extract.Job(Path(os.devnull), front_end, frontend.CHANNELS, round(duration_s * rate), 0.5)
     sample = part[:: max(1, len(part) // 100)]

@@ -4,8 +4,8 @@ Run: python -m benchmarks.inference [--quick] [--trunk=vgg16] [--dtype=bfloat16]
 
 N_s = 6 fragments of 3 channels; a score is the mean of 18 posteriors. Throughput is from log-mels
 in memory, by our evaluation and by PyTorch's network with the same weights. Latency is from the
-file to the scores; there PyTorch's network follows librosa. ``scores differ by`` says that both
-sides found the same. CPU, float32: at least 1.0 × PyTorch's fastest; the aim is 1.2.
+file to the scores; there PyTorch's network follows librosa. ``scores differ by`` is the largest
+difference between the sides. CPU, float32: at least 1.0 × PyTorch's fastest; the aim is 1.2.
 """
 
 import argparse
@@ -35,11 +35,11 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 def our_scorer(built: ours.Built, batch: int) -> Scorer:
     """Returns a function from log-mels [recording, channel, mel, frame] to scores."""
-    over = local_devices()
-    batch = -(-batch // len(over)) * len(over)
-    given = built.recipe.given
-    evaluator = Evaluator(built.network, given.mean, given.deviation, over, batch)
-    variables = replicate(built.variables, over)
+    devices = local_devices()
+    batch = -(-batch // len(devices)) * len(devices)
+    inputs = built.inputs
+    evaluator = Evaluator(built.network, inputs.mean, inputs.deviation, devices, batch)
+    variables = replicate(built.variables, devices)
     return lambda log_mel: fusion.fuse(evaluator(variables, _fragments(log_mel)))
 
 
@@ -56,8 +56,8 @@ def torch_scorer(network: Any, variant: str, batch: int, **options: Any) -> Scor
 
 
 def _fragments(log_mel: np.ndarray) -> Fragments:
-    rows = np.arange(len(log_mel))
-    return Fragments(log_mel, rows, np.zeros_like(rows), COUNT)
+    indices = np.arange(len(log_mel))
+    return Fragments(log_mel, indices, np.zeros_like(indices), COUNT)
 
 
 def scorers(options: argparse.Namespace, built: ours.Built, batch: int) -> dict[str, Scorer]:

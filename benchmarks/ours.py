@@ -1,4 +1,4 @@
-"""Our side: network, recipe and training step as the main job builds them by default."""
+"""Our side: network, optimiser and training step as the main job builds them by default."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from ascjax.data.batches import Fragments
 from ascjax.models import cost
 from ascjax.setup import builders
 from ascjax.training import feed
-from ascjax.training.step import Recipe, initial_state, train_step
+from ascjax.training.step import StepConfig, StepInputs, initial_state, train_step
 
 NUM_MELS, NUM_SCENES = 128, 10
 # What the log-mels here are drawn from, and normalised by.
@@ -25,13 +25,13 @@ MEAN, DEVIATION = -5.0, 2.0
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained, and on batches of what.
+    """A network and the size of its batches.
 
     Attributes:
       trunk: one of ``models.TRUNKS``.
       head: ``gap`` or ``mlp``.
       frames: of a fragment.
-      batch: fragments a step, over all devices.
+      batch: fragments in a step over all devices.
       dtype: ``float32`` or ``bfloat16``.
     """
 
@@ -43,15 +43,17 @@ class Case:
 
 
 class Built(NamedTuple):
-    """What a case comes to.
+    """A case, built.
 
     Attributes:
-      recipe: of its training step.
+      config: what is compiled into its training step.
+      inputs: the step's per-run inputs.
       network: for evaluation.
-      variables: of both networks, at the start.
+      variables: initial ones, of training and evaluation.
     """
 
-    recipe: Recipe
+    config: StepConfig
+    inputs: StepInputs
     network: nn.Module
     variables: Any
 
@@ -64,21 +66,21 @@ def build(case: Case) -> Built:
     networks = builders.build_networks(
         config, num_scenes=NUM_SCENES, input_shape=(NUM_MELS, case.frames)
     )
-    plan = builders.build_plan(config, fragments(case.batch, 1, case.frames))
+    schedule = builders.build_schedule(config, num_examples=case.batch)
     mean, deviation = np.full((2, NUM_MELS), [[MEAN], [DEVIATION]], np.float32)
-    recipe = builders.build_recipe(
-        config, networks, plan, num_scenes=NUM_SCENES, mean=mean, deviation=deviation
+    step_config, inputs = builders.build_step(
+        config, networks, schedule, num_scenes=NUM_SCENES, mean=mean, deviation=deviation
     )
-    return Built(recipe, networks.evaluation, networks.variables)
+    return Built(step_config, inputs, networks.evaluation, networks.variables)
 
 
 def fragments(recordings: int, channels: int, frames: int, count: int = 1) -> Fragments:
     """Returns random log-mels [recording, channel, mel, frame] with labels, cut into ``count``."""
     rng = np.random.default_rng(0)
     log_mel = rng.normal(MEAN, DEVIATION, (recordings, channels, NUM_MELS, frames))
-    rows = np.arange(recordings)
-    labels = (rows % NUM_SCENES).astype(np.int32)
-    return Fragments(log_mel.astype(np.float32), rows, labels, count)
+    indices = np.arange(recordings)
+    labels = (indices % NUM_SCENES).astype(np.int32)
+    return Fragments(log_mel.astype(np.float32), indices, labels, count)
 
 
 def batch(case: Case) -> dict[str, np.ndarray]:
@@ -90,36 +92,35 @@ def batch(case: Case) -> dict[str, np.ndarray]:
 class Training:
     """A training under way, by one compiled program for rounds of steps.
 
-    These are on batches, or with ``part`` on the numbers of its examples (``feed.of_part``).
+    These are on batches, or on ``resident`` examples (``feed.resident_rounds``).
     """
 
-    def __init__(self, built: Built, over: list[jax.Device], part: Fragments | None = None):
-        self._over = over
-        recipe = built.recipe
-        step: Any = partial(train_step, recipe=recipe)
-        step = step if part is None else feed.step_on_part(step, part)
-        self._program = rounds.program(step, over)
-        self._state = replicate(initial_state(recipe, built.variables), over)
-        self._given = replicate(recipe.given, over)
+    def __init__(self, built: Built, devices: list[jax.Device], resident: Fragments | None = None):
+        self._devices = devices
+        step: Any = partial(train_step, config=built.config)
+        step = step if resident is None else feed.step_on_resident(step, resident)
+        self._program = rounds.program(step, devices)
+        self._state = replicate(initial_state(built.config, built.variables), devices)
+        self._inputs = replicate(built.inputs, devices)
 
     def place(self, batch: dict[str, np.ndarray], steps: int, length: int) -> Any:
-        """Returns so many steps on a batch as the inputs of a round, on the devices."""
-        put = jax.pmap(lambda x: x, axis_name=AXIS, devices=self._over)
-        inputs = put(rounds.inputs([batch] * steps, length, len(self._over)))
-        return {**inputs, "given": self._given}
+        """Returns a round of ``steps`` steps on one batch, on the devices."""
+        put = jax.pmap(lambda x: x, axis_name=AXIS, devices=self._devices)
+        round_ = put(rounds.stack([batch] * steps, length, len(self._devices)))
+        return {**round_, "inputs": self._inputs}
 
-    def take(self, inputs: Any) -> jax.Array:
-        """Takes a round and returns its losses [device, step], before any is computed."""
-        self._state, losses = self._program(self._state, inputs)
+    def take(self, round_: Any) -> jax.Array:
+        """Dispatches a round and returns its losses [device, step] without waiting for them."""
+        self._state, losses = self._program(self._state, round_)
         return losses
 
     def wait(self) -> None:
         """Returns when all rounds are done."""
         jax.block_until_ready(self._state)
 
-    def take_and_wait(self, inputs: Any, times: int = 1) -> np.ndarray:
-        """Takes a round so many times and returns the losses [step] of all."""
-        losses = [self.take(inputs) for _ in range(times)]
+    def take_and_wait(self, round_: Any, times: int = 1) -> np.ndarray:
+        """Takes a round ``times`` times and returns the losses [step] of all."""
+        losses = [self.take(round_) for _ in range(times)]
         self.wait()
         return np.concatenate([unreplicate(loss) for loss in losses])
 
@@ -129,11 +130,11 @@ class Training:
         return np.concatenate([leaf.ravel() for leaf in leaves])
 
 
-def flops_of_step(built: Built, inputs: dict[str, np.ndarray]) -> float:
+def flops_of_step(built: Built, batch: dict[str, np.ndarray]) -> float:
     """Returns the floating-point operations of a training step on one device."""
-    step = jax.vmap(partial(train_step, recipe=built.recipe), axis_name=AXIS)
+    step = jax.vmap(partial(train_step, config=built.config), axis_name=AXIS)
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((1, *jnp.shape(x)), jnp.result_type(x)),
-        (initial_state(built.recipe, built.variables), inputs, built.recipe.given),
+        (initial_state(built.config, built.variables), batch, built.inputs),
     )
     return cost.flops(step, *shapes)

@@ -1,4 +1,4 @@
-"""Devices: pace and equality of a training on 1, 2, 4 and 8, and what exchange costs on more.
+"""Scaling: speed and equality of training on 1, 2, 4 and 8 devices, and a model of larger ones.
 
 Run: python -m benchmarks.scaling [--quick] [--trunk=vgg16] [--batch=24] [--out=FILE.json]
 
@@ -33,7 +33,7 @@ COUNTS = (1, 2, 4, 8)
 
 def devices(case: ours.Case, repeats: int) -> list[measure.Row]:
     """Times steps on the same batch on ever more devices, and compares what they learn."""
-    built, inputs = ours.build(case), ours.batch(case)
+    built, batch = ours.build(case), ours.batch(case)
     trainings = {
         count: ours.Training(built, local_devices(count))
         for count in COUNTS
@@ -43,11 +43,11 @@ def devices(case: ours.Case, repeats: int) -> list[measure.Row]:
     sides, after = {}, {}
     for count, training in trainings.items():
         check_batch_size(case.batch, count)
-        sides[str(count)] = partial(training.take_and_wait, training.place(inputs, 1, 1))
+        sides[str(count)] = partial(training.take_and_wait, training.place(batch, 1, 1))
         sides[str(count)]()
         after[count] = training.parameters()
     seconds = measure.interleaved(sides, repeats, warmup=1)
-    flop, peak = ours.flops_of_step(built, inputs), measure.matmul_peak()
+    flop, peak = ours.flops_of_step(built, batch), measure.matmul_peak()
     rows = []
     for count in trainings:
         values = seconds[str(count)]

@@ -5,8 +5,8 @@ Run: python -m benchmarks.train_step [--quick] [--trunks=vgg16,...] [--heads=gap
 
 Both sides do the same work from the same weights on the same batch, which lies where it is used:
 normalisation, cross entropy, clipping, AdamW; ``loss differs by`` says how far apart the losses of
-the first step are. A turn is a step that isn't timed and four that are, on a GPU twenty, as in a
-training steps follow steps; losses are fetched at its end. Ours are dispatched as by the main job,
+the first step are. A turn is one untimed step and four timed ones, on a GPU twenty, as steps follow
+steps in training; losses are fetched at its end. Ours are dispatched as by the main job,
 on the CPU four at once, on a GPU ten. PyTorch's is the fastest of eager, channels_last and
 torch.compile, with as many threads; its bf16 autocast is stated beside, which takes several times
 as long on processors without bf16 instructions (--no_autocast). ``share of peak`` is of the
@@ -35,21 +35,21 @@ def compare(
     case: ours.Case, repeats: int, variants: Sequence[str], peak: float, *, autocast: bool
 ) -> measure.Row:
     """Times one case on both sides; with ``autocast`` PyTorch's bf16 beside float32."""
-    built, inputs = ours.build(case), ours.batch(case)
+    built, batch = ours.build(case), ours.batch(case)
     network = torch_side.network(case.trunk, case.head, built.variables)
     low = case.dtype == "bfloat16"
     autocast = autocast and not low
-    over = local_devices()
-    steps = 4 if over[0].platform == "cpu" else 20
-    training, length = ours.Training(built, over), rounds.max_steps(over)
-    first, round_ = (training.place(inputs, count, length) for count in (1, length))
+    devices = local_devices()
+    steps = 4 if devices[0].platform == "cpu" else 20
+    training, length = ours.Training(built, devices), rounds.max_steps(devices)
+    first, round_ = (training.place(batch, count, length) for count in (1, length))
     sides: dict[str, Callable[[], Any]] = {
         "ours": partial(training.take_and_wait, round_, steps // length)
     }
     before: dict[str, Callable[[], Any]] = {"ours": partial(training.take_and_wait, first)}
 
     def add(name: str, variant: str, *, bfloat16: bool) -> None:
-        step = torch_side.train_step(copy.deepcopy(network), inputs, variant, bfloat16=bfloat16)
+        step = torch_side.train_step(copy.deepcopy(network), batch, variant, bfloat16=bfloat16)
         # As in ours, a loss is fetched when all steps have been dispatched.
         sides[name] = lambda: [float(loss) for loss in [step() for _ in range(steps)]]
         before[name] = lambda: float(step())
@@ -62,7 +62,7 @@ def compare(
     timed = measure.interleaved(sides, repeats, warmup=1, before=before)
     seconds = {name: values / steps for name, values in timed.items()}
     best = min(variants, key=lambda name: measure.median(seconds[name]))
-    flop = ours.flops_of_step(built, inputs)
+    flop = ours.flops_of_step(built, batch)
     pace = flop / measure.median(seconds["ours"])
     row: measure.Row = {
         "trunk": case.trunk,

@@ -28,6 +28,12 @@ def get_config() -> ConfigDict:
     config.data.layout = "auto"
     # The official fold to train and test on, from 1.
     config.data.fold = 1
+    # Which training list, where a set publishes several: "split5" to "split100" of DCASE 2024.
+    config.data.split = ""
+    # Columns of a CSV file under other names than guessed: "path=filename,scene=label".
+    config.data.columns = ""
+    # Refuse recordings outside of root; otherwise they are counted and reported.
+    config.data.stay_inside = False
     # The scenes in order; empty: the set's own, alphabetically.
     config.data.scenes = ()
     # 0: the rate, and the duration, of most recordings in the set.
@@ -40,6 +46,13 @@ def get_config() -> ConfigDict:
     config.data.on_bad_file = "stop"
     # Share of the training part that the protocol "validated" holds out.
     config.data.validation_fraction = 0.3
+    # Chooses among validation parts that are balanced equally well; config.seed doesn't.
+    config.data.validation_seed = 0
+    # Length of the windows that recordings are cut into, and the distance of their starts (0: the
+    # length). 0: each recording is one window, of duration_s. All windows of a recording are in the
+    # same part, and its decision is fused from them.
+    config.data.window_s = 0.0
+    config.data.window_hop_s = 0.0
     # Folder of extracted features, and the processes that extract them (0: one per core).
     config.data.store_dir = "store"
     config.data.num_workers = 0
@@ -58,6 +71,8 @@ def get_config() -> ConfigDict:
 
     # Section 2 of the paper: 128 mel bands, 46.4 ms windows every 23.2 ms, amplitude, logarithm.
     config.features = ConfigDict()
+    # "log_mel", or "pcen": per-channel energy normalisation instead of the logarithm.
+    config.features.name = "log_mel"
     config.features.num_mels = 128
     config.features.window_size_s = 0.0464
     config.features.hop_size_s = 0.0232
@@ -69,6 +84,13 @@ def get_config() -> ConfigDict:
     config.features.mel_norm = "slaney"
     # In samples; the FFT has the next fast length from the window length, or from this if longer.
     config.features.min_fft_length = 0
+    # PCEN's own (Wang et al. 2017), with librosa's defaults.
+    config.features.pcen = ConfigDict()
+    config.features.pcen.gain = 0.98
+    config.features.pcen.bias = 2.0
+    config.features.pcen.power = 0.5
+    config.features.pcen.time_constant_s = 0.4
+    config.features.pcen.eps = 1e-6
 
     # Any of "left", "right", "average": each is trained on, and they are fused at the test.
     config.channels = ("average",)
@@ -87,6 +109,8 @@ def get_config() -> ConfigDict:
     config.model.dropout = 0.0
     # "bfloat16" computes activations in bf16; parameters, statistics, logits and loss stay f32.
     config.model.compute_dtype = "float32"
+    # On the CPU: "auto" takes ascjax's own convolutions (Winograd and products), "xla" XLA's.
+    config.model.convolutions = "auto"
 
     config.init = ConfigDict()
     # "random"; "imagenet": weights_dir/TRUNK.safetensors, made by `ascjax convert TRUNK`; or the

@@ -8,7 +8,9 @@ benchmarks/train_step.py --convolutions prints what it gains. On other platforms
 convolution and gradients are used.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,21 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ascjax.compute import winograd
+
+# "auto" chooses by shape and platform; "xla" takes XLA's own convolution and gradients.
+IMPLEMENTATIONS = ("auto", "xla")
+_implementation: ContextVar[str] = ContextVar("convolution", default="auto")
+
+
+@contextlib.contextmanager
+def using(implementation: str) -> Iterator[None]:
+    """Convolutions traced within the block take one of ``IMPLEMENTATIONS``."""
+    token = _implementation.set(implementation)
+    try:
+        yield
+    finally:
+        _implementation.reset(token)
+
 
 # An input's gradient takes products up to so many positions of all examples for each output
 # channel: transposing the kernel then takes as long as using it.
@@ -44,7 +61,8 @@ def convolve(
 
     groups = [kwargs.get(f"{what}_group_count", 1) for what in ("feature", "batch")]
     dilations = [kwargs.get(f"{what}_dilation") or (1, 1) for what in ("lhs", "rhs")]
-    if groups != [1, 1] or np.any(np.not_equal(dilations, 1)):
+    dilated = np.any(np.not_equal(dilations, 1))
+    if groups != [1, 1] or dilated or _implementation.get() == "xla":
         return plain(x, kernel)
     sides = _tile_sides(x, kernel, strides, padding, kwargs.get("precision"))
     forward: Callable = plain
@@ -60,13 +78,13 @@ def convolve(
     def convolved(x: Array, kernel: Array) -> Array:
         return lax.platform_dependent(x, kernel, cpu=forward, default=plain)
 
-    def plain_gradients(x: Array, kernel: Array, slope: Array) -> tuple[Array, Array]:
-        return jax.vjp(plain, x, kernel)[1](slope)
+    def plain_gradients(x: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
+        return jax.vjp(plain, x, kernel)[1](cotangent)
 
     convolved.defvjp(
         lambda x, kernel: (convolved(x, kernel), (x, kernel)),
-        lambda kept, slope: lax.platform_dependent(
-            *kept, slope, cpu=gradients, default=plain_gradients
+        lambda kept, cotangent: lax.platform_dependent(
+            *kept, cotangent, cpu=gradients, default=plain_gradients
         ),
     )
     return convolved(x, kernel)
@@ -108,7 +126,7 @@ def _pointwise(
 def _gradients(
     x: Float[Array, "batch height width channel"],
     kernel: Float[Array, "rows columns channel channel_out"],
-    slope: Float[Array, "batch height_out width_out channel_out"],
+    cotangent: Float[Array, "batch height_out width_out channel_out"],
     *,
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
@@ -118,26 +136,28 @@ def _gradients(
 ]:
     """Returns the gradients of x and of the kernel, given that of the output."""
     # Or XLA would compute them once more in the layout that a product asks for.
-    x, slope = lax.optimization_barrier((x, slope))
+    x, cotangent = lax.optimization_barrier((x, cotangent))
     window, channels_out = kernel.shape[:2], kernel.shape[3]
-    if window == (1, 1) or slope.size <= MAX_POSITIONS_A_CHANNEL * channels_out**2:
-        of_x = _input_gradient_by_taps(kernel, slope, x.shape, strides, padding)
+    if window == (1, 1) or cotangent.size <= MAX_POSITIONS_A_CHANNEL * channels_out**2:
+        of_x = _input_gradient_by_taps(kernel, cotangent, x.shape, strides, padding)
     else:
-        of_x = _input_gradient_by_phases(kernel, slope, x.shape, strides, padding)
-    return of_x, _kernel_gradient(x, slope, window, strides, padding)
+        of_x = _input_gradient_by_phases(kernel, cotangent, x.shape, strides, padding)
+    return of_x, _kernel_gradient(x, cotangent, window, strides, padding)
 
 
 def _input_gradient_by_taps(
     kernel: Float[Array, "rows columns channel channel_out"],
-    slope: Float[Array, "batch height_out width_out channel_out"],
+    cotangent: Float[Array, "batch height_out width_out channel_out"],
     shape: Sequence[int],
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
 ) -> Float[Array, "batch height width channel"]:
-    """Returns the sum over the kernel's taps of slope · tapᵀ, each laid where the tap read."""
+    """Returns the sum over the kernel's taps of cotangent · tapᵀ, each laid where the tap read."""
     total = jnp.zeros(shape, jnp.promote_types(jnp.float32, kernel.dtype))
     for tap in np.ndindex(kernel.shape[:2]):
-        part = jnp.einsum("bhwo,co->bhwc", slope, kernel[tap], preferred_element_type=total.dtype)
+        part = jnp.einsum(
+            "bhwo,co->bhwc", cotangent, kernel[tap], preferred_element_type=total.dtype
+        )
         edges = [(0, 0, 0)] * 4
         for axis, (stride, offset, (before, _)) in enumerate(
             zip(strides, tap, padding, strict=True), start=1
@@ -151,12 +171,12 @@ def _input_gradient_by_taps(
 
 def _input_gradient_by_phases(
     kernel: Float[Array, "rows columns channel channel_out"],
-    slope: Float[Array, "batch height_out width_out channel_out"],
+    cotangent: Float[Array, "batch height_out width_out channel_out"],
     shape: Sequence[int],
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
 ) -> Float[Array, "batch height width channel"]:
-    """Returns convolutions of the slope without strides, one for each place between two strides.
+    """Returns stride-1 convolutions of the cotangent, one for each place between two strides.
 
     Position stride · i + phase was read by tap phase + padding − stride · (o − i) of output o.
     """
@@ -171,14 +191,14 @@ def _input_gradient_by_phases(
             number = len(range(kernel.shape[axis])[tap])
             low = number - 1 - (phase + before) // stride
             taps.append(tap)
-            edges.append((low, counts[axis] - slope.shape[1 + axis] - low + number - 1))
+            edges.append((low, counts[axis] - cotangent.shape[1 + axis] - low + number - 1))
         read = jnp.flip(kernel[tuple(taps)], (0, 1)).swapaxes(2, 3)
         if not read.size:  # the stride jumps over these positions
-            return jnp.zeros((len(slope), *counts, shape[3]), kernel.dtype)
+            return jnp.zeros((len(cotangent), *counts, shape[3]), kernel.dtype)
         # XLA's CPU backend errs with edges below zero, as with more padding than the kernel reads.
         cropped = [(0, 0, 0), *((min(a, 0), min(b, 0), 0) for a, b in edges), (0, 0, 0)]
         return lax.conv_general_dilated(
-            lax.pad(slope, jnp.zeros((), slope.dtype), cropped),
+            lax.pad(cotangent, jnp.zeros((), cotangent.dtype), cropped),
             read,
             (1, 1),
             np.maximum(edges, 0).tolist(),
@@ -193,16 +213,16 @@ def _input_gradient_by_phases(
 
 def _kernel_gradient(
     x: Float[Array, "batch height width channel"],
-    slope: Float[Array, "batch height_out width_out channel_out"],
+    cotangent: Float[Array, "batch height_out width_out channel_out"],
     window: Sequence[int],
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
 ) -> Float[Array, "rows columns channel channel_out"]:
-    """Returns the sum over examples of im2col(x)ᵀ · slope, a few of them at a time.
+    """Returns the sum over examples of im2col(x)ᵀ · cotangent, a few of them at a time.
 
     A product is fastest with the wider matrix last: that is im2col(x), unless x has few channels.
     """
-    height, width, channels_out = slope.shape[1:]
+    height, width, channels_out = cotangent.shape[1:]
     down, right = strides
     shifts = list(np.ndindex(*window))
     num_columns = len(shifts) * x.shape[-1]
@@ -216,13 +236,13 @@ def _kernel_gradient(
             planes[:, row::down, column::right][:, :height, :width] for row, column in shifts
         ]
         columns = jnp.concatenate(patches, -1).reshape(-1, num_columns)
-        slopes = taken[1].reshape(-1, channels_out)
-        first, last = (columns, slopes) if wider else (slopes, columns)
+        cotangents = taken[1].reshape(-1, channels_out)
+        first, last = (columns, cotangents) if wider else (cotangents, columns)
         return total + jnp.matmul(first.T, last, preferred_element_type=dtype), None
 
     shape = (channels_out, num_columns)
     total = jnp.zeros(shape[::-1] if wider else shape, dtype)
     count = winograd.num_parts(len(x), height * width * num_columns)
-    total, _ = lax.scan(add, total, (winograd.cut(x, count), winograd.cut(slope, count)))
+    total, _ = lax.scan(add, total, (winograd.cut(x, count), winograd.cut(cotangent, count)))
     total = total if wider else total.T
     return total.reshape(*window, x.shape[-1], channels_out).astype(x.dtype)

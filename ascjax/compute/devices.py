@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int, Key
 
 from ascjax.compute import host
 from ascjax.errors import UserError
@@ -42,13 +44,13 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
     """Raises UserError unless ``num_devices`` divides ``batch_size``."""
     if batch_size < 1 or batch_size % num_devices:
         raise UserError(
-            f"expected a positive multiple of {num_devices}, as {num_devices} devices share a "
-            f"batch equally, got {batch_size}"
+            f"expected a batch size that is a positive multiple of {num_devices}, as {num_devices} "
+            f"devices share a batch equally, got {batch_size}"
         )
 
 
 def free_memory(devices: Sequence[jax.Device]) -> float:
-    """Returns the bytes free on the fullest device; infinite where the platform doesn't say."""
+    """Returns the bytes free on the fullest device; infinite where the platform doesn't tell."""
     stats = [device.memory_stats() for device in devices]
     return min((s["bytes_limit"] - s["bytes_in_use"] for s in stats if s), default=np.inf)
 
@@ -116,6 +118,44 @@ def psum(tree: Any) -> Any:
     return jax.lax.psum(tree, AXIS)
 
 
-def all_gather(x: jax.Array) -> jax.Array:
-    """Returns the shards [batch / device, ...] of all devices as one batch; in a step only."""
-    return jax.lax.all_gather(x, AXIS, tiled=True)
+def all_gather(x: jax.Array, axis_name: str | None = AXIS) -> jax.Array:
+    """Returns the shards [batch / device, ...] of all devices as one batch [batch, ...].
+
+    Args:
+      x: this device's shard.
+      axis_name: the mapped axis, or None outside a mapped step, where the shard is the batch.
+    """
+    if axis_name is None or jax.lax.axis_size(axis_name) == 1:
+        return x
+    return jax.lax.all_gather(x, axis_name, tiled=True)
+
+
+def batch_positions(local_batch: int, axis_name: str | None = AXIS) -> Int[jax.Array, " batch"]:
+    """Returns the positions of this device's examples in the batch over all devices.
+
+    The second of two devices that share a batch of 8 has positions 4, 5, 6, 7.
+
+    Args:
+      local_batch: examples on this device.
+      axis_name: the mapped axis, or None outside a mapped step, where the shard is the batch.
+    """
+    positions = jnp.arange(local_batch)
+    if axis_name is None:
+        return positions
+    return jax.lax.axis_index(axis_name) * local_batch + positions
+
+
+def example_keys(
+    key: Key[jax.Array, ""], local_batch: int, axis_name: str | None = AXIS
+) -> Key[jax.Array, " batch"]:
+    """Returns a key for each of this device's examples, by its position in the whole batch.
+
+    Random draws from these are the same on any number of devices.
+
+    Args:
+      key: the step's, equal on every device.
+      local_batch: examples on this device.
+      axis_name: as in ``batch_positions``.
+    """
+    positions = batch_positions(local_batch, axis_name)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, positions)

@@ -75,7 +75,7 @@ def convolve(
 def gradients(
     x: Float[Array, "batch height width channel"],
     kernel: Float[Array, "window window channel channel_out"],
-    slope: Float[Array, "batch height width channel_out"],
+    cotangent: Float[Array, "batch height width channel_out"],
     side: int,
 ) -> tuple[
     Float[Array, "batch height width channel"],
@@ -86,12 +86,12 @@ def gradients(
 
     def part(total: Array, taken: tuple[Array, Array]) -> tuple[Array, Array]:
         points, to_x = jax.vjp(lambda x: _of_data(x, side, len(kernel)), taken[0])
-        slopes = _of_slope(taken[1], side, len(kernel))
-        total += jnp.einsum("tpc,tpo->tco", _flat(points), _flat(slopes))
-        return total, to_x(_product("tpo,tco->tpc", slopes, kernel_points))[0]
+        cotangents = _of_cotangent(taken[1], side, len(kernel))
+        total += jnp.einsum("tpc,tpo->tco", _flat(points), _flat(cotangents))
+        return total, to_x(_product("tpo,tco->tpc", cotangents, kernel_points))[0]
 
     count = _num_parts(x.shape, kernel.shape, side)
-    parts = cut(x, count), cut(slope, count)
+    parts = cut(x, count), cut(cotangent, count)
     total, of_x = lax.scan(part, jnp.zeros_like(kernel_points), parts)
     return of_x.reshape(x.shape), to_kernel(total)[0]
 
@@ -151,12 +151,12 @@ def _of_data(
     return _transform(jnp.pad(x, edges), matrices(side, window)[0], side)
 
 
-def _of_slope(
-    slope: Float[Array, "batch height width channel"], side: int, window: int
+def _of_cotangent(
+    cotangent: Float[Array, "batch height width channel"], side: int, window: int
 ) -> Float[Array, "points points batch rows columns channel"]:
-    """Returns A slope Aᵀ of every tile: the transpose of ``_from_points``."""
-    edges = [(0, 0), *((0, -size % side) for size in slope.shape[1:3]), (0, 0)]
-    return _transform(jnp.pad(slope, edges), matrices(side, window)[2].T, side)
+    """Returns A cotangent Aᵀ of every tile: the transpose of ``_from_points``."""
+    edges = [(0, 0), *((0, -size % side) for size in cotangent.shape[1:3]), (0, 0)]
+    return _transform(jnp.pad(cotangent, edges), matrices(side, window)[2].T, side)
 
 
 def _of_kernel(

@@ -63,15 +63,19 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def extract(files: Sequence[tuple[int, Path]]) -> list[Result]:
-    """Writes the log-mels of (row, path) pairs into the store's file; bad files become reasons."""
+def extract(files: Sequence[tuple[int, Path, float]]) -> list[Result]:
+    """Writes log-mels into the store's file; bad files become reasons.
+
+    Args:
+      files: row, path and start in seconds of each recording.
+    """
     results = []
     offset, row_bytes = _layout(_job.path)
     descriptor = os.open(_job.path, os.O_WRONLY)
     try:
-        for row, path in files:
+        for row, path, start_s in files:
             try:
-                values = log_mels(path, _job).tobytes()
+                values = log_mels(path, _job, start_s).tobytes()
             except wave.BadRecording as error:
                 results.append(Result(row, reason=str(error)))
                 continue
@@ -90,7 +94,7 @@ def _write(descriptor: int, values: bytes, offset: int) -> None:
         written += os.pwrite(descriptor, values[written:], offset + written)
 
 
-def log_mels(path: Path, job: Job) -> np.ndarray:
+def log_mels(path: Path, job: Job, start_s: float = 0.0) -> np.ndarray:
     """Returns float32 [channel, mel, frame] of one recording.
 
     Raises:
@@ -98,7 +102,7 @@ def log_mels(path: Path, job: Job) -> np.ndarray:
         or is so loud that its features are not finite.
     """
     rate = job.front_end.sample_rate_hz
-    samples, _ = wave.read(path, rate, duration_s=job.num_samples / rate)
+    samples, _ = wave.read(path, rate, duration_s=job.num_samples / rate, start_s=start_s)
     samples = _fit(samples, rate, path, job)
     shares = wave.shares(job.channels, len(samples))
     try:

@@ -17,7 +17,6 @@ import multiprocessing
 import os
 import shutil
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -86,16 +85,6 @@ def scan(
         first = next(iter(bad.values()))
         raise UserError(f"none of the {len(recordings)} recordings can be read: {first}")
     return infos, bad
-
-
-def common_rate_and_duration(infos: dict[int, wave.Info]) -> tuple[int, float]:
-    """Returns the sample rate in Hz, and the duration in s, that most recordings have.
-
-    Of durations that are equally common it is the longest.
-    """
-    rate = Counter(info.sample_rate_hz for info in infos.values()).most_common(1)[0][0]
-    durations = Counter(info.duration_s for info in infos.values())
-    return rate, max(durations, key=lambda duration: (durations[duration], duration))
 
 
 def prepare(
@@ -283,7 +272,9 @@ def _extract(
                 # Few chunks are under way at a time, so stopping waits for little.
                 while chunks and len(pending) < 2 * workers:
                     indices = chunks.pop(0)
-                    files = [(row, recordings[row].path) for row in indices]
+                    files = [
+                        (row, recordings[row].path, recordings[row].start_s) for row in indices
+                    ]
                     pending.add(pool.submit(extract.extract, files))
                 finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for result in (r for future in finished for r in future.result()):

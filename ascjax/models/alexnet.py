@@ -56,7 +56,7 @@ class Classifier(nn.Module):
         """Returns the logits."""
         x = layers.flatten_channels_first(layers.adaptive_avg_pool(x, 6))
         for name in ("dense1", "dense2"):
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = layers.Dropout(self.dropout)(x, train)
             x = nn.relu(layers.dense(4096, x.shape[-1], name=name)(x))
         return layers.dense(self.num_classes, x.shape[-1], name="dense3")(x)
 

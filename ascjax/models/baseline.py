@@ -48,7 +48,7 @@ class Block(nn.Module):
             self.axis_name, self.dtype, momentum=0.99, epsilon=1e-3, axis=1, name="bn"
         )
         x = self.pool(nn.relu(norm(x, train)))
-        return nn.Dropout(self.dropout, deterministic=not train)(x)
+        return layers.Dropout(self.dropout, self.axis_name)(x, train)
 
 
 class Head(nn.Module):
@@ -58,11 +58,13 @@ class Head(nn.Module):
       num_scenes: K.
       dropout: rate before the last dense layer.
       head_width: of the first dense layer; 100 in the original.
+      axis_name: mapped axis over which a batch is spread, or None.
     """
 
     num_scenes: int
     dropout: float = 0.0
     head_width: int = 256
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -71,7 +73,7 @@ class Head(nn.Module):
         """Returns the logits."""
         x = features.reshape(len(features), -1)
         x = nn.relu(nn.Dense(self.head_width, kernel_init=_keras_uniform, name="hidden")(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = layers.Dropout(self.dropout, self.axis_name)(x, train)
         return nn.Dense(self.num_scenes, kernel_init=_keras_uniform, name="dense")(x)
 
 

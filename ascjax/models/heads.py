@@ -14,11 +14,13 @@ class Gap(nn.Module):
       num_scenes: K.
       dropout: rate before the dense layer.
       head_width: unused here; every head takes the same attributes.
+      axis_name: mapped axis over which a batch is spread, or None.
     """
 
     num_scenes: int
     dropout: float = 0.0
     head_width: int = 256
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -26,7 +28,8 @@ class Gap(nn.Module):
     ) -> Float[Array, "batch {self.num_scenes}"]:
         """Returns the logits, in float32."""
         pooled = _at_least_float32(features).mean((1, 2))
-        return _decide(pooled, self.num_scenes, self.dropout, train)
+        pooled = layers.Dropout(self.dropout, self.axis_name)(pooled, train)
+        return layers.dense(self.num_scenes, pooled.shape[-1], name="dense")(pooled)
 
 
 class Mlp(nn.Module):
@@ -36,11 +39,13 @@ class Mlp(nn.Module):
       num_scenes: K.
       dropout: rate before the last dense layer.
       head_width: C', the length of u, b and e.
+      axis_name: mapped axis over which a batch is spread, or None.
     """
 
     num_scenes: int
     dropout: float = 0.0
     head_width: int = 256
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -52,17 +57,12 @@ class Mlp(nn.Module):
         project = nn.Dense(self.head_width, kernel_init=nn.initializers.glorot_uniform(), name="w")
         u = self.param("u", nn.initializers.ones, (self.head_width,))
         e = u.reshape(1, 1, 1, -1) * jnp.tanh(project(a))
-        return _decide(e.mean((1, 2)), self.num_scenes, self.dropout, train)
+        pooled = layers.Dropout(self.dropout, self.axis_name)(e.mean((1, 2)), train)
+        return layers.dense(self.num_scenes, pooled.shape[-1], name="dense")(pooled)
 
 
 def _at_least_float32(x: Array) -> Array:
     return x.astype(jnp.promote_types(jnp.float32, x.dtype))
-
-
-def _decide(pooled: Array, num_scenes: int, dropout: float, train: bool) -> Array:
-    # Called inside a head's compact method: the layers become that head's.
-    pooled = nn.Dropout(dropout, deterministic=not train)(pooled)
-    return layers.dense(num_scenes, pooled.shape[-1], name="dense")(pooled)
 
 
 HEADS = {"gap": Gap, "mlp": Mlp, "baseline": baseline.Head}

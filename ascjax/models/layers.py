@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ascjax.compute.convolution import convolve
+from ascjax.compute.devices import example_keys
 
 # torchvision's initialisers. He et al. 2015 for VGG and ResNet ("fan_out", ReLU) ...
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -49,6 +50,31 @@ def dense(features: int, fan_in: int, **kwargs: Any) -> nn.Dense:
     return nn.Dense(
         features, kernel_init=torch_uniform, bias_init=torch_uniform_bias(fan_in), **kwargs
     )
+
+
+class Dropout(nn.Module):
+    """Dropout whose masks don't depend on how many devices share the batch.
+
+    Each example's mask is drawn by its position in the batch over all devices, where
+    ``flax.linen.Dropout`` draws one mask for the examples of a device.
+
+    Attributes:
+      rate: probability that a value is dropped, 0..1; the others are divided by 1 − rate.
+      axis_name: mapped axis over which a batch is spread, or None.
+    """
+
+    rate: float
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch ..."], train: bool) -> Float[Array, "batch ..."]:
+        """Drops values in training (needs an rng ``dropout``); returns ``x`` otherwise."""
+        if not train or self.rate == 0:
+            return x
+        axis_name = None if self.is_initializing() else self.axis_name
+        keys = example_keys(self.make_rng("dropout"), len(x), axis_name)
+        kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, x.shape[1:]))(keys)
+        return jnp.where(kept, x / (1 - self.rate), jnp.zeros_like(x))
 
 
 class BatchNorm(nn.Module):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from ascjax.compute import convolution
 from ascjax.errors import UserError, choose
 from ascjax.models import alexnet, baseline, resnet, vgg
 from ascjax.models.heads import HEADS
@@ -31,6 +32,7 @@ class Network(nn.Module):
       top_name: ``head`` or ``classifier``.
       planes: input planes that the first kernel sees; a single plane is repeated to as many.
       num_frozen, dtype, axis_name, remat: as in ``Trunk``.
+      convolutions: one of ``compute.convolution.IMPLEMENTATIONS``.
     """
 
     trunk_name: str
@@ -41,6 +43,7 @@ class Network(nn.Module):
     dtype: Any = jnp.float32
     axis_name: str | None = None
     remat: bool = False
+    convolutions: str = "auto"
 
     @nn.compact
     def __call__(
@@ -67,7 +70,8 @@ class Network(nn.Module):
             self.remat,
             name="trunk",
         )
-        features = trunk(x, train)
+        with convolution.using(self.convolutions):
+            features = trunk(x, train)
         features = features.astype(jnp.promote_types(jnp.float32, features.dtype))
         return self.make_top(name=self.top_name)(features, train)
 
@@ -84,6 +88,7 @@ def create_model(
     remat: bool = False,
     freeze: str | int = "none",
     planes: int = 1,
+    convolutions: str = "auto",
 ) -> nn.Module:
     """Returns the network of the paper: ``trunk`` made fully convolutional, then ``head``.
 
@@ -96,13 +101,14 @@ def create_model(
       compute_dtype: ``float32`` or ``bfloat16``, of the trunk's computation. Parameters, BatchNorm
         statistics, the head and the logits are float32 always.
       axis_name: mapped axis (of ``pmap``) over whose devices BatchNorm statistics are taken
-        together, or None.
+        together and dropout masks drawn by position, or None.
       remat: the trunk's inner activations are computed again for the gradients and not kept, so
         that a larger batch fits; slower.
       freeze: ``none``, ``trunk`` or how many first blocks are frozen: no gradient, and BatchNorm
         by its running statistics, which stay as they are. See also ``frozen_mask``.
       planes: planes that the first kernel sees; a one-plane input is repeated to as many. More than
         1 is for weights loaded with ``input_channel="replicate"``.
+      convolutions: ``auto`` (ascjax's own on the CPU) or ``xla``.
 
     Returns:
       A module called with ``x [batch, mel, frame, plane]`` and ``train``; logits [batch, scene].
@@ -113,7 +119,9 @@ def create_model(
     architecture = choose("trunk", trunk, TRUNKS)
     head_type = choose("head", head, HEADS)
 
-    make_head: Any = partial(head_type, num_scenes, dropout=dropout, head_width=head_width)
+    make_head: Any = partial(
+        head_type, num_scenes, dropout=dropout, head_width=head_width, axis_name=axis_name
+    )
     return Network(
         trunk,
         make_head,
@@ -122,6 +130,7 @@ def create_model(
         dtype=choose("compute dtype", compute_dtype, COMPUTE_DTYPES),
         axis_name=axis_name,
         remat=remat,
+        convolutions=convolutions,
     )
 
 

@@ -55,7 +55,7 @@ class Classifier(nn.Module):
         x = layers.flatten_channels_first(layers.adaptive_avg_pool(x, 7))
         for name in ("dense1", "dense2"):
             x = nn.relu(dense(4096, name=name)(x))
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = layers.Dropout(self.dropout)(x, train)
         return dense(self.num_classes, name="dense3")(x)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from tqdm import tqdm
 from ascjax import records
 from ascjax import setup as setups
 from ascjax.compute.devices import peak_memory_gb, replicate
-from ascjax.data import normalisation, synthetic
+from ascjax.data import cutting, normalisation, synthetic
 from ascjax.data.batches import Fragments
+from ascjax.data.listing import Recording
 from ascjax.files import exclusive, write_arrays
 from ascjax.models import cost, weights
 from ascjax.models import variables as saved_variables
@@ -86,7 +87,7 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
     networks = builders.networks(
         config, setup.weights_file, len(data.dataset.scenes), setup.input_shape
     )
-    mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.rows)
+    mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.indices)
     schedule = builders.schedule(config, len(data.train))
     step_config, step_inputs = builders.step(
         config,
@@ -116,7 +117,8 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
             workdir,
             step=int(state.step),
             num_steps=schedule.num_steps,
-            fragments_per_step=schedule.batch_size,
+            steps_per_epoch=schedule.steps_per_epoch,
+            batch_size=schedule.batch_size,
         )
         validate = None
         if data.validation is not None:
@@ -143,7 +145,7 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
 def _validate(
     evaluator: Evaluator, part: Fragments, setup: Setup, replicated: Any
 ) -> dict[str, float]:
-    return validation_numbers(evaluator(replicated, part), part.labels, setup.fusion)
+    return validation_numbers(evaluator(replicated, part), part.labels, asdict(setup.fusion))
 
 
 def _log_setup(info: RunInfo, data: Data) -> None:
@@ -172,9 +174,11 @@ def _describe(
     """Returns run.json: with a checkpoint, all that prediction needs."""
     config, listed = setup.config, data.dataset
     params = jax.tree.leaves(networks.variables["params"])
+    settings = builders.model_settings(config)
+    del settings["convolutions"]  # how it is computed, not what
     fragments_per_recording = len(setup.channels) * data.train.count
     flops = fragments_per_recording * cost.of_example(networks.evaluation, setup.input_shape)
-    validation = 0 if data.validation is None else len(data.validation.rows)
+    validation = 0 if data.validation is None else len(data.validation.indices)
     return RunInfo(
         scenes=listed.scenes,
         channels=setup.channels,
@@ -184,13 +188,13 @@ def _describe(
         front_end=setup.front_end.to_dict(),
         normalisation=Normalisation(tuple(mean.tolist()), tuple(deviation.tolist())),
         model=Model(
-            **builders.model_settings(config),
+            **settings,
             parameters=sum(p.size for p in params),
             flops_per_recording=flops,
         ),
         fusion=setup.fusion,
         protocol=config.protocol,
-        recordings=Counts(len(data.train.rows), validation, len(data.test.rows)),
+        recordings=Counts(len(data.train.indices), validation, len(data.test.indices)),
         left_out=data.store.bad,
         data=DataSource(
             root=str(listed.root),
@@ -213,6 +217,26 @@ def _initial_weights(file: Path | None) -> InitialWeights:
     return InitialWeights(str(file), sha256, dict(weights.load(file).metadata))
 
 
+@dataclass(frozen=True)
+class _Evaluated:
+    """Posteriors of a part's recordings, the mean over windows where these were cut."""
+
+    posteriors: np.ndarray
+    labels: np.ndarray
+    recordings: list[Recording]
+    stored: np.ndarray  # [recording], its first window's index in the store
+
+
+def _evaluate(
+    data: Data, part: Fragments, evaluator: Evaluator, replicated: Any, stop: StopRequest, name: str
+) -> _Evaluated:
+    recordings, groups = cutting.group([data.dataset.recordings[i] for i in part.indices])
+    first = np.unique(groups, return_index=True)[1]
+    posteriors = evaluator(replicated, part, describe=name, stop=stop)
+    averaged = cutting.average(posteriors, groups)
+    return _Evaluated(averaged, part.labels[first], recordings, part.indices[first])
+
+
 def _test(
     setup: Setup,
     data: Data,
@@ -221,29 +245,23 @@ def _test(
     workdir: Path,
     stop: StopRequest,
 ) -> None:
-    """Tests a state and writes posteriors, examples and results."""
+    """Tests a state and writes posteriors, examples, the model and results."""
     replicated = replicate(variables(state), setup.devices)
     started = time.perf_counter()
-    posteriors = evaluator(replicated, data.test, describe="test", stop=stop)
+    tested = _evaluate(data, data.test, evaluator, replicated, stop, "test")
     test_s = time.perf_counter() - started
-    tested = [data.dataset.recordings[row] for row in data.test.rows]
     stored = TestPosteriors(
-        posteriors=posteriors,
-        label=data.test.labels,
-        **{
-            name: np.array([getattr(recording, key) for recording in tested])
-            for name, key in {
-                "recording": "name",
-                "location": "location",
-                "city": "city",
-                "device": "device",
-            }.items()
-        },
+        posteriors=tested.posteriors,
+        label=tested.labels,
+        recording=np.array([each.name for each in tested.recordings]),
+        location=np.array([each.location for each in tested.recordings]),
+        city=np.array([each.city for each in tested.recordings]),
+        device=np.array([each.device for each in tested.recordings]),
     )
     write_arrays(workdir / "posteriors.npz", **vars(stored))
     results = score(
-        posteriors,
-        data.test.labels,
+        tested.posteriors,
+        tested.labels,
         names=stored.recording.tolist(),
         scenes=data.dataset.scenes,
         channels=setup.channels,
@@ -251,8 +269,12 @@ def _test(
         devices=stored.device.tolist(),
         by=setup.fusion,
     )
-    _write_examples(workdir, data, setup.channels, results)
-    model_sha256 = saved_variables.save(workdir / MODEL_FILE, variables(state))
+    _write_examples(workdir, data, tested, setup.channels, results)
+    calibration = None
+    if data.validation is not None:
+        held_out = _evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
+        scores = fuse(held_out.posteriors, **asdict(setup.fusion))
+        calibration = Calibration.fit(scores, held_out.labels)
     epochs = read_history(workdir / "metrics.jsonl")
     finished = RunResults(
         **vars(results),
@@ -260,24 +282,16 @@ def _test(
         step=int(state.step),
         seconds=Seconds(sum(epoch["seconds"] for epoch in epochs), test_s),
         peak_memory_gb=peak_memory_gb(),
-        model_sha256=model_sha256,
-        calibration=_calibrate(setup, data, evaluator, replicated, stop),
+        model_sha256=saved_variables.save(workdir / MODEL_FILE, variables(state)),
+        calibration=calibration,
     )
     # Comes last: where it is, the run is finished.
     records.write(workdir / "results.json", finished)
 
 
-def _calibrate(
-    setup: Setup, data: Data, evaluator: Evaluator, replicated: Any, stop: StopRequest
-) -> Calibration | None:
-    """Fits temperature and thresholds on the validation part, if there is one."""
-    if data.validation is None:
-        return None
-    posteriors = evaluator(replicated, data.validation, describe="calibrate", stop=stop)
-    return Calibration.fit(fuse(posteriors, **asdict(setup.fusion)), data.validation.labels)
-
-
-def _write_examples(workdir: Path, data: Data, channels: tuple[str, ...], results: Results) -> None:
+def _write_examples(
+    workdir: Path, data: Data, tested: _Evaluated, channels: tuple[str, ...], results: Results
+) -> None:
     """Keeps the log-mels of one right and one wrong recording, the most confident of each."""
     right, confident = results.right, np.argsort(-np.array(results.decisions.score))
     chosen = [next((i for i in confident if right[i] == wanted), None) for wanted in (True, False)]
@@ -286,5 +300,5 @@ def _write_examples(workdir: Path, data: Data, channels: tuple[str, ...], result
     write_arrays(
         workdir / "examples.npz",
         recording=indices,
-        log_mel=np.stack([data.store.log_mel[data.test.rows[i], channel] for i in indices]),
+        log_mel=np.stack([data.store.log_mel[tested.stored[i], channel] for i in indices]),
     )

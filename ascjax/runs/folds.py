@@ -112,9 +112,9 @@ def train_folds(config: ConfigDict, workdir: Path, report: Report) -> Folds:
     if (workdir / "config.json").exists():
         raise UserError(f"--workdir={workdir}: holds a run; choose another folder for --folds=all")
     with StopRequest() as stop:
-        listed = setups.list_dataset(config, stop)
+        folds = list(setups.catalogue(config, stop).folds)
         stop.check("before the first fold")
-    runs = by_fold(PlannedRun(config.model.trunk, config, workdir), listed.folds)
+    runs = by_fold(PlannedRun(config.model.trunk, config, workdir), folds)
     train(runs, report)
     folds = Folds(**vars(read(runs).summary))
     records.write(workdir / "folds.json", folds)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from ascjax.runs.run import Run
 from ascjax.scoring.rates import Proportion
 from ascjax.scoring.results import Decisions, Results
 from ascjax.scoring.significance import McNemar, mcnemar
+
+if TYPE_CHECKING:
+    from ascjax.data.batches import Fragments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +92,7 @@ def run_model(run: Run, *, fragments: int, data_root: str | None = None) -> np.n
     from ml_collections import ConfigDict
 
     from ascjax import setup as setups
-    from ascjax.runs import predictor
+    from ascjax.data import cutting
     from ascjax.signals import StopRequest
 
     config = ConfigDict(run.config)
@@ -105,12 +109,28 @@ def run_model(run: Run, *, fragments: int, data_root: str | None = None) -> np.n
         setup = setups.Setup(config, setups.survey(config, stop))
         _ = setup.input_shape
         data = setup.extract(stop)
-    tested = [data.dataset.recordings[row].name for row in data.test.rows]
+    tested, groups = cutting.group([data.dataset.recordings[i] for i in data.test.indices])
     stored = run.test_posteriors
-    same = tested == stored.recording.tolist() and np.array_equal(data.test.labels, stored.label)
+    scenes = [run.info.scenes[label] for label in stored.label]
+    same = [(each.name, each.scene) for each in tested] == list(
+        zip(stored.recording.tolist(), scenes, strict=True)
+    )
     if not same or setup.front_end.to_dict() != run.info.front_end:
         raise UserError(
             f"config.data.root: the test part of {root} isn't what the run was tested on; pass "
             "--data_root=DIR, where that is"
         )
-    return predictor.evaluate(run, data.test)
+    return cutting.average(evaluate(run, data.test), groups)
+
+
+def evaluate(run: Run, part: "Fragments") -> np.ndarray:
+    """Returns a run's posteriors of a part, [recording, channel, fragment, scene]."""
+    from ascjax.compute.devices import local_devices, replicate
+    from ascjax.runs.network import restore
+    from ascjax.training.evaluator import Evaluator
+
+    network, devices = restore(run, part.count), local_devices(1)
+    evaluator = Evaluator(
+        network.model, network.mean, network.deviation, devices, part.shape[1] * part.count
+    )
+    return evaluator(replicate(network.variables, devices), part, describe="test")

@@ -4,7 +4,7 @@
 """
 
 from ascjax.setup.check import check
-from ascjax.setup.data import Data, Split, Survey, list_dataset, survey
+from ascjax.setup.data import Data, Split, Survey, catalogue, survey
 from ascjax.setup.setup import Setup, devices, weights_file
 
 __all__ = [
@@ -12,9 +12,9 @@ __all__ = [
     "Setup",
     "Split",
     "Survey",
+    "catalogue",
     "check",
     "devices",
-    "list_dataset",
     "survey",
     "weights_file",
 ]

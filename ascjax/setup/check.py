@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from ascjax import models
 from ascjax.audio import frontends, wave
+from ascjax.compute import convolution
 from ascjax.config import check_structure, flatten
 from ascjax.data import dataset
 from ascjax.errors import UserError, choose
@@ -27,6 +28,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.min_duration_share": (0, 1),
     "data.validation_seed": (0, 2**31 - 2),
     "data.num_workers": (0, 1024),
+    "data.window_s": (0, 86400),
+    "data.window_hop_s": (0, 86400),
     "fragments.count": (1, 10**6),
     "fragments.overlap": (0, 0.99),
     "model.head_width": (1, 10**6),
@@ -62,11 +65,12 @@ def _choices() -> dict[str, Iterable[str]]:
         "protocol": PROTOCOLS,
         "data.layout": LAYOUTS,
         "data.on_bad_file": ON_BAD_FILE,
-        "data.resident": feed.SHARES,
+        "data.resident": feed.MEMORY_SHARES,
         "features.name": frontends.FRONT_ENDS,
         "model.trunk": models.TRUNKS,
         "model.head": models.HEADS,
         "model.compute_dtype": models.COMPUTE_DTYPES,
+        "model.convolutions": convolution.IMPLEMENTATIONS,
         "fusion.fragments": METHODS,
         "fusion.channels": METHODS,
         "init.input_channel": weights.INPUT_CHANNEL,

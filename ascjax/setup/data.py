@@ -9,9 +9,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax.audio import wave
-from ascjax.data import dataset, store, synthetic
+from ascjax.data import cutting, dataset, store, synthetic, tables
 from ascjax.data.batches import Fragments
+from ascjax.data.choice import choose_rate_and_duration
+from ascjax.data.describe import describe
+from ascjax.data.describe_text import brief
 from ascjax.errors import UserError
 from ascjax.setup.keys import keyed
 from ascjax.signals import StopRequest
@@ -62,14 +64,16 @@ class Data:
             ("validation", self.validation),
             ("test", self.test),
         ):
-            for index in () if part is None else part.rows:
+            for index in () if part is None else part.indices:
                 recording = self.dataset.recordings[index]
                 digest.update(f"{name}\0{recording.name}\0{recording.scene}\n".encode())
         return digest.hexdigest()
 
 
-def list_dataset(config: ConfigDict, stop: StopRequest) -> dataset.Dataset:
-    """Lists the recordings of the set that ``config.data`` names; synthesises the embedded one.
+def catalogue(config: ConfigDict, stop: StopRequest) -> dataset.Catalogue:
+    """Lists all recordings and folds of the set that ``config.data`` names.
+
+    The embedded set is synthesised first.
 
     Raises:
       UserError: there is no such set, or a mistake in it.
@@ -86,33 +90,43 @@ def list_dataset(config: ConfigDict, stop: StopRequest) -> dataset.Dataset:
         if layout == "synthetic":
             synthetic.make(root, **config.synthetic.to_dict(), stop=stop)
             layout = "tut"
-        return dataset.load(root, layout=layout, fold=settings.fold, scenes=tuple(settings.scenes))
+        return dataset.read_catalogue(
+            root,
+            layout=layout,
+            split=settings.split,
+            columns=tables.parse_columns(settings.columns),
+            stay_inside=settings.stay_inside,
+        )
 
 
 def survey(config: ConfigDict, stop: StopRequest) -> Survey:
-    """Lists a set's recordings, reads their headers, and prints what is notable about them.
+    """Lists a set's recordings, reads their headers, and prints what is worth knowing of them.
 
     Raises:
       UserError: there is no such set, or a mistake in it.
     """
     settings = config.data
-    listed = list_dataset(config, stop)
-    for note in listed.notes:
-        tqdm.write(note)
-    infos, bad = store.scan(listed.recordings, on_bad_file=settings.on_bad_file)
-    rate, duration_s = store.common_rate_and_duration(infos)
-    duration_s = settings.duration_s or duration_s
-    _note_lengths(list(infos.values()), duration_s)
-    return Survey(listed, bad, settings.sample_rate_hz or rate, duration_s)
-
-
-def _note_lengths(infos: Sequence[wave.Info], duration_s: float) -> None:
-    lengths = np.array([info.duration_s for info in infos])
-    short, long = int(np.sum(lengths < 0.98 * duration_s)), int(np.sum(lengths > 1.02 * duration_s))
-    if short:
-        tqdm.write(f"{short} recordings shorter than {duration_s:g} s are repeated to fill them")
-    if long:
-        tqdm.write(f"of {long} recordings longer than {duration_s:g} s the rest is left out")
+    whole = catalogue(config, stop)
+    infos, bad = store.scan(whole.recordings, on_bad_file=settings.on_bad_file)
+    by_name = {whole.recordings[index].name: info for index, info in infos.items()}
+    with keyed("data"):
+        listed = dataset.select(whole, settings.fold, settings.scenes)
+    used = [by_name[each.name] for each in listed.recordings if each.name in by_name]
+    choice = choose_rate_and_duration(
+        used,
+        sample_rate_hz=settings.sample_rate_hz,
+        duration_s=settings.window_s or settings.duration_s,
+        min_duration_share=settings.min_duration_share,
+    )
+    tqdm.write(brief(describe(whole, infos, bad, choice=choice)))
+    if settings.window_s:
+        listed = cutting.into_windows(
+            listed,
+            {name: info.duration_s for name, info in by_name.items()},
+            window_s=settings.window_s,
+            hop_s=settings.window_hop_s or settings.window_s,
+        )
+    return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s)
 
 
 def split(config: ConfigDict, listed: dataset.Dataset) -> Split:
@@ -139,10 +153,10 @@ def fragments(
     overlap: float,
 ) -> Fragments:
     """Returns the fragments of the usable recordings among ``indices``."""
-    rows = np.array([i for i in indices if features.usable[i]], np.int64)
-    scenes = [listed.recordings[i].scene for i in rows]
+    usable = np.array([i for i in indices if features.usable[i]], np.int64)
+    scenes = [listed.recordings[i].scene for i in usable]
     labels = np.array([listed.scenes.index(scene) for scene in scenes], np.int32)
-    return Fragments(features.log_mel, rows, labels, count, overlap)
+    return Fragments(features.log_mel, usable, labels, count, overlap)
 
 
 def check_parts(data: Data) -> None:
@@ -155,9 +169,9 @@ def check_parts(data: Data) -> None:
             f"{root}: no training recording of {names} that can be read; add some, or leave the "
             "scene out with --config.data.scenes"
         )
-    if not len(data.test.rows):
+    if not len(data.test.indices):
         raise UserError(f"{root}: no recording of the test part can be read")
-    if data.validation is not None and not len(data.validation.rows):
+    if data.validation is not None and not len(data.validation.indices):
         raise UserError(
             f"{root}: no recording of the validation part can be read; raise "
             "--config.data.validation_fraction or use --config.protocol=paper"

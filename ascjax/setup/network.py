@@ -30,9 +30,8 @@ class Networks:
 
 
 def model_settings(config: ConfigDict) -> dict[str, Any]:
-    """Returns the arguments of `models.create_model` that a config sets, but the scenes."""
+    """Returns the arguments of `models.create_model` that a config's ``model`` and ``init`` set."""
     settings = config.model.to_dict()
-    del settings["convolutions"]
     random = config.init.weights == "random"
     planes = 1 if random else weights.planes(config.init.input_channel)
     return {**settings, "planes": planes}

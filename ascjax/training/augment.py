@@ -1,4 +1,9 @@
-"""Augmentation of a training batch in the compiled step: shift, SpecAugment, mixup (pure)."""
+"""Augmentation of a training batch in the compiled step: shift, SpecAugment, mixup (pure).
+
+Every draw belongs to an example, by its position in the batch over all devices
+(``devices.example_keys``), so that results don't depend on how many share the batch.
+``axis_name`` is the mapped axis, or None outside a mapped step.
+"""
 
 from typing import Any
 
@@ -6,48 +11,43 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from ascjax.compute.devices import all_gather, batch_positions, example_keys
+
 
 def augment(
     key: Key[Array, ""],
     log_mel: Float[Array, "batch mel frame 1"],
-    targets: Float[Array, "batch scene"],
+    labels: Float[Array, "batch scene"],
     *,
     max_shift: float,
     mixup_alpha: float,
+    axis_name: str | None = None,
     **masks: Any,
 ) -> tuple[Float[Array, "batch mel frame 1"], Float[Array, "batch scene"]]:
-    """Returns the batch after all that ``config.augment`` asks for; each part is off at 0.
+    """Returns this device's share of the batch after every augmentation that isn't 0.
 
     Args:
-      key: new for every batch.
+      key: the step's.
       log_mel: normalised.
-      targets: distributions over scenes.
+      labels: distributions over scenes.
       max_shift: see ``shift``.
       mixup_alpha: see ``mixup``.
+      axis_name: the mapped axis, or None.
       **masks: see ``spec_augment``.
     """
     shift_key, mask_key, mixup_key = jax.random.split(key, 3)
+    batch = len(log_mel)
     if max_shift > 0:
-        log_mel = shift(shift_key, log_mel, max_share=max_shift)
-    log_mel = spec_augment(mask_key, log_mel, **masks)
+        keys = example_keys(shift_key, batch, axis_name)
+        log_mel = shift(keys, log_mel, max_share=max_shift)
+    log_mel = spec_augment(example_keys(mask_key, batch, axis_name), log_mel, **masks)
     if mixup_alpha > 0:
-        log_mel, targets = mixup(mixup_key, log_mel, targets, alpha=mixup_alpha)
-    return log_mel, targets
-
-
-def _mask(
-    key: Key[Array, ""], batch: int, length: int, max_width: int
-) -> Float[Array, "batch length"]:
-    """Returns 0 inside one random stretch for each example and 1 elsewhere."""
-    width_key, start_key = jax.random.split(key)
-    width = jax.random.randint(width_key, (batch, 1), 0, min(max_width, length) + 1)
-    start = jnp.floor(jax.random.uniform(start_key, (batch, 1)) * (length - width + 1))
-    position = jnp.arange(length)[None, :]
-    return jnp.where((position >= start) & (position < start + width), 0.0, 1.0)
+        log_mel, labels = mixup(mixup_key, log_mel, labels, alpha=mixup_alpha, axis_name=axis_name)
+    return log_mel, labels
 
 
 def spec_augment(
-    key: Key[Array, ""],
+    keys: Key[Array, " batch"],
     log_mel: Float[Array, "batch mel frame 1"],
     *,
     num_mel_masks: int,
@@ -58,49 +58,75 @@ def spec_augment(
     """Masks random stretches of mel bands and of frames with zero, the mean of normalised features.
 
     SpecAugment (Park et al., 2019, doi:10.21437/Interspeech.2019-2680) without time warping. Widths
-    are uniform in 0..max, of each mask and example anew.
+    are uniform in 0..max, drawn for each mask of each example.
     """
-    batch, mels, frames, _ = log_mel.shape
+    _, mels, frames, _ = log_mel.shape
     for i in range(num_mel_masks):
-        mask = _mask(jax.random.fold_in(key, 2 * i), batch, mels, max_mel_mask)
+        mask = _masks(keys, 2 * i, mels, max_mel_mask)
         log_mel = log_mel * mask[:, :, None, None]
     for i in range(num_frame_masks):
-        mask = _mask(jax.random.fold_in(key, 2 * i + 1), batch, frames, max_frame_mask)
+        mask = _masks(keys, 2 * i + 1, frames, max_frame_mask)
         log_mel = log_mel * mask[:, None, :, None]
     return log_mel
 
 
+def _masks(
+    keys: Key[Array, " batch"], index: int, length: int, max_width: int
+) -> Float[Array, "batch length"]:
+    """Returns 0 inside one random stretch for each example and 1 elsewhere."""
+
+    def mask(key: Key[Array, ""]) -> Float[Array, " length"]:
+        width_key, start_key = jax.random.split(jax.random.fold_in(key, index))
+        width = jax.random.randint(width_key, (), 0, min(max_width, length) + 1)
+        start = jnp.floor(jax.random.uniform(start_key) * (length - width + 1))
+        position = jnp.arange(length)
+        return jnp.where((position >= start) & (position < start + width), 0.0, 1.0)
+
+    return jax.vmap(mask)(keys)
+
+
 def shift(
-    key: Key[Array, ""], log_mel: Float[Array, "batch mel frame 1"], *, max_share: float
+    keys: Key[Array, " batch"], log_mel: Float[Array, "batch mel frame 1"], *, max_share: float
 ) -> Float[Array, "batch mel frame 1"]:
-    """Moves each example in time, what leaves at one end coming in at the other.
+    """Rolls each example in time: what leaves at one end comes in at the other.
 
     By a uniform number of frames up to ``max_share`` (0..1) of them, forward or back.
     """
     frames = log_mel.shape[2]
     limit = round(max_share * frames)
-    steps = jax.random.randint(key, (len(log_mel), 1), -limit, limit + 1)
-    source = (jnp.arange(frames)[None, :] - steps) % frames
+    steps = jax.vmap(lambda key: jax.random.randint(key, (), -limit, limit + 1))(keys)
+    source = (jnp.arange(frames)[None, :] - steps[:, None]) % frames
     return jnp.take_along_axis(log_mel, source[:, None, :, None], axis=2)
 
 
 def mixup(
     key: Key[Array, ""],
     log_mel: Float[Array, "batch mel frame 1"],
-    targets: Float[Array, "batch scene"],
+    labels: Float[Array, "batch scene"],
     *,
     alpha: float,
+    axis_name: str | None = None,
 ) -> tuple[Float[Array, "batch mel frame 1"], Float[Array, "batch scene"]]:
     """Mixes each example with another one of the batch, by one Beta(alpha, alpha) share a pair.
 
-    Mixup (Zhang et al., 2018, arXiv:1710.09412). ``targets`` are distributions over scenes.
+    Mixup (Zhang et al., 2018, arXiv:1710.09412). Partners are drawn from the batch over all
+    devices, by one permutation that every device knows.
+
+    Args:
+      key: the step's.
+      log_mel: this device's share of the batch.
+      labels: distributions over scenes.
+      alpha: of the Beta distribution; the smaller, the less is mixed.
+      axis_name: the mapped axis, or None.
     """
     share_key, order_key = jax.random.split(key)
-    batch = log_mel.shape[0]
-    share = jax.random.beta(share_key, alpha, alpha, (batch, 1))
-    order = jax.random.permutation(order_key, batch)
+    share_keys = example_keys(share_key, len(log_mel), axis_name)
+    share = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha, (1,)))(share_keys)
+    all_log_mels, all_labels = all_gather(log_mel, axis_name), all_gather(labels, axis_name)
+    order = jax.random.permutation(order_key, len(all_log_mels))
+    partners = order[batch_positions(len(log_mel), axis_name)]
     pixels = share[:, :, None, None]
     return (
-        pixels * log_mel + (1 - pixels) * log_mel[order],
-        share * targets + (1 - share) * targets[order],
+        pixels * log_mel + (1 - pixels) * all_log_mels[partners],
+        share * labels + (1 - share) * all_labels[partners],
     )

@@ -1,5 +1,8 @@
 """Checkpoints of a run through Orbax: the last few and the best, restored exactly."""
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,10 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from ascjax.errors import UserError
 
+# Orbax takes its own path for a glob pattern where it merges files, and TensorStore takes a
+# backslash for a slash: such a checkpoint is saved in part and can't be restored.
+_PATTERN_CHARACTERS = frozenset("[]*?\\")
+
 
 def rank(numbers: dict[str, float]) -> tuple[float, float, float]:
     """Orders checkpoints: by validation accuracy, then loss, then the earlier step."""
@@ -17,11 +24,13 @@ def rank(numbers: dict[str, float]) -> tuple[float, float, float]:
 
 
 class Checkpoints:
-    """The checkpoints in a folder, by step. Saving goes on in the background until ``wait``.
+    """The checkpoints in a folder, by step. Saving continues in the background until ``wait``.
+
+    Close it (``contextlib.closing``) on every way out: a save in flight is lost otherwise.
 
     Args:
-      path: the folder.
-      keep: how many of the last are kept.
+      path: the folder; made if need be.
+      keep: the number of latest checkpoints that are kept.
       ranked: they come with validation numbers, and the best by ``rank`` is kept too.
     """
 
@@ -31,8 +40,10 @@ class Checkpoints:
         if ranked:
             best = policies.BestN(get_metric_fn=rank, n=1, keep_checkpoints_without_metrics=False)
             kept.append(best)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._opened = contextlib.ExitStack()
         self._manager = ocp.CheckpointManager(
-            self.path,
+            self._opened.enter_context(_pattern_free(self.path)),
             # Without best_fn Orbax neither keeps numbers on disk nor reads them back; with it, it
             # warns of every checkpoint that has none.
             options=ocp.CheckpointManagerOptions(
@@ -58,13 +69,15 @@ class Checkpoints:
         self._manager.wait_until_finished()
 
     def latest(self) -> int | None:
-        """Returns the last step saved, or None."""
+        """Returns the last step on disk, or None; waits, as Orbax counts a save in flight."""
+        self.wait()
         return self._manager.latest_step()
 
     def best(self) -> int | None:
-        """Returns the step of the best validation numbers, by ``rank``, or None."""
+        """Returns the step on disk with the best validation numbers by ``rank``, or None."""
+        self.wait()
         numbers = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
-        ranked = {step: rank(found) for step, found in numbers.items() if found}
+        ranked = {step: rank(metrics) for step, metrics in numbers.items() if metrics}
         return max(ranked, key=lambda step: ranked[step]) if ranked else None
 
     def restore(self, step: int, like: Any) -> Any:
@@ -79,39 +92,53 @@ class Checkpoints:
         except (ValueError, KeyError, OSError) as error:
             raise UserError(
                 f"{self.path / str(step)}: cannot be restored ({_first_line(error)}); remove that "
-                "folder to go on from one before it, if there is one, or use another --workdir"
+                "folder to resume from the checkpoint before it, if there is one, or train in a "
+                "new folder"
             ) from error
 
     def close(self) -> None:
-        """Waits and lets go of the folder."""
-        self._manager.close()
+        """Waits for saves and releases the folder."""
+        with self._opened:
+            self._manager.close()
 
 
 def read(path: Path, like: Any) -> Any:
-    """Returns what ``like`` has of the tree saved in ``path``, as NumPy arrays; writes nothing.
+    """Returns part of the tree saved in ``path``, as NumPy arrays; writes nothing.
 
     Args:
       path: the folder of one checkpoint.
-      like: shapes, with a ``dtype``, under names of the tree.
+      like: the part: shapes, with a ``dtype``, under names of the tree.
 
     Raises:
-      UserError: the checkpoint isn't there, is damaged, or has another shape.
+      UserError: the checkpoint is missing, is damaged, or has another shape.
     """
     as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
-    wanted = ocp.args.PyTreeRestore(like, restore_args=as_numpy, partial_restore=True)
+    args = ocp.args.PyTreeRestore(like, restore_args=as_numpy, partial_restore=True)
+    path = Path(path).resolve()
     try:
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            found = checkpointer.restore(Path(path).resolve() / "default", args=wanted)
-        # Orbax gives what isn't in the checkpoint back as it was asked for.
-        shapes = jax.tree.map(lambda x: isinstance(x, np.ndarray) and x.shape, found)
+        with ocp.PyTreeCheckpointer() as checkpointer, _pattern_free(path) as folder:
+            restored = checkpointer.restore(folder / "default", args=args)
+        # Orbax returns what the checkpoint lacks as it was asked for.
+        shapes = jax.tree.map(lambda x: isinstance(x, np.ndarray) and x.shape, restored)
         if shapes != jax.tree.map(lambda x: x.shape, like):
             raise ValueError("its arrays aren't those of the run's network")
     except (ValueError, KeyError, OSError) as error:
         raise UserError(
-            f"{path}: cannot be restored ({_first_line(error)}); train the run anew in another "
-            "--workdir"
+            f"{path}: cannot be restored ({_first_line(error)}); train again in a new folder"
         ) from error
-    return found
+    return restored
+
+
+@contextlib.contextmanager
+def _pattern_free(path: Path) -> Iterator[Path]:
+    """Yields ``path``, or a temporary link to it where its name has pattern characters."""
+    if not _PATTERN_CHARACTERS & set(str(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="ascjax-") as folder:
+        link = Path(folder, "checkpoints")
+        link.symlink_to(path, target_is_directory=True)
+        yield link
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,6 +1,12 @@
-"""Rounds of training steps: on batches of the input pipeline, or on a part kept on the devices."""
+"""Rounds of training steps, on batches of the input pipeline or on examples that are resident.
 
-from collections.abc import Callable, Iterator
+Resident examples are kept on each device, and batches are taken there: for accelerators, which a
+pipeline that copies from the store can keep waiting. They are the store's float32, not bfloat16:
+batches are then those of the pipeline to the bit, and a run may be resumed either way. Only example
+indices, in the pipeline's order, are transferred per round.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -9,124 +15,128 @@ import numpy as np
 from jaxtyping import Array
 from tqdm import tqdm
 
+from ascjax.compute import rounds
 from ascjax.compute.devices import replicate
-from ascjax.compute.rounds import inputs, max_steps
 from ascjax.data import batches
 from ascjax.errors import UserError
 
-# The share of a device's free memory that the part may take; placing it takes twice its size.
-SHARES = {"off": 0.0, "auto": 0.25, "on": 0.5}
+# Share of a device's free memory that resident examples may take, by ``Schedule.resident``. Placing
+# them takes twice their size, so half is all.
+MEMORY_SHARES = {"off": 0.0, "auto": 0.25, "on": 0.5}
 
-Rounds = Iterator[tuple[int, Any]]
+# The number of each round's last step, and what ``rounds.program`` takes.
+Rounds = Iterator[tuple[int, dict[str, Any]]]
 
 
-def fits(choice: str, fragments: batches.Fragments, platform: str, free: float) -> bool:
-    """Says whether the part is to be kept on the devices, each of which gets all of it.
+def fits_on_devices(
+    resident: str, fragments: batches.Fragments, platform: str, free_bytes: float
+) -> bool:
+    """Returns whether the training split is kept on the devices, each of which holds all of it.
 
     Args:
-      choice: one of ``SHARES``. ``auto`` keeps it on accelerators where it fits and says so where
-        it doesn't; not on CPUs, which read the store as quickly.
-      fragments: the training part.
-      platform: of the devices.
-      free: bytes on each device; infinite where it isn't known.
+      resident: one of ``MEMORY_SHARES``. ``auto`` keeps it on accelerators where it fits and says
+        so where it doesn't; not on CPUs, which read the store as quickly.
+      fragments: the training split.
+      platform: the devices' platform.
+      free_bytes: free memory of each device; infinite where it isn't known.
 
     Raises:
-      UserError: ``choice`` is ``on`` and it doesn't fit.
+      UserError: ``resident`` is ``on`` and it doesn't fit.
     """
-    if choice == "off" or (choice == "auto" and platform == "cpu"):
+    if resident == "off" or (resident == "auto" and platform == "cpu"):
         return False
-    needed = 4 * len(fragments) * fragments.log_mel.shape[2] * fragments.num_frames
-    if needed <= SHARES[choice] * free:
+    needed_bytes = 4 * len(fragments) * fragments.log_mel.shape[2] * fragments.num_frames
+    if needed_bytes <= MEMORY_SHARES[resident] * free_bytes:
         return True
-    said = (
-        f"the log-mels of the training part are {needed / 1e9:.2f} GB, more than "
-        f"{SHARES[choice]:.0%} of the {free / 1e9:.2f} GB free on a device"
+    message = (
+        f"the training split's log-mels are {needed_bytes / 1e9:.2f} GB, more than "
+        f"{MEMORY_SHARES[resident]:.0%} of the {free_bytes / 1e9:.2f} GB free on a device"
     )
-    if choice == "on":
-        raise UserError(f"config.data.resident is on, but {said}; pass --config.data.resident=off")
-    tqdm.write(f"{said}: batches are read from the store")
+    if resident == "on":
+        raise UserError(f"{message}, so they can't be resident; turn that off")
+    tqdm.write(f"{message}: batches are read from the store")
     return False
 
 
-def of_pipeline(
+def pipeline_rounds(
     fragments: batches.Fragments,
-    over: list[jax.Device],
-    every: tuple[int, ...],
-    given: Any,
+    devices: Sequence[jax.Device],
+    periods: tuple[int, ...],
+    inputs: Any,
     **steps: int,
 ) -> Rounds:
-    """Yields rounds of ``max_steps`` at most, on batches cut out of the store.
+    """Yields rounds of at most ``rounds.max_steps``, on batches cut out of the store.
 
     Args:
-      fragments: the training part.
-      over: the devices.
-      every: a round ends at each multiple of any of these numbers of steps.
-      given: arrays that all steps take alike.
+      fragments: the training split.
+      devices: the devices that share each batch.
+      periods: a round ends at each multiple of any of these numbers of steps.
+      inputs: arrays that all steps share.
       **steps: which steps; see ``batches.order``.
 
     Yields:
-      The number of a round's last step, and the inputs of ``program``: what ``inputs`` returns, and
-      ``given`` on the devices.
+      The number of a round's last step, and the round for ``rounds.program``.
     """
-    processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
-    stream = batches.training(fragments, **processes, **steps)
-    wanted = ({name: batch[name] for name in ("log_mel", "label")} for batch in stream)
-    given = replicate(given, over)
-    return _rounds(wanted, over, (max_steps(over), *every), given, **steps)
+    stream = (
+        {"log_mel": batch["log_mel"], "label": batch["label"]}
+        for batch in batches.training(fragments, **steps)
+    )
+    periods = (rounds.max_steps(devices), *periods)
+    return _rounds(stream, devices, periods, replicate(inputs, devices), **steps)
 
 
-def of_part(
+def resident_rounds(
     fragments: batches.Fragments,
-    over: list[jax.Device],
-    every: tuple[int, ...],
-    given: Any,
+    devices: Sequence[jax.Device],
+    periods: tuple[int, ...],
+    inputs: Any,
     **steps: int,
 ) -> Rounds:
-    """Places a part on the devices and yields rounds for ``step_on_part``.
+    """Places the examples on the devices and yields rounds for ``step_on_resident``.
 
-    Args and what is yielded are those of ``of_pipeline``; only ``every`` ends a round.
+    Arguments and yields are those of ``pipeline_rounds``; ``periods`` alone end a round.
     """
-    given = replicate((given, _load(fragments)), over)
+    inputs = replicate((inputs, _examples(fragments)), devices)
     order = batches.order(len(fragments), **steps)
-    # One by one: to draw numbers ahead in threads takes twice as long.
-    numbers = (order[step].astype(np.int32) for step in range(len(order)))
-    return _rounds(numbers, over, every, given, **steps)
+    # One by one: drawing indices ahead in threads takes twice as long.
+    stream = (order[step].astype(np.int32) for step in range(len(order)))
+    return _rounds(stream, devices, periods, inputs, **steps)
 
 
-def step_on_part(step: Callable, fragments: batches.Fragments) -> Callable:
-    """Returns ``step`` as a function of (state, numbers of examples, (given, part))."""
+def step_on_resident(step: Callable, fragments: batches.Fragments) -> Callable:
+    """Returns ``step`` as a function of (state, example indices, (inputs, resident examples))."""
     shape = (-1, fragments.log_mel.shape[2], fragments.num_frames, 1)
 
-    def taken(
-        state: Any, examples: Array, given_and_part: tuple[Any, dict[str, Array]]
+    def gather_and_step(
+        state: Any, indices: Array, inputs: tuple[Any, dict[str, Array]]
     ) -> tuple[Any, Array]:
-        given, part = given_and_part
-        log_mel, label = (part[name][examples] for name in ("log_mel", "label"))
-        return step(state, {"log_mel": log_mel.reshape(shape), "label": label}, given)
+        step_inputs, examples = inputs
+        log_mel = examples["log_mel"][indices].reshape(shape)
+        return step(state, {"log_mel": log_mel, "label": examples["label"][indices]}, step_inputs)
 
-    return taken
+    return gather_and_step
 
 
 def _rounds(
     stream: Iterator[Any],
-    over: list[jax.Device],
-    every: tuple[int, ...],
-    given: Any,
+    devices: Sequence[jax.Device],
+    periods: tuple[int, ...],
+    inputs: Any,
     *,
     first_step: int,
     last_step: int,
     **_: int,
 ) -> Rounds:
-    last = first_step
-    while last < last_step:
-        count = min(last_step - last, *(period - last % period for period in every))
-        last += count
-        taken = inputs(list(islice(stream, count)), min(every), len(over))
-        yield last, {**taken, "given": given}
+    step, longest = first_step, min(periods)
+    while step < last_step:
+        count = min(last_step - step, *(period - step % period for period in periods))
+        step += count
+        stacked = rounds.stack(list(islice(stream, count)), longest, len(devices))
+        yield step, {**stacked, "inputs": inputs}
 
 
-def _load(fragments: batches.Fragments) -> dict[str, np.ndarray]:
-    """Returns log_mel [example, mel · frame] and label [example] of the whole part."""
+def _examples(fragments: batches.Fragments) -> dict[str, np.ndarray]:
+    """Returns log_mel [example, mel · frame] and label [example] of a whole split."""
     whole = fragments.take(np.arange(len(fragments)))
-    # Flat rows, as accelerators pad short axes.
+    # Flat, as accelerators pad short axes.
     return {"log_mel": whole["log_mel"].reshape(len(fragments), -1), "label": whole["label"]}

@@ -1,6 +1,8 @@
-"""What a run writes down as it goes: metrics.jsonl, TensorBoard events, a progress bar."""
+"""Training log: metrics.jsonl, TensorBoard events, progress bar."""
 
 import json
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +11,24 @@ from tqdm import tqdm
 from ascjax.errors import UserError
 from ascjax.files import write_text
 
+# Seconds between lines of progress where there is no terminal for a bar.
+_PROGRESS_PERIOD_S = 60
 
-class Journal:
-    """Numbers of one run, from ``step`` on; what an interrupted try wrote after it is dropped.
+
+class TrainingLog:
+    """The log of one run from ``step`` on; what an interrupted try wrote after it is dropped.
 
     Args:
       path: the run folder.
-      step: where the run goes on.
+      step: where the run resumes, or 0.
       num_steps: where it ends.
-      fragments_per_step: for the rate that the progress bar shows.
+      steps_per_epoch: steps of an epoch.
+      batch_size: fragments of a step, for the rate that the progress bar shows.
     """
 
-    def __init__(self, path: Path, *, step: int, num_steps: int, fragments_per_step: int):
+    def __init__(
+        self, path: Path, *, step: int, num_steps: int, steps_per_epoch: int, batch_size: int
+    ):
         # Not above: it imports PyTorch where there is one, for seconds, and only trainings need it.
         from tensorboardX import SummaryWriter
 
@@ -28,37 +36,58 @@ class Journal:
         kept = [line for line in read_history(self._path) if line["step"] <= step]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._events = SummaryWriter(str(path / "events"), purge_step=step + 1 if step else None)
-        self._fragments_per_step = fragments_per_step
-        self._bar = tqdm(total=num_steps, initial=step, unit="step", desc="train", mininterval=0.5)
+        self._num_steps = num_steps
+        self._num_epochs = num_steps // steps_per_epoch
+        self._batch_size = batch_size
+        # Step and time of the last line; the pace since then gives the time that is left.
+        self._line_step, self._line_s = step, time.monotonic()
+        # tqdm's None: no bar where stderr is no terminal.
+        self._bar = tqdm(
+            total=num_steps, initial=step, unit="step", desc="train", mininterval=0.5, disable=None
+        )
 
-    def tick(self, step: int) -> None:
-        """Moves the progress bar to ``step``."""
+    def progress(self, step: int) -> None:
+        """Moves the progress bar to ``step``; without a terminal, prints a line each minute."""
+        if self._bar.disable:
+            if time.monotonic() - self._line_s >= _PROGRESS_PERIOD_S:
+                rate = self._steps_per_s(step) * self._batch_size
+                left = self._time_left(step)
+                tqdm.write(f"step {step} of {self._num_steps}, {rate:.3g} fragments/s, {left}")
+                self._line_step, self._line_s = step, time.monotonic()
+            return
         self._bar.update(step - self._bar.n)
-        rate = self._bar.format_dict["rate"]
-        if rate:
-            fragments = rate * self._fragments_per_step
-            self._bar.set_postfix_str(f"{fragments:.0f} fragments/s", refresh=False)
+        if rate := self._bar.format_dict["rate"]:
+            self._bar.set_postfix_str(f"{rate * self._batch_size:.3g} fragments/s", refresh=False)
 
-    def event(self, step: int, numbers: dict[str, float]) -> None:
+    def scalars(self, step: int, numbers: dict[str, float]) -> None:
         """Writes numbers to the event file alone."""
         for name, value in numbers.items():
             self._events.add_scalar(name, value, step)
 
     def epoch(self, step: int, epoch: int, numbers: dict[str, float]) -> None:
-        """Writes an epoch's numbers to both files and says the main ones."""
-        self.event(step, numbers)
-        with self._path.open("a") as file:
+        """Writes an epoch's numbers to both files and prints the main ones."""
+        self.scalars(step, numbers)
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "epoch": epoch, **numbers}) + "\n")
-        said = f"epoch {epoch}: loss {numbers['train/loss']:.3f}"
-        said += f", accuracy {100 * numbers['train/accuracy']:.1f} %"
+        line = f"epoch {epoch} of {self._num_epochs}: loss {numbers['train/loss']:.3f}"
+        line += f", accuracy {100 * numbers['train/accuracy']:.1f} %"
         if "validation/accuracy" in numbers:
-            said += f", validation {100 * numbers['validation/accuracy']:.1f} %"
-        tqdm.write(f"{said}, {numbers['seconds']:.1f} s")
+            line += f", validation {100 * numbers['validation/accuracy']:.1f} %"
+        line += f", {numbers['seconds']:.1f} s"
+        tqdm.write(line if step == self._num_steps else f"{line}, {self._time_left(step)}")
+        self._line_step, self._line_s = step, time.monotonic()
 
     def close(self) -> None:
         """Ends the bar and flushes the event file."""
         self._bar.close()
         self._events.close()
+
+    def _steps_per_s(self, step: int) -> float:
+        return (step - self._line_step) / max(time.monotonic() - self._line_s, 1e-9)
+
+    def _time_left(self, step: int) -> str:
+        seconds = (self._num_steps - step) / max(self._steps_per_s(step), 1e-9)
+        return f"{timedelta(seconds=round(seconds))} left"
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -73,16 +102,25 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     by_epoch = {}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines.pop()
+    *lines, _ = path.read_bytes().split(b"\n")  # the last is empty, or a line without its end
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
-            by_epoch[entry["epoch"]] = entry
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError:
+            entry = None
+        if not _is_entry(entry):
             raise UserError(
-                f"{path}, line {number}: expected JSON with the key epoch, got {error!r}; "
-                "remove that line and try again"
-            ) from None
+                f"{path}, line {number}: expected a JSON object of numbers, with whole numbers "
+                f"step and epoch, got {line[:60]!r}; remove that line and try again"
+            )
+        by_epoch[entry["epoch"]] = entry
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+def _is_entry(entry: Any) -> bool:
+    # A bool is an int in Python, and no number in JSON: hence no isinstance.
+    return (
+        isinstance(entry, dict)
+        and all(type(entry.get(key)) is int for key in ("step", "epoch"))
+        and all(type(value) in (int, float) for value in entry.values())
+    )

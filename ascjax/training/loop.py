@@ -1,4 +1,4 @@
-"""Training: the state, the loss of one batch, the pmap-ed step, the loop."""
+"""The training loop: rounds of steps, and what is logged, checked and saved between them."""
 
 import time
 from collections.abc import Callable
@@ -16,36 +16,44 @@ from ascjax.errors import UserError
 from ascjax.signals import StopRequest
 from ascjax.training import feed
 from ascjax.training.checkpoints import Checkpoints
-from ascjax.training.journal import Journal
-from ascjax.training.step import Metrics, Recipe, TrainState, train_step, variables
+from ascjax.training.evaluator import NonFinitePosteriors
+from ascjax.training.journal import TrainingLog
+from ascjax.training.step import (
+    Metrics,
+    StepConfig,
+    StepInputs,
+    TrainState,
+    train_step,
+    variables,
+)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long and on what a run trains.
+class Schedule:
+    """How long a run trains, and how often it logs and saves.
 
     Attributes:
-      fragments: the training part.
-      batch_size: fragments a step over all devices and processes.
-      num_epochs: passes over the training part.
-      seed: of the order of fragments.
-      log_every_steps: steps between looks at the loss.
+      batch_size: fragments in a step over all devices.
+      num_epochs: passes over the training split.
+      num_examples: fragments of the training split.
+      log_every_steps: steps between checks of the loss.
       checkpoint_every_epochs: epochs between checkpoints.
-      resident: one of ``feed.SHARES``.
+      seed: decides the order of the fragments.
+      resident: one of ``feed.MEMORY_SHARES``.
     """
 
-    fragments: batches.Fragments
     batch_size: int
     num_epochs: int
-    seed: int
+    num_examples: int
     log_every_steps: int
     checkpoint_every_epochs: int
+    seed: int
     resident: str = "off"
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in one epoch."""
-        return batches.steps_per_epoch(len(self.fragments), self.batch_size)
+        """Optimiser steps in one epoch; raises UserError if the split is smaller than a batch."""
+        return batches.steps_per_epoch(self.num_examples, self.batch_size)
 
     @property
     def num_steps(self) -> int:
@@ -55,118 +63,141 @@ class Plan:
 
 @dataclass
 class Trainer:
-    """The loop: steps, and what is written down and saved between them.
+    """The training loop of one run.
 
     Attributes:
-      recipe: what a step computes.
-      plan: on what, and how long.
-      over: devices to spread each batch over.
-      validate: numbers by name for replicated variables at the end of an epoch, or None.
-      checkpoints: where states are saved.
-      journal: where numbers are written.
+      config: what is compiled into a step.
+      inputs: the compiled step's per-run inputs.
+      schedule: how long to train.
+      fragments: the training split, of ``schedule.num_examples``.
+      devices: the devices that share each batch.
+      validate: returns numbers by name, for replicated variables at the end of an epoch; or None.
+      checkpoints: where states are saved; the caller closes it.
+      journal: where numbers are written; the caller closes it.
       stop: asked after each round of steps.
     """
 
-    recipe: Recipe
-    plan: Plan
-    over: list[jax.Device]
+    config: StepConfig
+    inputs: StepInputs
+    schedule: Schedule
+    fragments: batches.Fragments
+    devices: list[jax.Device]
     validate: Callable[[Any], dict[str, float]] | None
     checkpoints: Checkpoints
-    journal: Journal
+    journal: TrainingLog
     stop: StopRequest
 
     def fit(self, state: TrainState) -> TrainState:
-        """Trains from ``state``, at any step, to the end of the plan.
+        """Trains from ``state``, at any step, to the end of the schedule.
 
         Returns:
           The last state, on the host.
 
         Raises:
           Stopped: a stop was requested; the state has been saved.
-          UserError: the loss is no longer a number.
+          UserError: a loss, a parameter or a posterior is not finite.
         """
-        plan = self.plan
-        first_step = looked = int(state.step)
-        replicated = replicate(state, self.over)
-        run, stream = self._feed(first_step)
+        schedule = self.schedule
+        checked = int(state.step)
+        replicated = replicate(state, self.devices)
+        program, stream = self._rounds(checked)
         losses: list[tuple[jax.Array, int]] = []
-        started = time.perf_counter()
-        for step, inputs in stream:
-            replicated, loss = run(replicated, inputs)
-            losses.append((loss, int(inputs["count"][0])))
-            epoch_ends = step % plan.steps_per_epoch == 0
-            if epoch_ends or step % plan.log_every_steps == 0 or self.stop.requested:
-                self._look(losses, range(looked + 1, step + 1))
+        epoch_started = time.perf_counter()
+        for step, round_ in stream:
+            replicated, loss = program(replicated, round_)
+            losses.append((loss, int(round_["count"][0])))
+            epoch_ends = step % schedule.steps_per_epoch == 0
+            if epoch_ends or step % schedule.log_every_steps == 0 or self.stop.requested:
+                self._check_losses(losses, range(checked + 1, step + 1))
                 losses.clear()
-                looked = step
-            self.journal.tick(step)
+                checked = step
+            self.journal.progress(step)
             if epoch_ends:
-                replicated = self._end_epoch(replicated, step, time.perf_counter() - started)
-                started = time.perf_counter()
+                seconds = time.perf_counter() - epoch_started
+                replicated = self._end_epoch(replicated, step, seconds)
+                epoch_started = time.perf_counter()
             if self.stop.requested:
-                self.checkpoints.save(step, unreplicate(replicated), {})
+                self.checkpoints.save(step, self._host_state(replicated, step), {})
                 self.checkpoints.wait()
-                self.stop.check(f"at step {step} of {plan.num_steps}, saved")
+                self.stop.check(f"at step {step} of {schedule.num_steps}, saved")
         self.checkpoints.wait()
         return unreplicate(replicated)
 
-    def _feed(self, first_step: int) -> tuple[Callable, feed.Rounds]:
-        """Returns what is dispatched, and the last step of each dispatch with its inputs."""
-        plan, over = self.plan, self.over
-        step: Callable = partial(train_step, recipe=self.recipe)
-        steps = {
-            "batch_size": plan.batch_size,
-            "seed": plan.seed,
-            "first_step": first_step,
-            "last_step": plan.num_steps,
-        }
-        every = (plan.log_every_steps, plan.steps_per_epoch)
-        given = self.recipe.given
-        free = free_memory(over)
-        if feed.fits(plan.resident, plan.fragments, over[0].platform, free):
-            step = feed.step_on_part(step, plan.fragments)
-            stream = feed.of_part(plan.fragments, over, every, given, **steps)
-        else:
-            stream = feed.of_pipeline(plan.fragments, over, every, given, **steps)
-        return rounds.program(step, over), stream
+    def _rounds(self, first_step: int) -> tuple[Callable, feed.Rounds]:
+        """Returns the program that takes a round, and the rounds from ``first_step`` on."""
+        schedule, devices = self.schedule, self.devices
+        step: Callable = partial(train_step, config=self.config)
+        make_rounds = feed.pipeline_rounds
+        resident, platform = schedule.resident, devices[0].platform
+        if feed.fits_on_devices(resident, self.fragments, platform, free_memory(devices)):
+            step = feed.step_on_resident(step, self.fragments)
+            make_rounds = feed.resident_rounds
+        stream = make_rounds(
+            self.fragments,
+            devices,
+            (schedule.log_every_steps, schedule.steps_per_epoch),
+            self.inputs,
+            batch_size=schedule.batch_size,
+            seed=schedule.seed,
+            first_step=first_step,
+            last_step=schedule.num_steps,
+        )
+        return rounds.program(step, devices), stream
 
-    def _look(self, losses: list[tuple[jax.Array, int]], steps: range) -> None:
-        """Fetches the losses of the last ``steps``; one that is no number ends the run.
+    def _check_losses(self, losses: list[tuple[jax.Array, int]], steps: range) -> None:
+        """Logs the mean loss of the last steps; raises UserError if one is not finite.
 
         Args:
-          losses: of rounds, [device, step], and how many steps each took.
-          steps: their numbers.
+          losses: for each round, its losses [device, step] and the number of its steps.
+          steps: the numbers of all these steps.
         """
         values = np.concatenate([unreplicate(loss)[:count] for loss, count in losses])
-        broken = np.flatnonzero(~np.isfinite(values))
-        if len(broken):
-            raise self._broken(f"the loss is {values[broken[0]]}", steps[broken[0]])
-        self.journal.event(steps[-1], {"train/step_loss": float(values.mean())})
-
-    def _broken(self, what: str, step: int) -> UserError:
-        good = self.checkpoints.latest()
-        where = "none yet" if good is None else str(self.checkpoints.path / str(good))
-        rate = self.recipe.given.learning_rates[step - 1]
-        return UserError(
-            f"{what} at step {step}, learning rate {rate:.3g}; "
-            f"last good checkpoint: {where}. Start anew in another --workdir with a lower "
-            "--config.optimizer.learning_rate"
-        )
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise self._diverged(f"the loss is {values[bad[0]]}", steps[bad[0]])
+        self.journal.scalars(steps[-1], {"train/step_loss": float(values.mean())})
 
     def _end_epoch(self, replicated: TrainState, step: int, seconds: float) -> TrainState:
-        """Writes the epoch's numbers down, saves, and returns the state with its sums at zero."""
-        epoch = step // self.plan.steps_per_epoch
+        """Validates, logs and saves an epoch; returns the state with the metrics' sums at zero."""
+        schedule = self.schedule
+        epoch = step // schedule.steps_per_epoch
         sums = unreplicate(replicated.metrics).compute()
         numbers = {f"train/{name}": float(value) for name, value in sums.items()}
-        numbers["learning_rate"] = float(self.recipe.given.learning_rates[step - 1])
-        validated = self.validate(variables(replicated)) if self.validate is not None else {}
-        self.journal.epoch(step, epoch, {**numbers, **validated, "seconds": round(seconds, 3)})
+        numbers["learning_rate"] = float(self.inputs.learning_rates[step - 1])
         empty = jax.tree.map(np.asarray, Metrics.empty())
-        # Any validated epoch may turn out to be the best.
-        due = epoch % self.plan.checkpoint_every_epochs == 0 or step == self.plan.num_steps
-        if due or validated:
-            state = unreplicate(replicated).replace(metrics=empty)
-            if not all(np.isfinite(x).all() for x in jax.tree.leaves(state.params)):
-                raise self._broken("a parameter is no number", step)
+        due = epoch % schedule.checkpoint_every_epochs == 0 or step == schedule.num_steps
+        state = None
+        # Any validated epoch may turn out to be the best, and is saved.
+        if due or self.validate is not None:
+            state = self._host_state(replicated, step).replace(metrics=empty)
+        validated = self._validate(variables(replicated), step)
+        self.journal.epoch(step, epoch, {**numbers, **validated, "seconds": round(seconds, 3)})
+        if state is not None:
             self.checkpoints.save(step, state, validated)
-        return replicated.replace(metrics=replicate(empty, self.over))
+        return replicated.replace(metrics=replicate(empty, self.devices))
+
+    def _validate(self, replicated_variables: Any, step: int) -> dict[str, float]:
+        if self.validate is None:
+            return {}
+        try:
+            return self.validate(replicated_variables)
+        except NonFinitePosteriors as error:
+            raise self._diverged(f"validation: {error}", step) from None
+
+    def _host_state(self, replicated: TrainState, step: int) -> TrainState:
+        """Returns the state on the host; raises UserError if a parameter is NaN or infinite."""
+        state = unreplicate(replicated)
+        for path, array in jax.tree_util.tree_leaves_with_path(variables(state)):
+            if not np.isfinite(array).all():
+                name = jax.tree_util.keystr(path, simple=True, separator="/")
+                raise self._diverged(f"{name} is not finite", step)
+        return state
+
+    def _diverged(self, what: str, step: int) -> UserError:
+        latest = self.checkpoints.latest()
+        where = "none yet" if latest is None else str(self.checkpoints.path / str(latest))
+        rate = self.inputs.learning_rates[step - 1]
+        return UserError(
+            f"{what} at step {step}, learning rate {rate:.3g}; last good checkpoint: {where}. "
+            "Start a new run with a lower learning rate"
+        )

@@ -1,4 +1,4 @@
-"""The optimiser of a fine-tuning run: schedule, clipping, decay, frozen and slowed-down parts."""
+"""The optimiser of fine-tuning: learning rates, clipping, decay, frozen and slower parameters."""
 
 from typing import Any
 
@@ -10,15 +10,17 @@ from jaxtyping import Float
 from ascjax.compute import host
 from ascjax.errors import UserError, choose
 
-# The array of learning rates has a multiple of so many, so that runs of most other lengths share a
-# compiled step.
-_STEPS = 4096
+# The array of learning rates is as long as a multiple of this, so that most runs that differ in
+# their length share a compiled step.
+_LENGTH_MULTIPLE = 4096
+SCHEDULES = ("cosine", "one_cycle", "constant")
+OPTIMIZERS = ("adamw", "adam", "sgd")
 
 
 def learning_rates(
     name: str, *, learning_rate: float, num_steps: int, warmup_steps: int
 ) -> Float[np.ndarray, " step"]:
-    """Returns the learning rate of each step, float32, going on to a multiple of 4,096 steps.
+    """Returns the learning rate of each step, float32, continued to a multiple of 4,096 steps.
 
     Args:
       name: ``"cosine"`` to zero, ``"constant"``, both after a linear warm-up, or
@@ -32,12 +34,11 @@ def learning_rates(
     """
     if warmup_steps > num_steps:
         raise UserError(
-            f"config.optimizer.warmup_epochs makes {warmup_steps} steps, more than the run's "
-            f"{num_steps}; pass a smaller --config.optimizer.warmup_epochs"
+            f"the warm-up takes {warmup_steps} steps, more than the run's {num_steps}; shorten it"
         )
     decay_steps = max(num_steps - warmup_steps, 1)
     after = choose(
-        "config.optimizer.schedule",
+        "learning rate schedule",
         name,
         {
             "cosine": optax.cosine_decay_schedule(learning_rate, decay_steps),
@@ -49,7 +50,7 @@ def learning_rates(
         # From one step's share, not from zero: the first step would teach nothing.
         warmup = optax.linear_schedule(learning_rate / warmup_steps, learning_rate, warmup_steps)
         after = optax.join_schedules([warmup, after], [warmup_steps])
-    steps = np.arange(-(-num_steps // _STEPS) * _STEPS, dtype=np.int32)
+    steps = np.arange(-(-num_steps // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE, dtype=np.int32)
     with jax.default_device(host.cpu()):
         return np.asarray(jax.jit(jax.vmap(after))(steps))
 
@@ -66,7 +67,7 @@ def make(
 ) -> optax.GradientTransformation:
     """Returns the optimiser for ``params``, a tree with branches ``trunk`` and ``head``.
 
-    Its updates are for a learning rate of 1: multiply them by that of the step.
+    Its updates are for a learning rate of 1: multiply them by the step's.
 
     Args:
       name: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum; decay added to the gradient).
@@ -74,7 +75,7 @@ def make(
       frozen: tree of bool like ``params``; True is neither updated nor decayed, nor does its
         gradient count in the norm.
       weight_decay: on matrices and kernels only.
-      momentum: of ``"sgd"``.
+      momentum: of ``"sgd"`` alone.
       clip_norm: global norm that gradients are clipped to; 0 for none.
       trunk_learning_rate_factor: the trunk's learning rate over the head's.
 
@@ -90,7 +91,7 @@ def make(
         return optax.chain(decay, optax.sgd(rate, momentum, nesterov=True))
 
     base = choose(
-        "config.optimizer.name",
+        "optimizer",
         name,
         {
             "adamw": lambda rate: optax.adamw(rate, weight_decay=weight_decay, mask=decayed),

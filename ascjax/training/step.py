@@ -1,4 +1,8 @@
-"""One training step as a pure function: state, batch, inputs of the run -> next state and loss."""
+"""One training step as a pure function: state, batch, inputs of the run → next state and loss.
+
+All random draws are functions of the run's key, the step and an example's position in the batch
+over all devices, so that any number of devices draws the same.
+"""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,17 +20,30 @@ from ascjax.compute.devices import AXIS, pmean, psum
 from ascjax.data.normalisation import normalise
 from ascjax.training import augment
 
+# Any constant: it sets the draws of the steps apart from those of the initial weights, which take
+# the seed's key itself, and from those of every other seed.
+_STEPS_STREAM = 1
+
+
+def step_key(seed: int) -> Key[Array, ""]:
+    """Returns the key of dropout and augmentation for a run's seed."""
+    return jax.random.fold_in(jax.random.key(seed), _STEPS_STREAM)
+
 
 @flax.struct.dataclass
 class Metrics(clu_metrics.Collection):
-    """Sums since the epoch began; divided once, when the epoch ends."""
+    """Sums since the epoch began; divided once, when the epoch ends.
+
+    ``accuracy`` is the share of each example's label that the predicted scene has. Under mixup a
+    label has shares of two scenes: predicting the one with 0.7 of it counts 0.7.
+    """
 
     loss: clu_metrics.Average.from_output("loss")
     accuracy: clu_metrics.Average.from_output("correct")
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """All that a run needs to go on exactly, besides its config."""
+    """All that resuming a run exactly takes, besides its config."""
 
     step: Any
     params: Any
@@ -35,18 +52,17 @@ class TrainState(flax.struct.PyTreeNode):
     metrics: Metrics
 
 
-class Given(NamedTuple):
-    """Arrays that stay the same during a run.
+class StepInputs(NamedTuple):
+    """Per-run inputs of the compiled step.
 
-    They are inputs of the compiled step and not constants in it, so that runs which differ in
-    their fold, seed, learning rate, schedule or length (to the next multiple of 4,096 steps) alone
-    share one.
+    Inputs and not constants in it, so that runs which differ only in their fold, seed, learning
+    rate, schedule or length (to the next multiple of 4,096 steps) share one compiled program.
 
     Attributes:
       mean: float32 [mel]; with ``deviation``, normalises the log-mel of each band.
       deviation: float32 [mel].
       learning_rates: float32 [step], of the head; at least as many as the run has steps.
-      key: of dropout and augmentation.
+      key: what dropout and augmentation draw from; see ``step_key``.
     """
 
     mean: Float[Array | np.ndarray, " mel"]
@@ -56,54 +72,59 @@ class Given(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a run's step computes, a function of (state, batch, given) once this is known.
+class StepConfig:
+    """What is compiled into the training step.
 
     Attributes:
       model: returns logits [batch, scene] for log-mels [batch, mel, frame, 1] and ``train``.
       optimizer: of its parameters, at a learning rate of 1.
-      given: the run's arrays.
       num_scenes: K.
-      label_smoothing: share of the target given to all scenes equally, 0..1.
+      label_smoothing: share of the target spread over all scenes equally, 0..1.
       augmentation: keyword arguments of ``augment.augment``.
     """
 
     model: nn.Module
     optimizer: optax.GradientTransformation
-    given: Given
     num_scenes: int
     label_smoothing: float
     augmentation: dict[str, Any]
 
 
-def initial_state(recipe: Recipe, variables: Any) -> TrainState:
+def initial_state(config: StepConfig, variables: Any) -> TrainState:
     """Returns the state at step 0 for initial ``variables`` {params[, batch_stats]}."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
         batch_stats=variables.get("batch_stats", {}),
-        opt_state=recipe.optimizer.init(variables["params"]),
+        opt_state=config.optimizer.init(variables["params"]),
         metrics=Metrics.empty(),
     )
 
 
 def train_step(
-    state: TrainState, batch: dict[str, jax.Array], given: Given, *, recipe: Recipe
+    state: TrainState, batch: dict[str, jax.Array], inputs: StepInputs, *, config: StepConfig
 ) -> tuple[TrainState, jax.Array]:
     """One optimiser step on this device's share of a batch; gradients are averaged over devices.
+
+    Args:
+      state: equal on every device.
+      batch: this device's log_mel [batch, mel, frame, 1] and label [batch].
+      inputs: equal on every device.
+      config: what is compiled in.
 
     Returns:
       The next state, equal on every device, and the mean loss of the whole batch.
     """
-    key = jax.random.fold_in(jax.random.fold_in(given.key, state.step), jax.lax.axis_index(AXIS))
-    dropout_key, augment_key = jax.random.split(key)
-    log_mel = normalise(batch["log_mel"], given.mean, given.deviation)
-    targets = jax.nn.one_hot(batch["label"], recipe.num_scenes)
-    targets = optax.smooth_labels(targets, recipe.label_smoothing)
-    log_mel, targets = augment.augment(augment_key, log_mel, targets, **recipe.augmentation)
+    dropout_key, augment_key = jax.random.split(jax.random.fold_in(inputs.key, state.step))
+    log_mel = normalise(batch["log_mel"], inputs.mean, inputs.deviation)
+    labels = jax.nn.one_hot(batch["label"], config.num_scenes)
+    log_mel, labels = augment.augment(
+        augment_key, log_mel, labels, axis_name=AXIS, **config.augmentation
+    )
+    targets = optax.smooth_labels(labels, config.label_smoothing)
 
     def loss_of(params: Any) -> tuple[jax.Array, Any]:
-        logits, updates = recipe.model.apply(
+        logits, updates = config.model.apply(
             {"params": params, "batch_stats": state.batch_stats},
             log_mel,
             train=True,
@@ -115,16 +136,17 @@ def train_step(
 
     gradients, (losses, logits, updates) = jax.grad(loss_of, has_aux=True)(state.params)
     gradients = pmean(gradients)
-    steps, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
-    steps = optax.tree.scale(given.learning_rates[state.step], steps)
-    correct = jnp.argmax(logits, -1) == batch["label"]
-    seen = Metrics.single_from_model_output(loss=losses, correct=correct.astype(jnp.float32))
+    steps, opt_state = config.optimizer.update(gradients, state.opt_state, state.params)
+    steps = optax.tree.scale(inputs.learning_rates[state.step], steps)
+    predicted = jax.nn.one_hot(jnp.argmax(logits, -1), config.num_scenes)
+    correct = jnp.sum(predicted * labels, -1)
+    batch_metrics = Metrics.single_from_model_output(loss=losses, correct=correct)
     next_state = state.replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, steps),
         batch_stats=updates.get("batch_stats", {}),
         opt_state=opt_state,
-        metrics=state.metrics.merge(psum(seen)),
+        metrics=state.metrics.merge(psum(batch_metrics)),
     )
     return next_state, pmean(losses.mean())
 

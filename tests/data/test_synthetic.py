@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ascjax.data import dataset as recordings
 from ascjax.data import sounds, synthetic
+from ascjax.data.dataset import load, validation_split
 from ascjax.errors import UserError
 
 SMALL = {"num_recordings": 40, "duration_s": 0.5}
@@ -34,7 +34,7 @@ def test_same_seed_gives_the_same_bytes(tmp_path):
 
 
 def test_is_a_set_in_the_tut_layout(tmp_path):
-    dataset = recordings.load(synthetic.make(tmp_path / "set", **SMALL))
+    dataset = load(synthetic.make(tmp_path / "set", **SMALL))
     assert dataset.layout == "tut"
     assert dataset.scenes == tuple(sorted(synthetic.SCENES))
     assert len(dataset.recordings) == 40
@@ -43,7 +43,7 @@ def test_is_a_set_in_the_tut_layout(tmp_path):
     for part, count in ((dataset.train, 3), (dataset.test, 1)):
         scenes = Counter(dataset.recordings[i].scene for i in part)
         assert scenes == dict.fromkeys(dataset.scenes, count)
-    fitting, held_out = recordings.validation_split(dataset)
+    fitting, held_out = validation_split(dataset)
     assert len(fitting) == 20
     assert len(held_out) == 10
     info = soundfile.info(dataset.recordings[0].path)
@@ -92,7 +92,7 @@ def test_other_files_are_never_touched(tmp_path):
 
 def test_empty_folder_is_used(tmp_path):
     (tmp_path / "set").mkdir()
-    assert recordings.load(synthetic.make(tmp_path / "set", **SMALL)).train
+    assert load(synthetic.make(tmp_path / "set", **SMALL)).train
 
 
 def test_nothing_is_left_of_a_set_that_was_interrupted(tmp_path, monkeypatch):

@@ -1,0 +1,82 @@
+"""Windows of long recordings: rows of their own in the store, one decision together."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from ascjax.data.dataset import Dataset
+from ascjax.data.listing import Recording
+
+
+def into_windows(
+    dataset: Dataset, durations_s: Mapping[str, float], *, window_s: float, hop_s: float
+) -> Dataset:
+    """Returns a data set with each recording replaced by its windows, all in the same part.
+
+    A window is named after its recording and start, ``park/a.wav#10``. Without a location a
+    recording is a location of its own, so that a validation part never takes some of its windows.
+    What is left at the end of a recording, shorter than a window, is dropped; a recording shorter
+    than a window is one window.
+
+    Args:
+      dataset: recordings and their parts.
+      durations_s: by recording name; one that is missing has no readable header.
+      window_s: length of a window.
+      hop_s: from the start of a window to that of the next.
+    """
+    recordings: list[Recording] = []
+    windows_of: list[range] = []
+    for recording in dataset.recordings:
+        length_s = durations_s.get(recording.name, 0.0)
+        # Durations are known to the hundredth.
+        count = 1 + max(0, int((length_s - window_s + 0.005) / hop_s))
+        windows_of.append(range(len(recordings), len(recordings) + count))
+        recordings += [_window(recording, index * hop_s) for index in range(count)]
+
+    def windows(indices: Sequence[int]) -> tuple[int, ...]:
+        return tuple(window for index in indices for window in windows_of[index])
+
+    return dataclasses.replace(
+        dataset,
+        recordings=tuple(recordings),
+        train=windows(dataset.train),
+        test=windows(dataset.test),
+    )
+
+
+def _window(recording: Recording, start_s: float) -> Recording:
+    return dataclasses.replace(
+        recording,
+        name=f"{recording.name}#{start_s:g}",
+        location=recording.location or recording.name,
+        whole=recording.name,
+        start_s=start_s,
+    )
+
+
+def group(recordings: Sequence[Recording]) -> tuple[list[Recording], Int[np.ndarray, " window"]]:
+    """Returns the first window of each recording, and for each window its recording's index."""
+    index: dict[str, int] = {}
+    firsts, groups = [], []
+    for recording in recordings:
+        whole = recording.whole or recording.name
+        if whole not in index:
+            index[whole] = len(firsts)
+            firsts.append(dataclasses.replace(recording, name=whole))
+        groups.append(index[whole])
+    return firsts, np.array(groups, np.int64)
+
+
+def average(
+    posteriors: Float32[np.ndarray, "window channel fragment scene"],
+    groups: Int[np.ndarray, " window"],
+) -> Float32[np.ndarray, "recording channel fragment scene"]:
+    """Returns the mean posteriors of each recording's windows."""
+    counts = np.bincount(groups)
+    if (counts == 1).all():
+        return posteriors
+    total = np.zeros((len(counts), *posteriors.shape[1:]))
+    np.add.at(total, groups, posteriors)
+    return (total / counts[:, None, None, None]).astype(np.float32)

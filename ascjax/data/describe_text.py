@@ -1,0 +1,204 @@
+"""A set's description as plain text of at most 100 columns, in full and in brief."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from ascjax.data.describe import Amount, Description
+
+_WIDTH = 100
+_MOST_ROWS = 30
+_MOST_VALUES = 5
+_UNCHECKED = "Only headers were read: silence, clipping and re-encoded copies are not looked for."
+
+
+def text(description: Description) -> str:
+    """Returns everything that a newcomer to a set would ask, in sections."""
+    d = description
+    sections = [
+        "\n".join(_head(d)),
+        _table("scene", d.scenes, d.total),
+        _folds(d),
+        _places(d),
+        "\n".join(_form(d)),
+        _list("Not read", [str(kind).removeprefix("left out: ") for kind in d.left_out]),
+        _list("Unreadable files", d.unreadable.values(), most=10),
+        _list("Doubts", _doubts(d)),
+        _list("Notes", d.notes),
+        "\n".join(_advice(d)),
+    ]
+    return "\n\n".join(filter(None, sections))
+
+
+def brief(description: Description) -> str:
+    """Returns the lines that are worth reading before each training: size, choice, doubts."""
+    d = description
+    lines = [*_head(d), *_choice(d)]
+    lines += [str(kind) for kind in d.left_out if not kind.harmless]
+    if d.unreadable:
+        first = next(iter(d.unreadable.values()))
+        lines.append(f"{_counted(len(d.unreadable), 'file')} can't be read, the first: {first}")
+    return "\n".join(_wrapped(line) for line in [*lines, *_doubts(d), *d.notes])
+
+
+def _head(d: Description) -> list[str]:
+    counts = [
+        _counted(d.total.recordings, "recording"),
+        duration(d.total.seconds),
+        _counted(len(d.scenes), "scene"),
+        _counted(len(d.folds), "fold"),
+    ]
+    for amounts, noun in ((d.locations, "location"), (d.devices, "device")):
+        if amounts:
+            counts.append(_counted(len(amounts), noun))
+    if d.cities:
+        counts.append(f"{len(d.cities):,} cit{'y' if len(d.cities) == 1 else 'ies'}")
+    return [_wrapped(d.root), ", ".join(counts), _wrapped(f"layout {d.layout}: {d.reason}")]
+
+
+def _table(title: str, amounts: Sequence[Amount], total: Amount) -> str:
+    """Returns amounts as rows, the largest if there are too many to list."""
+    if not amounts:
+        return ""
+    shown = amounts
+    if len(amounts) > _MOST_ROWS:
+        shown = sorted(amounts, key=lambda amount: -amount.recordings)[:_MOST_ROWS]
+    rows = [(title, "recordings", "share", "time")]
+    rows += [
+        (
+            _shortened(str(amount.value), 50),
+            f"{amount.recordings:,}",
+            f"{100 * amount.recordings / total.recordings:.1f} %",
+            duration(amount.seconds),
+        )
+        for amount in shown
+    ]
+    rest = len(amounts) - len(shown)
+    return _aligned(rows) + (f"\n… and {rest:,} more" if rest else "")
+
+
+def _folds(d: Description) -> str:
+    sizes = {(fold.train, fold.test) for fold in d.folds}
+    if len(d.folds) > 1 and len(sizes) == 1:
+        [(train, test)] = sizes
+        return f"{len(d.folds)} folds, each of {train:,} training and {test:,} test recordings"
+    rows = [("fold", "training", "test")]
+    rows += [(f"{fold.fold}", f"{fold.train:,}", f"{fold.test:,}") for fold in d.folds[:_MOST_ROWS]]
+    return _aligned(rows)
+
+
+def _places(d: Description) -> str:
+    tables = [_table("city", d.cities, d.total), _table("device", d.devices, d.total)]
+    if d.locations:
+        sizes = sorted(amount.recordings for amount in d.locations)
+        tables.insert(0, (
+            f"recordings of a location: {sizes[0]:,} to {sizes[-1]:,}, median "
+            f"{sizes[len(sizes) // 2]:,}"
+        ))  # fmt: skip
+    return "\n\n".join(filter(None, tables))
+
+
+def _form(d: Description) -> list[str]:
+    """Returns sample rates, columns, durations, and what is chosen of them."""
+    columns = {1: "mono", 2: "stereo"}
+    lines = [
+        ("sample rate", _values(d.sample_rates_hz, lambda v: f"{v:,} Hz")),
+        ("columns", _values(d.columns, lambda v: columns.get(v, f"{v} columns"))),
+        ("duration", _values(d.durations_s, lambda v: f"{v:g} s")),
+    ]
+    if len(d.durations_s) > _MOST_VALUES:
+        values = sorted(float(amount.value) for amount in d.durations_s)
+        lines.append(("", f"from {values[0]:g} s to {values[-1]:g} s"))
+    return [_wrapped(f"{name:12} {values}", 13) for name, values in lines] + _choice(d)
+
+
+def _values(amounts: Sequence[Amount], write) -> str:
+    shown = [f"{write(amount.value)} ({amount.recordings:,})" for amount in amounts[:_MOST_VALUES]]
+    rest = len(amounts) - len(shown)
+    return ", ".join(shown) + (f" and {rest:,} others" if rest else "")
+
+
+def _choice(d: Description) -> list[str]:
+    c = d.choice
+    if c is None:
+        return ["No recording has a readable header, so there is nothing to train on."]
+    used = (
+        "all of the audio is used"
+        if c.used_s >= 0.9995 * c.total_s
+        else f"{duration(c.used_s)} of {duration(c.total_s)} of audio are used"
+    )
+    costs = [
+        f"{_counted(count, 'recording')} {what}"
+        for count, what in (
+            (c.num_resampled, "resampled"),
+            (c.num_cut, "cut"),
+            (c.num_repeated, "repeated to fill it"),
+            (c.num_short, "too short to be used"),
+        )
+        if count
+    ]
+    line = f"Training takes {c.sample_rate_hz:,} Hz and {c.duration_s:g} s: {c.why}; {used}"
+    return [_wrapped("; ".join([line, *costs]) + ".")]
+
+
+def _doubts(d: Description) -> list[str]:
+    lines = [str(finding) for finding in d.findings]
+    lines += [str(kind).replace("left out", "sound", 1) for kind in d.doubtful_sound]
+    if d.small_scenes:
+        listed = ", ".join(f"{scene} ({count})" for scene, count in d.small_scenes.items())
+        lines.append(f"few recordings: {listed}; a test on so few says little about these scenes")
+    return lines
+
+
+def _advice(d: Description) -> list[str]:
+    s = d.suggestion
+    lines = [] if d.inspected else [_UNCHECKED]
+    lines.append(f"A config to begin with: {s.config} ({s.why}).")
+    if s.window_s:
+        lines.append(
+            f"Recordings are long: windows of {s.window_s:g} s would use all of their audio."
+        )
+    if d.training_s is not None:
+        lines.append(f"Training would take about {duration(d.training_s)} on this machine.")
+    return [_wrapped(line) for line in lines]
+
+
+def _list(title: str, lines: Iterable[str], most: int = _MOST_ROWS) -> str:
+    lines = list(lines)
+    if not lines:
+        return ""
+    shown = [_wrapped(f"- {line}", 2) for line in lines[:most]]
+    rest = len(lines) - len(shown)
+    return "\n".join([title, *shown, *([f"… and {rest:,} more"] if rest else [])])
+
+
+def duration(seconds: float) -> str:
+    """Returns ``7.5 s``, ``5 min 3 s`` or ``24 h 0 min``."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60:,} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _shortened(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}…"
+
+
+def _wrapped(line: str, indent: int = 2) -> str:
+    return textwrap.fill(
+        line, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        )
+        for row in rows
+    )

@@ -1,0 +1,34 @@
+"""ESC-50 as published: ``meta/esc50.csv`` and ``audio/``."""
+
+from pathlib import Path
+
+from ascjax.data import tables
+from ascjax.data.layouts import table
+from ascjax.data.layouts.layout import Layout, Request
+from ascjax.data.listing import Listing
+
+_META = Path("meta", "esc50.csv")
+_COLUMNS = {"path": "filename", "scene": "category", "fold": "fold", "location": "src_file"}
+
+
+def detect(root: Path) -> str:
+    """Returns what tells the set: its ``meta/esc50.csv``."""
+    return f"there is {_META.as_posix()}" if (root / _META).is_file() else ""
+
+
+def read(root: Path, request: Request) -> Listing:
+    """Reads the table; the source recording is the location, and ``esc10`` a split of the set."""
+    whole = tables.read(root / _META)
+    if request.split:
+        place = whole.index("esc10")
+        rows = [(line, row) for line, row in whole.rows if row[place].casefold() == "true"]
+        whole = tables.Table(whole.path, whole.columns, rows)
+    return table.listing(whole, _COLUMNS, lambda cells: f"audio/{cells['path']}", root)
+
+
+def splits(root: Path) -> list[str]:
+    """Returns the one named subset, ESC-10."""
+    return ["esc10"]
+
+
+LAYOUT = Layout("ESC-50 as published: meta/esc50.csv, audio/", detect, read, splits)

@@ -1,0 +1,45 @@
+"""A config that suits a set, from its size, columns and durations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ascjax.audio.wave import Info
+from ascjax.data.choice import Choice
+
+_FEW = 200  # recordings below which a small trunk is the safer start
+_CLIP_S, _LONG_S = 8.0, 30.0
+_WINDOW_S = 10.0
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A config file, why it suits, and the length of windows where recordings are long (else 0)."""
+
+    config: str
+    why: str
+    window_s: float = 0.0
+
+
+def suggest(infos: Sequence[Info], choice: Choice | None) -> Suggestion:
+    """Returns a config for recordings with these headers, as a first try.
+
+    Args:
+      infos: of the recordings that can be read.
+      choice: their rate and duration; None if none can be read.
+    """
+    duration_s = choice.duration_s if choice else 0.0
+    longest = max((info.duration_s for info in infos), default=0.0)
+    window_s = _WINDOW_S if duration_s > _LONG_S or longest > 3 * max(duration_s, _LONG_S) else 0.0
+    stereo = 2 * sum(info.num_columns > 1 for info in infos) > len(infos)
+    if len(infos) < _FEW:
+        why = f"a small trunk, as {len(infos):,} recordings are few"
+        return Suggestion("configs/esc10.py", why, window_s)
+    if (window_s or duration_s) < _CLIP_S:
+        why = "ResNet-18 for short clips, best from ImageNet weights"
+        return Suggestion("configs/esc10_resnet.py", why, window_s)
+    if stereo:
+        why = "VGG-16 on left, right and average of stereo recordings in six fragments"
+        return Suggestion("configs/vgg_channels.py", why, window_s)
+    return Suggestion(
+        "configs/vgg_fragments.py", "VGG-16 on mono recordings in fragments", window_s
+    )

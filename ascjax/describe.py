@@ -1,0 +1,105 @@
+"""Describes a data set before training.
+
+  ascjax describe DIR [--json] [--quick]
+
+Says its layout and why, recordings and hours by scene, fold, city and device, which sample rate and
+duration training would take and what that costs, what is left out, silent, clipped or there twice,
+and which config to begin with. --quick reads headers only.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ascjax import cli
+from ascjax.audio import wave
+from ascjax.audio.windows import windows
+from ascjax.data import describe_text, duplicates
+from ascjax.data.dataset import Catalogue, read_catalogue
+from ascjax.data.describe import Description, describe
+from ascjax.data.inspection import Inspection, inspect
+from ascjax.data.layouts import LAYOUTS
+from ascjax.data.tables import parse_columns
+
+_BLOCK_S = 30
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; raises UserError on a mistake in it."""
+    parser = cli.Parser("ascjax describe", __doc__)
+    add = parser.add_argument
+    add("root", type=Path, metavar="DIR", help="a data set's folder, or a table of recordings")
+    add("--json", action="store_true", help="print JSON instead of text")
+    add("--quick", action="store_true", help="read headers only, no samples")
+    add("--layout", default="auto", help=f"auto (the default), {', '.join(LAYOUTS)}")
+    add("--split", default="", help="a training subset that the set publishes, e.g. split5")
+    add("--columns", default="", metavar="ROLE=COLUMN,...",
+        help="a table's columns, e.g. path=filename,scene=label")  # fmt: skip
+    return parser.parse(argv)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Describes a set and prints it."""
+    catalogue = read_catalogue(
+        options.root,
+        layout=options.layout,
+        split=options.split,
+        columns=parse_columns(options.columns),
+    )
+    description = read(catalogue, samples=not options.quick)
+    print(description.to_json() if options.json else describe_text.text(description))
+
+
+def read(catalogue: Catalogue, *, samples: bool) -> Description:
+    """Reads the headers of a set's recordings, and their samples too if asked, and describes it."""
+    infos, unreadable = _probe(catalogue)
+    inspections = None
+    if samples:
+        inspections = _inspect(catalogue, infos, unreadable)
+    return describe(
+        catalogue,
+        infos,
+        unreadable,
+        copies=duplicates.find(catalogue.recordings),
+        inspections=inspections,
+    )
+
+
+def _probe(catalogue: Catalogue) -> tuple[dict[int, wave.Info], dict[str, str]]:
+    infos, unreadable = {}, {}
+    for index, recording in enumerate(catalogue.recordings):
+        try:
+            infos[index] = wave.probe(recording.path)
+        except wave.BadRecording as error:
+            unreadable[recording.name] = str(error)
+    return infos, unreadable
+
+
+def _inspect(
+    catalogue: Catalogue, infos: Mapping[int, wave.Info], unreadable: dict[str, str]
+) -> dict[int, Inspection]:
+    """Inspects the samples of all recordings; those that can't be decoded become unreadable."""
+    inspections = {}
+    for index in tqdm(infos, unit="rec", desc="reading", disable=None):
+        recording = catalogue.recordings[index]
+        try:
+            rate = infos[index].sample_rate_hz
+            inspections[index] = inspect(_blocks(recording.path, rate), rate)
+        except wave.BadRecording as error:
+            unreadable[recording.name] = str(error)
+    return inspections
+
+
+def _blocks(path: Path, sample_rate_hz: int) -> Iterator[np.ndarray]:
+    length = _BLOCK_S * sample_rate_hz
+    for window in windows(
+        path, sample_rate_hz=sample_rate_hz, window_samples=length, hop_samples=length
+    ):
+        yield window.samples
+
+
+if __name__ == "__main__":
+    cli.run(main, parse)
