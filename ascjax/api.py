@@ -43,7 +43,7 @@ def train(
     known = configs.flatten(made.to_dict())
     for key in overrides:
         if key not in known:
-            raise UserError(f"config has no key {key!r}{configs.nearest_key(key, known)}")
+            raise UserError(f"config has no key {key!r}{configs.nearest_key(key, list(known))}")
     made.update_from_flattened_dict(overrides)
     return experiment.train(made, as_path(workdir), report.write)
 

@@ -18,7 +18,7 @@ from ascjax import cli
 from ascjax.audio import wave
 from ascjax.audio.windows import windows
 from ascjax.data import describe_text, duplicates
-from ascjax.data.dataset import Catalogue, read_catalogue
+from ascjax.data.catalogue import Catalogue, read_catalogue
 from ascjax.data.describe import Description, describe
 from ascjax.data.inspection import Inspection, inspect
 from ascjax.data.layouts import LAYOUTS

@@ -14,7 +14,7 @@ from ascjax.compute.devices import AXIS, replicate, unreplicate
 from ascjax.configs import common
 from ascjax.data.batches import Fragments
 from ascjax.models import cost
-from ascjax.setup import builders
+from ascjax.setup import network
 from ascjax.training import feed
 from ascjax.training.step import StepConfig, StepInputs, initial_state, train_step
 
@@ -63,12 +63,10 @@ def build(case: Case) -> Built:
     config = common.get_config()
     config.model.update(trunk=case.trunk, head=case.head, compute_dtype=case.dtype)
     config.train.update(batch_size=case.batch, num_epochs=1000)
-    networks = builders.build_networks(
-        config, num_scenes=NUM_SCENES, input_shape=(NUM_MELS, case.frames)
-    )
-    schedule = builders.build_schedule(config, num_examples=case.batch)
+    networks = network.networks(config, None, NUM_SCENES, (NUM_MELS, case.frames))
+    schedule = network.schedule(config, case.batch)
     mean, deviation = np.full((2, NUM_MELS), [[MEAN], [DEVIATION]], np.float32)
-    step_config, inputs = builders.build_step(
+    step_config, inputs = network.step(
         config, networks, schedule, num_scenes=NUM_SCENES, mean=mean, deviation=deviation
     )
     return Built(step_config, inputs, networks.evaluation, networks.variables)

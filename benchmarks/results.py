@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ascjax.errors import UserError
-from ascjax.scoring.metrics import over_seeds
+from ascjax.scoring.metrics import pool_seeds
 from benchmarks import measurements
 from benchmarks.measurements import Accuracy, Goal, Results, Run, Value
 
@@ -115,11 +115,11 @@ def _accuracies(rows: Iterable[Accuracy], numbers: Mapping[Key, int]) -> str:
     for row in rows:
         percent = interval = ""
         if row.correct:
-            found = over_seeds(row.correct, row.total)
-            percent = f"{100 * found['mean']:.1f}"
-            if found["deviation"] is not None:
-                percent += f" ± {100 * found['deviation']:.1f}"
-            interval = "–".join(f"{100 * bound:.1f}" for bound in found["interval_95"])
+            found = pool_seeds(row.correct, row.total)
+            percent = f"{100 * found.mean:.1f}"
+            if found.deviation is not None:
+                percent += f" ± {100 * found.deviation:.1f}"
+            interval = "–".join(f"{100 * bound:.1f}" for bound in found.interval_95)
         correct = ", ".join(f"{count:,}" for count in row.correct)
         of = f"{correct} of {row.total:,}" if correct else "unmeasured"
         origin = row.source or f"({numbers[_key(row)]})"

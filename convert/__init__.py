@@ -1,1 +1,1 @@
-"""torchvision checkpoints → converted weights for ascjax, proven equal: ``python -m convert``."""
+"""torchvision checkpoints → converted weights for ascjax, proven equal: ``ascjax convert``."""

@@ -1,4 +1,9 @@
-"""``python -m convert NAME``: torchvision's weights for ascjax, proven equal to the source."""
+"""Converts torchvision's ImageNet weights, proven equal to the source block by block.
+
+  ascjax convert vgg16 --source vgg16-397923af.pth --out weights/
+
+Without --source torchvision's default is downloaded.
+"""
 
 import argparse
 import os
@@ -7,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ascjax.arguments import Parser
+from ascjax.cli import Parser
 from ascjax.errors import UserError, choose
 
 
@@ -27,34 +32,33 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from convert import job, keymaps, show  # JAX takes seconds to import: not before parsing
+    from . import job, keymaps, show  # JAX takes seconds to import: not before parsing
 
     if options.list:
         print(show.listing(options.out))
     elif options.show:
         print(show.describe(options.show))
     elif options.name is None:
-        raise UserError("which architecture? `python -m convert --list` shows them all")
+        raise UserError("which architecture? `ascjax convert --list` shows them all")
     else:
         choose("architecture", options.name, keymaps.KEY_MAPS)
-        job.convert(
-            options.name,
-            options.source,
-            options.out,
-            prove=not options.no_proof,
-            licence=options.licence,
-        )
+        request = job.Request(options.name, options.source, options.key, options.licence)
+        job.convert(request, options.out, prove=not options.no_proof)
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m convert", description=__doc__)
+    parser = Parser("ascjax convert", __doc__)
     parser.add_argument("name", nargs="?", help="architecture, see --list")
     parser.add_argument(
-        "--source", type=Path, help=".pth or .safetensors; without it, torchvision's default"
+        "--source",
+        type=Path,
+        help="torch checkpoint, safetensors, or a folder or index of shards; without it, "
+        "torchvision's default",
     )
+    parser.add_argument("--key", help="wrapper or prefix to take, where --source holds several")
     parser.add_argument("--out", type=Path, default=Path("weights"), help="folder (weights)")
     parser.add_argument("--no-proof", action="store_true", help="needs no torchvision")
-    parser.add_argument("--licence", help="of the weights, for the file's header")
+    parser.add_argument("--licence", help="of the weights (what the source states)")
     parser.add_argument("--list", action="store_true", help="all architectures, and what --out has")
     parser.add_argument("--show", type=Path, metavar="FILE", help="what a converted file says")
     return parser

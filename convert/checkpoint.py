@@ -1,10 +1,9 @@
-"""Reads a checkpoint from a file: torch's two formats (no code in them is run) and safetensors."""
+"""Reads a checkpoint from a file, or from the shards that an index or a folder names."""
 
 import hashlib
+import json
 import re
-import warnings
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,103 +11,101 @@ import jax.numpy as jnp
 import numpy as np
 
 from ascjax.errors import UserError
-from ascjax.models.weights import read_tensors
+from ascjax.models.weights import listed, read_tensors
 
-# Keys under which training scripts keep a state_dict among other things.
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-# Put into keys by DataParallel (around all or, as in PyTorch's ImageNet example, around the
-# features alone), by torch.compile and by training modules that hold the network as `model`; no
-# network of torchvision's has modules of these names.
-WRAPPED = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod|model)\.")
-# How torch.load names what it would have to call.
-CODE = re.compile(r"unsupported (?:global: )?GLOBAL (\w\S*)", re.IGNORECASE)
+from . import kinds, torchfile
+
+SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
 
 class Checkpoint(NamedTuple):
-    """A state_dict read from a file.
+    """What a checkpoint holds.
 
     Attributes:
-      tensors: key → array, memory-mapped where the format allows it.
-      notes: what was unwrapped or removed, for the user.
+      content: nested mappings of names to tensors, and whatever a training script kept beside.
+      metadata: of a safetensors header; empty for torch's formats.
+      notes: what was skipped, for the user.
     """
 
-    tensors: dict[str, np.ndarray]
+    content: Any
+    metadata: dict[str, str]
     notes: list[str]
 
 
-def read(path: Path) -> Checkpoint:
-    """Reads a ``.safetensors`` file with NumPy alone, any other with ``torch.load``.
+def locate(source: Path) -> list[Path]:
+    """Returns the files of a checkpoint: one, or its shards in order.
+
+    Args:
+      source: a checkpoint; an index of shards (``*.index.json``); or a folder with an index, with
+        shards named ``*-00001-of-00002.*``, or with one checkpoint alone.
 
     Raises:
-      UserError: no such file; damaged; needs code to be run; holds no state_dict; or was
-        converted already.
+      UserError: there is nothing to read, or shards are missing.
     """
     try:
-        path.open("rb").close()
-    except OSError as error:
-        raise UserError(f"--source: can't read {path}: {error.strerror}") from error
-    if path.suffix == ".safetensors":
-        content: Any
-        content, metadata = read_tensors(path)
-        if "architecture" in metadata:
-            raise UserError(
-                f"{path} is converted already: start from it with --config.init.weights={path}"
-            )
-    else:
-        content = _torch_load(path)
-    notes: list[str] = []
-    tensors = {
-        key: _to_numpy(key, value, path) for key, value in _unwrap(content, path, notes).items()
-    }
-    return Checkpoint(_unwrap_keys(tensors, notes), notes)
-
-
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _torch_load(path: Path) -> Any:
-    try:
-        import torch
-    except ImportError as error:
+        if source.is_dir():
+            return _in_folder(source)
+        source.open("rb").close()
+        str(source).encode()
+    except (OSError, ValueError) as error:  # ValueError: a NUL, or bytes that aren't UTF-8
+        reason = getattr(error, "strerror", None) or "its name isn't UTF-8: rename it"
+        raise UserError(f"--source: can't read {source}: {reason}") from error
+    if not source.is_file():
+        raise UserError(f"--source: {source} is no regular file")
+    if source.suffix == ".json":
+        return _in_index(source)
+    if (shard := SHARD.fullmatch(source.name)) and int(shard[3]) > 1:
         raise UserError(
-            f"{path}: reading torch's format needs torch: pip install 'ascjax[convert]' "
-            "(a .safetensors file is read without it)"
-        ) from error
-    # The older format isn't an archive and can't be memory-mapped.
-    mmap = zipfile.is_zipfile(path)
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about pickles that torch didn't write
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:  # a damaged file can raise nearly anything out of the unpickler
-        if code := CODE.search(str(error)):
-            raise UserError(
-                f"{path} holds code ({code[1]}), which is never run: load it where you trust it "
-                "and save model.state_dict() alone"
-            ) from error
-        raise UserError(
-            f"{path}: not a whole torch checkpoint (truncated, another kind of file, or a pickle "
-            "that only running its code could read); fetch it again"
-        ) from error
+            f"{source} is one of {int(shard[3])} shards: give --source its folder or its index"
+        )
+    return [source]
 
 
-def _unwrap(content: Any, path: Path, notes: list[str]) -> Mapping[str, Any]:
-    while isinstance(content, Mapping) and (
-        inner := [key for key in WRAPPERS if isinstance(content.get(key), Mapping)]
-    ):
-        notes.append(f"unwrapped {inner[0]!r}")
-        content = content[inner[0]]
-    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
-        kind = type(content).__name__
-        raise UserError(f"{path}: expected a state_dict (names → tensors), got a {kind}")
-    if not content:
-        raise UserError(f"{path}: no tensors in it")
-    return content
+def read(files: Sequence[Path]) -> Checkpoint:
+    """Reads a checkpoint: safetensors with NumPy alone, torch's formats with ``torch.load``.
+
+    Args:
+      files: of ``locate``.
+
+    Raises:
+      UserError: a file is damaged, of another format, or needs code to be run; two shards hold the
+        same key; or the file was converted already.
+    """
+    if len(files) == 1:
+        return _read(files[0])
+    content: dict[str, Any] = {}
+    notes = [f"read from {len(files)} shards; the SHA-256 is that of their list by sha256sum"]
+    for path in files:
+        part = _read(path)
+        if not isinstance(part.content, Mapping):
+            raise UserError(f"{path}: expected names → tensors, got {describe(part.content)}")
+        if twice := [key for key in part.content if key in content]:
+            raise UserError(f"{path}: another shard holds {listed(twice, 3)} too")
+        content |= part.content
+        notes += [note for note in part.notes if note not in notes]
+    return Checkpoint(content, {}, notes)
 
 
-def _to_numpy(key: str, value: Any, path: Path) -> np.ndarray:
+def sha256(files: Sequence[Path]) -> str:
+    """Returns the SHA-256 of a file in hexadecimal; of shards, that of ``sha256sum``'s list."""
+    digests = []
+    for path in files:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if len(files) == 1:
+        return digests[0]
+    lines = (f"{digest}  {path.name}\n" for digest, path in zip(digests, files, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def to_numpy(key: str, value: Any, where: str) -> np.ndarray:
+    """Returns a tensor as an array over the same memory.
+
+    Raises:
+      UserError: it is sparse, quantized, of a dtype that NumPy lacks, or no tensor.
+    """
     if isinstance(value, np.ndarray):
         return value
     import torch
@@ -119,19 +116,77 @@ def _to_numpy(key: str, value: Any, path: Path) -> np.ndarray:
             return value.view(torch.int16).numpy().view(jnp.bfloat16)
         return value.numpy()
     except (AttributeError, TypeError, RuntimeError) as error:
-        tensor = isinstance(value, torch.Tensor)
-        found = f"{value.layout}, {value.dtype}, {value.device}" if tensor else type(value).__name__
         raise UserError(
-            f"{path}: expected a state_dict of plain tensors, but {key!r} is {found}"
+            f"{where}: expected a state_dict of plain tensors, but {key!r} is {describe(value)}"
         ) from error
 
 
-def _unwrap_keys(tensors: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
-    found = sorted({part for key in tensors for part in WRAPPED.findall(key)})
-    shorter = {WRAPPED.sub("", key): array for key, array in tensors.items()}
-    if not found or len(shorter) < len(tensors):
-        return tensors
-    notes.append(
-        f"removed {' and '.join(found)} from the keys (DataParallel, torch.compile or such)"
-    )
-    return shorter
+def is_tensor(value: Any) -> bool:
+    """Returns whether a value is an array of torch's or NumPy's."""
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def describe(value: Any) -> str:
+    """Returns what a value in a checkpoint is, for messages."""
+    if isinstance(value, torchfile.Skipped):
+        return f"a pickled {value.origin()}"
+    if hasattr(value, "layout"):
+        return f"{value.layout}, {value.dtype}, {value.device}"
+    return type(value).__name__
+
+
+def _read(path: Path) -> Checkpoint:
+    kind = kinds.identify(path)
+    if kind == kinds.SAFETENSORS:
+        tensors, metadata = read_tensors(path)
+        if "architecture" in metadata:
+            raise UserError(
+                f"{path} is converted already: start from it with --config.init.weights={path}"
+            )
+        other = path.suffix != ".safetensors"
+        return Checkpoint(tensors, metadata, ["a safetensors file by its content"] * other)
+    content, notes = torchfile.load(path, zipped=kind == kinds.TORCH_ZIP)
+    return Checkpoint(content, {}, notes)
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    names = sorted(path.name for path in folder.iterdir())
+    indices = [name for name in names if name.endswith(".index.json")]
+    shards = [shard for name in names if (shard := SHARD.fullmatch(name))]
+    if len(indices) == 1:
+        return _in_index(folder / indices[0])
+    if len(indices) > 1:
+        raise UserError(f"{folder} holds several indices ({listed(indices, 3)}): give one of them")
+    if shards:
+        sets = sorted({(shard[1], shard[3], shard[4]) for shard in shards})
+        if len(sets) > 1:
+            raise UserError(f"{folder} holds shards of {len(sets)} checkpoints: keep one of them")
+        stem, count, suffix = sets[0]
+        wanted = [f"{stem}-{i:05}-of-{count}{suffix}" for i in range(1, int(count) + 1)]
+        return _present(folder, wanted, folder)
+    single = [
+        name for name in names if Path(name).suffix in (".safetensors", ".pth", ".pt", ".bin")
+    ]
+    if len(single) == 1:
+        return [folder / single[0]]
+    found = f"{len(single)} checkpoints: give one of them" if single else "no checkpoint"
+    raise UserError(f"--source: can't read {folder}: a folder with {found}")
+
+
+def _in_index(path: Path) -> list[Path]:
+    try:
+        names = set(json.loads(path.read_bytes())["weight_map"].values())
+        inside = all(Path(name).name == name != ".." for name in names) and "" not in names
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{path}: expected an index of shards, JSON with a `weight_map` of keys to file names"
+        ) from error
+    if not names or not inside:
+        raise UserError(f"{path}: expected names of files beside it in its `weight_map`")
+    return _present(path.parent, sorted(names), path)
+
+
+def _present(folder: Path, names: Sequence[str], where: Path) -> list[Path]:
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise UserError(f"{where}: shards are missing: {listed(missing, 3)}; fetch them too")
+    return [folder / name for name in names]

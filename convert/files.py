@@ -1,7 +1,9 @@
-"""Writes converted weights: nothing lies under the final name before all of it is written."""
+"""Writes converted weights, whole or not at all."""
 
 import contextlib
 import errno
+import fcntl
+import glob
 import json
 import os
 import tempfile
@@ -21,20 +23,30 @@ CHUNK_BYTES = 16 << 20
 
 @contextlib.contextmanager
 def draft(path: Path) -> Iterator[Path]:
-    """Gives a temporary file beside ``path`` that takes its name at the end, or else vanishes.
+    """Yields a temporary file beside ``path`` that is renamed to it at the end, or removed.
+
+    Folders made for it go with it. The process holds a lock on the temporary file; one without a
+    lock was left by a process that was killed, and the next draft of ``path`` removes it.
 
     Raises:
       UserError: the folder can't be made or written, or the disk is full.
     """
-    temporary = None
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+    done = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
+        _remove_stale(path)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            done = True
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(handle)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
@@ -42,8 +54,16 @@ def draft(path: Path) -> Iterator[Path]:
             ) from error
         raise UserError(f"can't write {path}: {error.strerror or error}") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        for folder in [] if done else made:
+            with contextlib.suppress(OSError):  # another process uses it
+                folder.rmdir()
+
+
+def _remove_stale(path: Path) -> None:
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError), left.open("rb") as file:  # locked, or gone
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

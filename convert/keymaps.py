@@ -25,8 +25,9 @@ NORM = (
     Leaf("running_mean", "batch_stats", "mean"),
     Leaf("running_var", "batch_stats", "var"),
 )
-# Torch needs this count only where a BatchNorm has no momentum; torchvision's all have 0.1.
-IGNORED = "num_batches_tracked"
+# Counters that nothing here uses: BatchNorm's (torch needs it only where there is no momentum;
+# torchvision's all have 0.1), those of operation counters, and AveragedModel's.
+IGNORED = re.compile(r"(^|\.)(num_batches_tracked|total_ops|total_params|n_averaged)$")
 
 
 class Row(NamedTuple):
@@ -118,6 +119,14 @@ KEY_MAPS: dict[str, KeyMap] = {
         for suffix in ("", "_bn")
     },
     **dict.fromkeys(resnet.ARCHITECTURES, RESNET),
+}
+
+# Architecture → other names that its trunk's modules have in files: VGG's and AlexNet's
+# `features` saved alone has bare numbers, and so has `nn.Sequential(*resnet.children())`.
+_RESNET_CHILDREN = {"conv1": "0", "bn1": "1", **{f"layer{n}": str(n + 3) for n in range(1, 5)}}
+RENAMED: dict[str, Mapping[str, str]] = {
+    name: _RESNET_CHILDREN if key_map is RESNET else {"features": ""}
+    for name, key_map in KEY_MAPS.items()
 }
 
 

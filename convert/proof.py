@@ -15,13 +15,15 @@ from ascjax import models
 from ascjax.models.trunk import Trunk
 from ascjax.models.weights import load
 
+from .reference import Output
+
 TOLERANCE = 1e-4
 # Height and width: the square that ImageNet networks know, and one that nothing divides.
 INPUT_SIZES = ((224, 224), (161, 207))
 
 
 class Difference(NamedTuple):
-    """The largest difference of two arrays, and its share of the reference's largest magnitude."""
+    """The largest difference of two arrays, and its share of the block's scale."""
 
     absolute: float
     relative: float
@@ -57,24 +59,31 @@ class Proof(NamedTuple):
 
     @classmethod
     def from_json(cls, text: str) -> "Proof":
-        """Reads what ``to_json`` wrote."""
+        """Reads what ``to_json`` wrote.
+
+        Raises:
+          ValueError, TypeError, KeyError, AttributeError: it is something else.
+        """
         content = json.loads(text)
         differences = {
-            size: {block: Difference(*pair) for block, pair in row.items()}
+            size: {block: Difference(*map(float, pair)) for block, pair in row.items()}
             for size, row in content["differences"].items()
         }
-        return cls(differences, content["versions"])
+        if len({tuple(row) for row in differences.values()}) != 1 or not all(differences.values()):
+            raise ValueError("expected the same blocks at each input size")
+        return cls(differences, dict(content["versions"]))
 
 
-def images() -> list[np.ndarray]:
-    """Returns the inputs of the proof, [1, height, width, 3], drawn from a fixed seed."""
+def images(planes: int = 3) -> list[np.ndarray]:
+    """Returns the inputs of the proof, [1, height, width, planes], drawn from a fixed seed."""
     rng = np.random.default_rng(0)
-    return [rng.standard_normal((1, *size, 3), np.float32) for size in INPUT_SIZES]
+    return [rng.standard_normal((1, *size, 3), np.float32)[..., :planes] for size in INPUT_SIZES]
 
 
 def prove(
     path: Path,
-    expected: Sequence[Mapping[str, np.ndarray]],
+    images: Sequence[np.ndarray],
+    expected: Sequence[Mapping[str, Output]],
     num_classes: int | None,
     versions: Mapping[str, str],
 ) -> Proof:
@@ -82,7 +91,8 @@ def prove(
 
     Args:
       path: file of converted weights.
-      expected: for each of ``images()``, block → array, in the order of the network.
+      images: that both networks see, each [1, height, width, plane].
+      expected: for each image, block → output, in the order of the network.
       num_classes: length of the logits, or None for the trunk alone.
       versions: of the reference, to be kept with the proof.
     """
@@ -90,11 +100,11 @@ def prove(
     variables = traverse_util.unflatten_dict(converted.tensors, sep="/")
     architecture = converted.metadata["architecture"]
     differences = {}
-    for image, reference in zip(images(), expected, strict=True):
+    for image, reference in zip(images, expected, strict=True):
         ours = _activations(architecture, variables, num_classes, image)
         size = "×".join(str(side) for side in image.shape[1:3])
         differences[size] = {
-            block: _difference(ours[block], reference[block]) for block in reference
+            block: _difference(ours[block], output) for block, output in reference.items()
         }
     return Proof(differences, {**versions, "jax": jax.__version__})
 
@@ -107,7 +117,7 @@ def _activations(
         network: nn.Module = Trunk(models.TRUNKS[architecture], name="trunk")
         variables = {collection: tree["trunk"] for collection, tree in variables.items()}
     else:
-        network = models.create_full(architecture, num_classes)
+        network = models.create_full(architecture, num_classes).clone(planes=image.shape[-1])
 
     # Run once each: a fast compilation is worth more than fast code.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -128,10 +138,10 @@ def _activations(
     return outputs if num_classes is None else {**outputs, "logits": np.asarray(logits)}
 
 
-def _difference(ours: np.ndarray, reference: np.ndarray) -> Difference:
-    if ours.shape != reference.shape:
+def _difference(ours: np.ndarray, reference: Output) -> Difference:
+    if ours.shape != reference.values.shape:
         return Difference(np.inf, np.inf)
     with np.errstate(over="ignore", invalid="ignore"):  # the proof then fails, which says it
-        absolute = float(np.abs(ours - reference).max())
-    largest = float(np.abs(reference).max())
-    return Difference(absolute, absolute / largest if largest else np.inf if absolute else 0.0)
+        absolute = float(np.abs(ours - reference.values).max())
+    scale = reference.scale
+    return Difference(absolute, absolute / scale if scale else np.inf if absolute else 0.0)

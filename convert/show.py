@@ -8,9 +8,10 @@ from typing import Any
 
 from ascjax.errors import UserError
 from ascjax.models.weights import load
-from convert.keymaps import KEY_MAPS
-from convert.mapping import expected_slots
-from convert.proof import TOLERANCE, Proof
+
+from .keymaps import KEY_MAPS
+from .mapping import expected_slots
+from .proof import TOLERANCE, Proof
 
 # What a file's header says where whoever made it said nothing.
 UNSTATED = {
@@ -54,7 +55,7 @@ def proof_table(proof: Proof) -> str:
     verdict = "passed" if proof.passed else "FAILED"
     lines.append(
         f"  {verdict}: {proof.worst:.1e} at worst, {TOLERANCE:.0e} allowed "
-        "(relative to the largest value of the block)"
+        "(relative to the scale of the block's values)"
     )
     return "\n".join(lines)
 
@@ -69,10 +70,9 @@ def describe(path: Path) -> str:
     metadata = {**UNSTATED, **converted.metadata}
     lines = [summary(metadata, converted.tensors)]
     lines.append(f"  converter   {metadata['converter']}")
-    if "class_names" in metadata:
-        names = json.loads(metadata["class_names"])
+    if names := _class_names(metadata, path):
         lines.append(f"  classes are {', '.join(names[:3])}, ... {names[-1]}")
-    proof = _proof_of(metadata)
+    proof = _proof_of(metadata, path)
     lines.append(proof_table(proof) if proof else "not proven (made with --no-proof)")
     return "\n".join(lines)
 
@@ -96,13 +96,28 @@ def _state(path: Path) -> str:
         return "-"
     try:
         metadata = {**UNSTATED, **load(path).metadata}
+        proof = _proof_of(metadata, path)
     except UserError as error:
         return f"unusable: {error}"
     classes = metadata["classes"]
-    proof = _proof_of(metadata)
     proven = f"proven to {proof.worst:.0e}" if proof else "not proven"
     return f"{'trunk alone' if classes == 'none' else f'{classes} classes'}, {proven}"
 
 
-def _proof_of(metadata: Mapping[str, str]) -> Proof | None:
-    return None if metadata["proof"] == "none" else Proof.from_json(metadata["proof"])
+def _proof_of(metadata: Mapping[str, str], path: Path) -> Proof | None:
+    if metadata["proof"] == "none":
+        return None
+    try:
+        return Proof.from_json(metadata["proof"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path}: the proof in its header is damaged: convert it again") from error
+
+
+def _class_names(metadata: Mapping[str, str], path: Path) -> list[str]:
+    try:
+        names = json.loads(metadata.get("class_names", "[]"))
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: the class names in its header are damaged: convert it again")
+    return names

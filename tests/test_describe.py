@@ -43,7 +43,7 @@ def test_it_reads_every_recording(root, capsys):
 def test_quick_reads_headers_only(root, capsys):
     command(root, "--quick", "--json")
     made = json.loads(capsys.readouterr().out)
-    assert (made["inspected"], made["doubtful_sound"], made["findings"]) == (False, [], [])
+    assert (made["inspected"], made["sound_problems"], made["findings"]) == (False, [], [])
     assert made["total"]["recordings"] == 33
     assert made["choice"]["sample_rate_hz"] == tiny_set.RATE_HZ
     assert list(made["unreadable"]) == ["tram/1-902-A.wav"]

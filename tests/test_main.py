@@ -216,7 +216,7 @@ def test_what_cannot_be_trained_is_said_before_features_are_extracted(tiny, tmp_
     flags = ("--config.model.trunk=vgg16", "--config.init.weights=imagenet",
              f"--config.init.weights_dir={tmp_path}")  # fmt: skip
     done = run(tiny, tmp_path / "run", cache, store, *flags)
-    fails(done, r"no converted weights at .*; make them with `python -m convert vgg16 --out ")
+    fails(done, r"no converted weights at .*; make them with `ascjax convert vgg16 --out ")
     assert not (tmp_path / "store").exists()
     assert not (tmp_path / "run" / "config.json").exists()
 

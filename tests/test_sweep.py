@@ -241,7 +241,7 @@ def test_missing_weights_are_named_before_anything_is_trained(run, trained, caps
     options["more"].update(settings)
     with pytest.raises(
         UserError,
-        match=r"`python -m convert alexnet --out nowhere`, or .*_dir=DIR.* alone with --rows=gap$",
+        match=r"`ascjax convert alexnet --out nowhere`, or .*_dir=DIR.* alone with --rows=gap$",
     ):
         run(tables, **options)
     assert trained == []
@@ -249,7 +249,7 @@ def test_missing_weights_are_named_before_anything_is_trained(run, trained, caps
     assert len(trained) == 1
     run(tables, **options, dry_run=True)
     assert re.search(
-        r"fine, seed 0 .* to do; lacks weights: python -m convert", capsys.readouterr().out
+        r"fine, seed 0 .* to do; lacks weights: ascjax convert", capsys.readouterr().out
     )
 
 

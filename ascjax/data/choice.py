@@ -1,4 +1,4 @@
-"""Which sample rate and duration a set is trained at, why, and how much audio that uses."""
+"""Choice of one sample rate and duration for a set, with its cost."""
 
 import math
 from collections import Counter

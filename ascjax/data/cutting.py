@@ -59,7 +59,8 @@ def _window(recording: Recording, start_s: float) -> Recording:
 def group(recordings: Sequence[Recording]) -> tuple[list[Recording], Int[np.ndarray, " window"]]:
     """Returns the first window of each recording, and for each window its recording's index."""
     index: dict[str, int] = {}
-    firsts, groups = [], []
+    firsts: list[Recording] = []
+    groups: list[int] = []
     for recording in recordings:
         whole = recording.whole or recording.name
         if whole not in index:

@@ -1,55 +1,17 @@
-"""Which recordings a set has, and how one of its folds splits them."""
+"""The recordings of one fold of a set, its training and test part, and a validation split."""
 
-import dataclasses
-import os
-import stat
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ascjax.data import checks, paths, splits
-from ascjax.data.layouts import LAYOUTS, Layout, Request
-from ascjax.data.listing import Fold, LeftOut, Recording, composed
-from ascjax.errors import UserError, choose, nearest
+from ascjax.data import splits
+from ascjax.data.catalogue import Catalogue, read_catalogue
+from ascjax.data.layouts import LAYOUTS
+from ascjax.data.listing import LeftOut, Recording, composed
+from ascjax.errors import UserError
 
-__all__ = [
-    "Catalogue",
-    "Dataset",
-    "Recording",
-    "load",
-    "read_catalogue",
-    "select",
-    "validation_split",
-]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """A set as it lies on disk: every recording, every fold.
-
-    Attributes:
-      root: the folder or table given.
-      layout: its name in ``LAYOUTS``.
-      reason: what tells that layout.
-      recordings: in a fixed order.
-      folds: by number, as indices of the recordings.
-      left_out: files that are not read.
-      notes: lines worth telling the user.
-    """
-
-    root: Path
-    layout: str
-    reason: str
-    recordings: tuple[Recording, ...]
-    folds: Mapping[int, Fold]
-    left_out: tuple[LeftOut, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def scenes(self) -> list[str]:
-        """Every scene, alphabetically."""
-        return sorted({recording.scene for recording in self.recordings})
+__all__ = ["LAYOUTS", "Dataset", "Recording", "load", "select", "validation_split"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +21,7 @@ class Dataset:
     Attributes:
       root: the folder or table given.
       layout: its name in ``LAYOUTS``.
-      reason: what tells that layout.
+      reason: the evidence for that layout.
       scenes: every scene, in the order of the posteriors.
       recordings: those of both parts, in a fixed order.
       train: indices of the training part.
@@ -109,42 +71,6 @@ def load(
         root, layout=layout, split=split, columns=columns, stay_inside=stay_inside
     )
     return select(catalogue, fold, scenes)
-
-
-def read_catalogue(
-    root: str | Path,
-    *,
-    layout: str = "auto",
-    split: str = "",
-    columns: Mapping[str, str] | None = None,
-    stay_inside: bool = False,
-) -> Catalogue:
-    """Lists all recordings and folds of a set; arguments and errors as in ``load``."""
-    root = Path(root)
-    is_folder = _is_folder(root)
-    choose("layout", layout, {"auto": None, **LAYOUTS})
-    try:
-        name, reason = layout, "as asked"
-        if layout == "auto":
-            name, reason = ("csv", "columns are given") if columns else _detect(root, is_folder)
-        chosen = LAYOUTS[name]
-        if not (is_folder or chosen.table):
-            raise UserError(f"{root}: expected a folder for the layout {name}, got a file")
-        _check_request(root, name, chosen, split, columns or {})
-        listing = chosen.read(root, Request(split, columns or {}))
-    except OSError as error:
-        raise UserError(f"{error.filename or root}: can't be read ({error.strerror})") from error
-    folders = paths.Folders()
-    recordings, notes = _composed(paths.locate(listing.recordings, root, folders))
-    left_out = [*listing.left_out, *paths.unlisted(recordings, folders)]
-    notes += _outside(recordings, root if is_folder else root.parent, folders, stay_inside)
-    catalogue = Catalogue(
-        root, name, reason, tuple(recordings), listing.folds, tuple(left_out),
-        (*listing.notes, *notes),
-    )  # fmt: skip
-    checks.check_scenes(root, recordings)
-    doubts = checks.doubtful_scenes(catalogue.scenes)
-    return dataclasses.replace(catalogue, notes=(*catalogue.notes, *doubts))
 
 
 def select(catalogue: Catalogue, fold: int = 1, scenes: Sequence[str] = ()) -> Dataset:
@@ -223,85 +149,6 @@ def validation_split(
                 "protocol 'paper', which needs none"
             )
     return sides[0], sides[1]
-
-
-def _is_folder(root: Path) -> bool:
-    """Returns whether a set is a folder, not a table; raises if it is neither."""
-    try:
-        mode = os.stat(root).st_mode
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"{root}: expected a data set's folder or a table of recordings ({reason})"
-        ) from error
-    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise UserError(f"{root}: expected a folder or a table of recordings, got a device or pipe")
-    return stat.S_ISDIR(mode)
-
-
-def _detect(root: Path, is_folder: bool) -> tuple[str, str]:
-    """Returns the name of the first layout that fits, and why it does."""
-    if not is_folder:
-        return "csv", "a file was given"
-    if not any(root.iterdir()):
-        raise UserError(f"{root}: the folder is empty; expected a data set")
-    published = [name for name in LAYOUTS if name not in ("csv", "folders")]
-    for name, layout in LAYOUTS.items():
-        reason = layout.detect(root)
-        if name == "folders":
-            inner = sorted(path for path in root.iterdir() if path.is_dir())
-            for folder in inner:
-                if any(LAYOUTS[name].detect(folder) for name in published):
-                    raise UserError(f"{root}: the data set seems to be in {folder}; pass that")
-        if reason:
-            break
-    return name, reason
-
-
-def _check_request(
-    root: Path, name: str, layout: Layout, split: str, columns: Mapping[str, str]
-) -> None:
-    if columns and not layout.table:
-        raise UserError(f"{root}: columns are read from a table, and its layout is {name}")
-    if split:
-        available = layout.splits(root) if layout.splits else []
-        if not available:
-            raise UserError(f"split: {root} has no named splits, got {split!r}")
-        if split not in available:
-            raise UserError(
-                f"split: expected one of {', '.join(available)} (those of {root}), got {split!r}"
-                f"{nearest(split, available)}"
-            )
-
-
-def _composed(recordings: list[Recording]) -> tuple[list[Recording], list[str]]:
-    """Returns recordings whose scenes are in Unicode form NFC, and notes on those that weren't."""
-    forms = defaultdict(set)
-    for recording in recordings:
-        forms[composed(recording.scene)].add(recording.scene)
-    notes = [
-        f"scene {scene!r} is written in {len(written)} Unicode forms, which are taken as one"
-        for scene, written in sorted(forms.items())
-        if len(written) > 1
-    ]
-    return [
-        r if r.scene == composed(r.scene) else dataclasses.replace(r, scene=composed(r.scene))
-        for r in recordings
-    ], notes
-
-
-def _outside(
-    recordings: Sequence[Recording], root: Path, folders: paths.Folders, stay_inside: bool
-) -> list[str]:
-    """Returns a note on files outside the set's folder, or raises if they are refused."""
-    strangers = paths.outside(recordings, root, folders)
-    if not strangers:
-        return []
-    count = f"{len(strangers):,} of {len(recordings):,} files lie outside {root}"
-    note = f"{count}, e.g. {strangers[0].name} ({os.path.realpath(strangers[0].path)})"
-    if stay_inside:
-        raise UserError(f"{note}; expected every file inside the set's folder")
-    return [note]
 
 
 def _check_parts(dataset: Dataset, fold: int) -> None:

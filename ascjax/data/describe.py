@@ -1,4 +1,4 @@
-"""A data set in numbers: what is there, what training would use of it, what is doubtful."""
+"""Description of a data set: amounts, the choice of rate and duration, problems."""
 
 import dataclasses
 import json
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ascjax.audio.wave import Info
 from ascjax.data import checks, duplicates, fingerprint, leaks
+from ascjax.data.catalogue import Catalogue
 from ascjax.data.choice import Choice, choose_rate_and_duration
-from ascjax.data.dataset import Catalogue
-from ascjax.data.inspection import Inspection, doubt
+from ascjax.data.inspection import Inspection, problem
 from ascjax.data.leaks import Finding
-from ascjax.data.listing import LeftOut, Recording, Tally
+from ascjax.data.listing import LeftOut, Recording, Tally, printable
 from ascjax.data.suggestion import Suggestion, suggest
 
 
@@ -40,11 +40,11 @@ class Parts:
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a set before anything is learned from it.
+    """Contents and problems of a set.
 
     Attributes:
       root: the folder or table.
-      layout: its layout, and ``reason`` what tells that.
+      layout: its layout; ``reason`` is the evidence for it.
       total: all recordings.
       scenes, locations, cities, devices: amounts by value, alphabetically; locations, cities and
         devices are empty where unknown.
@@ -53,7 +53,7 @@ class Description:
       choice: the rate and duration for training; None if no header can be read.
       left_out: files that are not read.
       unreadable: the reason by name of recordings without a readable header.
-      doubtful_sound: recordings that are silent, clipped or constant; empty unless inspected.
+      sound_problems: recordings that are silent, clipped or constant; empty unless inspected.
       inspected: whether samples were read.
       findings: leaks, contradictions and copies.
       small_scenes: the number of recordings of scenes with few.
@@ -77,7 +77,7 @@ class Description:
     choice: Choice | None
     left_out: tuple[LeftOut, ...]
     unreadable: Mapping[str, str]
-    doubtful_sound: tuple[LeftOut, ...]
+    sound_problems: tuple[LeftOut, ...]
     inspected: bool
     findings: tuple[Finding, ...]
     small_scenes: Mapping[str, int]
@@ -106,8 +106,8 @@ def describe(
       infos: the header by index of the recording.
       unreadable: the reason by name of recordings without one.
       copies: recordings that are one file or have equal bytes.
-      inspections: what the samples say, by index; None if they were not read.
-      choice: the rate and duration for training, if not those that suit most recordings.
+      inspections: of the samples, by index; None if they were not read.
+      choice: of rate and duration, if something of it was asked for; None for the set's own.
     """
     recordings = catalogue.recordings
     length = {index: info.duration_s for index, info in infos.items()}
@@ -120,20 +120,11 @@ def describe(
         found = _amounts(((value(info), i) for i, info in infos.items()), length)
         return tuple(sorted(found, key=lambda amount: (-amount.recordings, -float(amount.value))))
 
-    known = list(copies)
-    if inspections:
-        digests = {
-            index: (inspection.digest, infos[index].sample_rate_hz, infos[index].num_samples)
-            for index, inspection in inspections.items()
-            if inspection.digest
-        }
-        known += duplicates.same_samples(digests, known)
-        marks = {index: inspection.fingerprint for index, inspection in inspections.items()}
-        known += fingerprint.excerpts(marks, known)
-    if infos and choice is None:
+    if choice is None and infos:
         choice = choose_rate_and_duration(infos.values())
+    known = [*copies, *_more_copies(copies, infos, inspections or {})]
     return Description(
-        root=str(catalogue.root),
+        root=printable(str(catalogue.root)),
         layout=catalogue.layout,
         reason=catalogue.reason,
         total=Amount("all", len(recordings), math.fsum(length.values())),
@@ -151,7 +142,7 @@ def describe(
         choice=choice,
         left_out=catalogue.left_out,
         unreadable=dict(unreadable),
-        doubtful_sound=_doubtful(recordings, inspections or {}),
+        sound_problems=_sound_problems(recordings, inspections or {}),
         inspected=inspections is not None,
         findings=tuple(leaks.find(recordings, catalogue.folds, known)),
         small_scenes=checks.small_scenes(recordings),
@@ -160,8 +151,24 @@ def describe(
     )
 
 
+def _more_copies(
+    known: Sequence[duplicates.Copies],
+    infos: Mapping[int, Info],
+    inspections: Mapping[int, Inspection],
+) -> list[duplicates.Copies]:
+    """Returns copies that only the samples show: equal ones, and excerpts."""
+    digests = {
+        index: (inspection.digest, infos[index].sample_rate_hz, infos[index].num_samples)
+        for index, inspection in inspections.items()
+        if inspection.digest
+    }
+    equal = duplicates.same_samples(digests, known)
+    marks = {index: inspection.fingerprint for index, inspection in inspections.items()}
+    return equal + fingerprint.excerpts(marks, [*known, *equal])
+
+
 def _headers(recordings: Sequence[Recording], infos: Mapping[int, Info]) -> list[str]:
-    """Returns what headers say wrongly, counted, with an example of each."""
+    """Returns notes on faulty headers, counted, with an example of each."""
     tally = Tally()
     for index, info in sorted(infos.items()):
         if info.note:
@@ -182,13 +189,13 @@ def _amounts(
     ]
 
 
-def _doubtful(
+def _sound_problems(
     recordings: Sequence[Recording], inspections: Mapping[int, Inspection]
 ) -> tuple[LeftOut, ...]:
-    """Returns what is doubtful about recordings' sound, counted, with an example of each."""
+    """Returns problems of recordings' sound, counted, with an example of each."""
     tally = Tally()
     for index, inspection in sorted(inspections.items()):
-        if reason := doubt(inspection):
+        if reason := problem(inspection):
             tally.add(reason, recordings[index].name)
         if inspection.columns_equal:
             tally.add("several columns that are all the same", recordings[index].name)

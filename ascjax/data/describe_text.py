@@ -12,7 +12,7 @@ _UNCHECKED = "Only headers were read: silence, clipping and re-encoded copies ar
 
 
 def text(description: Description) -> str:
-    """Returns everything that a newcomer to a set would ask, in sections."""
+    """Returns the whole description, in sections."""
     d = description
     sections = [
         "\n".join(_head(d)),
@@ -22,7 +22,7 @@ def text(description: Description) -> str:
         "\n".join(_form(d)),
         _list("Not read", [str(kind).removeprefix("left out: ") for kind in d.left_out]),
         _list("Unreadable files", d.unreadable.values(), most=10),
-        _list("Doubts", _doubts(d)),
+        _list("Problems", _problems(d)),
         _list("Notes", d.notes),
         "\n".join(_advice(d)),
     ]
@@ -30,14 +30,14 @@ def text(description: Description) -> str:
 
 
 def brief(description: Description) -> str:
-    """Returns the lines that are worth reading before each training: size, choice, doubts."""
+    """Returns a summary to print before each training: size, choice, problems."""
     d = description
     lines = [*_head(d), *_choice(d)]
     lines += [str(kind) for kind in d.left_out if not kind.harmless]
     if d.unreadable:
         first = next(iter(d.unreadable.values()))
         lines.append(f"{_counted(len(d.unreadable), 'file')} can't be read, the first: {first}")
-    return "\n".join(_wrapped(line) for line in [*lines, *_doubts(d), *d.notes])
+    return "\n".join(_wrapped(line) for line in [*lines, *_problems(d), *d.notes])
 
 
 def _head(d: Description) -> list[str]:
@@ -98,7 +98,7 @@ def _places(d: Description) -> str:
 
 
 def _form(d: Description) -> list[str]:
-    """Returns sample rates, columns, durations, and what is chosen of them."""
+    """Returns sample rates, columns and durations, and the choice for training."""
     columns = {1: "mono", 2: "stereo"}
     lines = [
         ("sample rate", _values(d.sample_rates_hz, lambda v: f"{v:,} Hz")),
@@ -140,9 +140,9 @@ def _choice(d: Description) -> list[str]:
     return [_wrapped("; ".join([line, *costs]) + ".")]
 
 
-def _doubts(d: Description) -> list[str]:
+def _problems(d: Description) -> list[str]:
     lines = [str(finding) for finding in d.findings]
-    lines += [str(kind).replace("left out", "sound", 1) for kind in d.doubtful_sound]
+    lines += [str(kind).replace("left out", "sound", 1) for kind in d.sound_problems]
     if d.small_scenes:
         listed = ", ".join(f"{scene} ({count})" for scene, count in d.small_scenes.items())
         lines.append(f"few recordings: {listed}; a test on so few says little about these scenes")

@@ -69,7 +69,7 @@ def _groups(indices: Iterable[int], key: Callable[[int], Hashable]) -> list[list
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Returns what a file has in common with its links and other spellings of its path."""
+    """Returns the device and inode number, equal for links and other spellings of a path."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
 

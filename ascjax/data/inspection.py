@@ -1,4 +1,4 @@
-"""What the samples of one recording say: its quality, and marks by which to find copies of it."""
+"""Quality of a recording's samples, and digests by which copies of it are found."""
 
 import dataclasses
 import hashlib
@@ -14,14 +14,14 @@ from ascjax.data.fingerprint import fingerprint
 
 _FINGERPRINT_S = 60
 
-# Shares of a recording above which it is doubtful.
+# Shares of a recording above which they are a problem.
 CLIPPED_SHARE = 0.001
 ZERO_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What the samples of a recording say.
+    """Quality and identity of a recording's samples.
 
     Attributes:
       quality: level, silence and clipping.
@@ -92,8 +92,8 @@ def _whole(qualities: list[tuple[Quality, int]], count: int) -> Quality:
     )
 
 
-def doubt(inspection: Inspection) -> str:
-    """Returns what is wrong with a recording's sound in a few words, or an empty string."""
+def problem(inspection: Inspection) -> str:
+    """Returns the first problem of a recording's sound in a few words; empty if there is none."""
     heard = inspection.quality
     if heard.peak == 0:
         return "digital silence"

@@ -1,4 +1,4 @@
-"""What makes a score flatter or a label wrong: a recording or place in two parts, or two labels."""
+"""Leaks between training and test part, contradictory labels, and other copies."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,15 +25,15 @@ _WHERE = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of trouble in a set.
+    """A leak, contradiction or copy, with how many there are of it.
 
     Attributes:
       kind: ``leak`` (in the training and the test part), ``contradiction`` (under several labels)
-        or ``copy`` (one label, never torn apart by a fold).
+        or ``copy`` (one label, in one part of every fold).
       what: what is concerned, in a few words.
       count: groups of recordings that are the same, or locations.
       num_recordings: in all of these groups.
-      example: the names of two recordings of one group, of which the kind is true.
+      example: the names of two recordings of one group that show it.
       folds: the folds concerned, for a leak.
     """
 

@@ -1,4 +1,4 @@
-"""Recordings of a set, its folds, and what was left out: what every layout's reader returns."""
+"""Recordings, folds and left-out files of a set, as every layout's reader returns them."""
 
 import unicodedata
 from collections.abc import Sequence

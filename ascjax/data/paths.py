@@ -1,4 +1,4 @@
-"""Where the files that a set names lie on disk: present, in another Unicode form, outside it."""
+"""Files that a set names, located on disk: missing, in another Unicode form, outside the set."""
 
 import dataclasses
 import os

@@ -1,9 +1,9 @@
-"""Delimited text tables as people write them: CSV, TSV, semicolons, quotes, blanks, BOM."""
+"""Delimited text tables of any dialect: CSV, TSV, semicolons, quotes, blanks, byte order mark."""
 
 import codecs
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,26 +131,14 @@ def roles(
             f"columns: expected {', '.join(SYNONYMS)} on the left of '=', got {unknown[0]!r}"
             f"{nearest(unknown[0], list(SYNONYMS))}"
         )
-    places = {}
-    for role, names in SYNONYMS.items():
-        if role in given:
-            places[role] = Table(path, tuple(columns), []).index(given[role])
-            continue
-        taken = {key(name) for name in given.values()}
-        fitting = [
-            place
-            for place, name in enumerate(columns)
-            if key(name) in names and key(name) not in taken
-        ]
-        own = [place for place in fitting if key(columns[place]) == role]
-        if own or len(fitting) == 1:
-            places[role] = (own or fitting)[0]
-        elif fitting and role in required:
-            both = " and ".join(columns[place] for place in fitting)
-            raise UserError(
-                f"{path}, line 1: {both} could each be the {role}; "
-                f"pass columns {role}={columns[fitting[0]]}"
-            )
+    table = Table(path, tuple(columns), [])
+    places = {role: table.index(column) for role, column in given.items()}
+    taken = set(places.values())
+    for role in SYNONYMS:
+        if role not in given:
+            place = _place(role, table, taken, needed=role in required)
+            if place is not None:
+                places[role] = place
     lacking = [role for role in required if role not in places]
     if lacking:
         plural = "s" * (len(lacking) > 1)
@@ -172,6 +160,29 @@ def parse_columns(text: str) -> dict[str, str]:
     if not all(role.strip() and equals and column.strip() for role, equals, column in pairs):
         raise UserError(f"columns: expected ROLE=COLUMN,..., got {text!r}")
     return {role.strip(): column.strip() for role, _, column in pairs}
+
+
+def _place(role: str, table: Table, taken: Collection[int], *, needed: bool) -> int | None:
+    """Returns the place of the column whose name means a role, of those that aren't taken.
+
+    Raises:
+      UserError: several could, none has our own name for it, and it is needed.
+    """
+    fitting = [
+        place
+        for place, name in enumerate(table.columns)
+        if key(name) in SYNONYMS[role] and place not in taken
+    ]
+    own = [place for place in fitting if key(table.columns[place]) == role]
+    if own or len(fitting) == 1:
+        return (own or fitting)[0]
+    if fitting and needed:
+        names = [table.columns[place] for place in fitting]
+        raise UserError(
+            f"{table.path}, line 1: {' and '.join(names)} could each be the {role}; "
+            f"pass columns {role}={names[0]}"
+        )
+    return None
 
 
 def _text(path: Path) -> str:

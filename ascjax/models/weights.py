@@ -93,7 +93,7 @@ def load(path: str | Path) -> Converted:
     if "architecture" not in metadata:
         raise UserError(
             f"{path}: a safetensors file, but its header names no architecture: not made by "
-            f"convert. Run `python -m convert NAME --source {path} --out weights/`"
+            f"convert. Run `ascjax convert NAME --source {path} --out weights/`"
         )
     return Converted(tensors, metadata, path)
 
@@ -207,5 +207,5 @@ def _missing(path: Path, trunk: str) -> str:
     and_use = "" if made == path else f", which writes {made}"
     return (
         f"no converted weights at {path}{nearest(str(path), ['imagenet', 'random'])}; make them "
-        f"with `python -m convert {trunk} --out {folder}`{and_use}"
+        f"with `ascjax convert {trunk} --out {folder}`{and_use}"
     )

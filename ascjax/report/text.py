@@ -80,10 +80,10 @@ def evidence_table(evidence: Evidence, scenes: Sequence[str]) -> str:
     whole.append(("ORACLE: any fragment right", *_cells(evidence.oracle)))
     whole.append(("oracle, were all guesses", percent(evidence.oracle_of_guesses), "", "", ""))
     rests = [("predicted", "recordings", "fragments that agree", "effective fragments")]
-    for kind, part in (("right", evidence.right), ("wrong", evidence.wrong)):
-        effective = part.effective_fragments
+    for kind, votes_of in (("right", evidence.right), ("wrong", evidence.wrong)):
+        effective = votes_of.effective_fragments
         rests.append((
-            kind, f"{part.recordings:,}", percent(part.agreement),
+            kind, f"{votes_of.recordings:,}", percent(votes_of.agreement),
             "–" if effective is None else f"{effective:.2f} of {count}",
         ))  # fmt: skip
     votes = [("votes by fragment", "all", *map(str, range(1, count + 1)))]

@@ -112,9 +112,9 @@ def train_folds(config: ConfigDict, workdir: Path, report: Report) -> Folds:
     if (workdir / "config.json").exists():
         raise UserError(f"--workdir={workdir}: holds a run; choose another folder for --folds=all")
     with StopRequest() as stop:
-        folds = list(setups.catalogue(config, stop).folds)
+        numbers = list(setups.catalogue(config, stop).folds)
         stop.check("before the first fold")
-    runs = by_fold(PlannedRun(config.model.trunk, config, workdir), folds)
+    runs = by_fold(PlannedRun(config.model.trunk, config, workdir), numbers)
     train(runs, report)
     folds = Folds(**vars(read(runs).summary))
     records.write(workdir / "folds.json", folds)

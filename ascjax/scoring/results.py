@@ -105,9 +105,9 @@ def score(
     """
     names = [str(index) for index in range(len(labels))] if names is None else names
     check(posteriors, labels, names=names, scenes=scenes, channels=channels)
-    for values in (cities, devices):
+    for kind, values in (("cities", cities), ("devices", devices)):
         if len(values) not in (0, len(labels)):
-            raise ValueError(f"expected {len(labels)} cities or devices or none, got {len(values)}")
+            raise ValueError(f"{kind}: expected {len(labels)} or none, got {len(values)}")
     by_channel = fusion.fuse_fragments(posteriors, by.fragments)
     scores = fusion.fuse_channels(by_channel, by.channels)
     predictions = scores.argmax(axis=1)

@@ -2,6 +2,8 @@ import errno
 import json
 import resource
 import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -108,6 +110,41 @@ def test_a_write_that_the_system_cuts_off(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_draft_leaves_no_folder(tmp_path):
+    path = tmp_path / "deep" / "folder" / "x.safetensors"
+    with pytest.raises(ValueError, match="no"):
+        write_half_and_raise(path, ValueError("no"))
+    assert not list(tmp_path.iterdir())
+
+
+def write_beside_and_raise(path):
+    with files.draft(path):
+        (path.parent / "other").write_text("")
+        raise ValueError("no")
+
+
+def test_folders_that_others_use_stay(tmp_path):
+    path = tmp_path / "new" / "x.safetensors"
+    with pytest.raises(ValueError, match="no"):
+        write_beside_and_raise(path)
+    assert [left.name for left in path.parent.iterdir()] == ["other"]
+
+
+def test_a_killed_draft_is_removed_by_the_next(tmp_path):
+    path = tmp_path / "x.safetensors"
+    code = (
+        "import os, sys; from pathlib import Path; from convert import files\n"
+        "with files.draft(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(path)])
+    assert killed.returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    with files.draft(path) as first, files.draft(path) as second:
+        # What is being written stays.
+        assert sorted(tmp_path.iterdir()) == sorted([first, second])
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_where_the_folder_should_be(tmp_path):

@@ -22,7 +22,7 @@ def test_tables_are_a_bijection_onto_torchvisions_keys_and_shapes(name, num_clas
     expected = {
         key: tuple(tensor.shape)
         for key, tensor in network.state_dict().items()
-        if not key.endswith(IGNORED)
+        if not IGNORED.search(key)
     }
     slots = expected_slots(name, num_classes)
     assert {key: slot.shape for key, slot in slots.items()} == expected
@@ -32,6 +32,13 @@ def test_tables_are_a_bijection_onto_torchvisions_keys_and_shapes(name, num_clas
         torch.Size(slot.shape).numel() for slot in slots.values() if slot.path.startswith("params/")
     )
     assert counted == num_parameters
+
+
+def test_counters_are_ignored_by_their_last_name():
+    for key in ("n_averaged", "bn1.num_batches_tracked", "layer1.0.total_ops", "total_params"):
+        assert IGNORED.search(key)
+    for key in ("conv1.weight", "fc.total", "my_total_ops.weight"):
+        assert not IGNORED.search(key)
 
 
 def test_a_path_without_a_row_is_a_gap_in_the_table():

@@ -10,16 +10,18 @@ from convert.proof import Difference, Proof
 def proven(tmp_path, monkeypatch, state_dict):
     """Proves a random checkpoint on one small odd-sized input, after changing what is written."""
 
-    def prove(name, num_classes, change=lambda tensors: None):
+    def prove(name, num_classes, change=lambda tensors: None, source_change=lambda source: None):
         monkeypatch.setattr(proof, "INPUT_SIZES", ((69, 83),))
         source = {key: tensor.numpy() for key, tensor in state_dict(name, num_classes).items()}
+        source_change(source)
         variables = mapping.to_variables(source, name, "x.pth")
-        expected = reference.activations(name, source, num_classes, proof.images())
+        images = proof.images(variables.planes)
+        expected = reference.activations(name, source, num_classes, images)
         tensors = dict(variables.tensors)
         change(tensors)
         path = tmp_path / "x.safetensors"
         files.write(path, tensors, {"architecture": name})
-        return proof.prove(path, expected, num_classes, reference.versions())
+        return proof.prove(path, images, expected, num_classes, reference.versions())
 
     return prove
 
@@ -65,13 +67,66 @@ def test_a_wrong_file_fails_at_its_block(proven, change, first_wrong):
     assert list(within.values()) == [True] * wrong + [False] * (5 - wrong)
 
 
+def test_one_input_plane(proven):
+    def one_plane(source):
+        source["features.0.weight"] = source["features.0.weight"].sum(1, keepdims=True)
+
+    result = proven("alexnet", 3, source_change=one_plane)
+    assert result.passed
+    assert 0 < result.worst < 2e-5
+
+
+def logits_of(source):
+    images = [np.random.default_rng(0).standard_normal((1, 69, 83, 3), np.float32)]
+    (outputs,) = reference.activations("resnet18", source, len(source["fc.bias"]), images)
+    return outputs["logits"]
+
+
+@pytest.mark.parametrize("logit", [2e-4, -1e-6, 0.0])
+@pytest.mark.parametrize("num_classes", [1, 2])
+def test_logits_near_zero(proven, logit, num_classes):
+    def shift(source):
+        source["fc.bias"] = source["fc.bias"] + (logit - logits_of(source).values[0])
+
+    result = proven("resnet18", num_classes, source_change=shift)
+    assert result.passed
+    (row,) = result.differences.values()
+    assert row["logits"].relative < 1e-5
+
+
+def transpose_the_head(tensors):
+    key = "params/classifier/dense/kernel"
+    tensors[key] = tensors[key][::-1]
+
+
+@pytest.mark.parametrize("num_classes", [1, 5])
+def test_a_wrong_head_fails(proven, num_classes):
+    result = proven("resnet18", num_classes, transpose_the_head)
+    (row,) = result.differences.values()
+    assert [block for block, d in row.items() if d.relative > proof.TOLERANCE] == ["logits"]
+
+
+def test_the_scale_of_logits_by_hand(state_dict):
+    source = {key: tensor.numpy() for key, tensor in state_dict("resnet18", 2).items()}
+    for key in ("fc.weight", "fc.bias"):
+        source[key] = np.zeros_like(source[key])
+    source["fc.bias"] = np.array([-3.0, 1.0], np.float32)
+    assert logits_of(source).scale == 3.0
+    source["fc.weight"] = np.zeros((2, 512), np.float32)
+    source["fc.weight"][0, :2] = 1e6, 0.0
+    logits, scale = logits_of(source)
+    np.testing.assert_allclose(scale, np.hypot(logits[0, 0] + 3.0, 3.0), rtol=1e-5)
+
+
 def test_difference_by_hand():
-    reference_ = np.array([1.0, -4.0, 2.0])
-    assert proof._difference(np.array([1.0, -4.5, 2.0]), reference_) == (0.5, 0.125)
-    assert proof._difference(np.zeros(3), np.zeros(3)) == (0.0, 0.0)
-    assert proof._difference(np.ones(3), np.zeros(3)) == (1.0, np.inf)
-    assert proof._difference(np.ones(2), np.ones(3)).relative == np.inf
-    assert np.isnan(proof._difference(np.array([np.nan]), np.array([np.nan])).relative)
+    def difference(ours, values, scale):
+        return proof._difference(np.array(ours), reference.Output(np.array(values), scale))
+
+    assert difference([1.0, -4.5, 2.0], [1.0, -4.0, 2.0], 4.0) == (0.5, 0.125)
+    assert difference([0.0], [0.0], 0.0) == (0.0, 0.0)
+    assert difference([1.0], [0.0], 0.0) == (1.0, np.inf)
+    assert difference([1.0, 1.0], [1.0], 1.0).relative == np.inf
+    assert np.isnan(difference([np.nan], [np.nan], 1.0).relative)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +135,27 @@ def test_difference_by_hand():
 def test_passes_within_the_tolerance_only(relative, passed):
     rows = {"1×1": {"a": Difference(0.0, 0.0), "b": Difference(1.0, relative)}}
     assert Proof(rows, {}).passed is passed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "3",
+        "[]",
+        '{"differences": 3, "versions": {}}',
+        '{"differences": {}, "versions": {}}',
+        '{"differences": {"1": {}}, "versions": {}}',
+        '{"differences": {"1": {"a": [1]}}, "versions": {}}',
+        '{"differences": {"1": {"a": [1, "x"]}}, "versions": {}}',
+        '{"differences": {"1": {"a": [1, 2]}, "2": {"b": [1, 2]}}, "versions": {}}',
+        '{"differences": {"1": {"a": [1, 2]}}, "versions": 3}',
+    ],
+)
+def test_damaged_json(text):
+    with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
+        Proof.from_json(text)
 
 
 def test_json_keeps_everything():

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import sys
 
 import pytest
@@ -64,6 +65,21 @@ def test_download_of_something_else(published):
     with pytest.raises(UserError, match="doesn't begin with 01234567, so it isn't what") as raised:
         reference.download("resnet18")
     assert f"{kept}: " in str(raised.value)
+
+
+def test_partial_files_of_killed_downloads_are_removed(published):
+    kept = published(b"weights")
+    kept.parent.mkdir(parents=True)
+    old, new, other = (
+        kept.with_name(f"{stem}.partial")
+        for stem in (f"{kept.name}.1", f"{kept.name}.2", "resnet34-01234567.pth.1")
+    )
+    for path in (old, new, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    reference.download("resnet18")
+    assert sorted(kept.parent.iterdir()) == sorted([kept, new, other])
 
 
 def test_download_without_network(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 import soundfile
 from set_files import audio, fails, lines
 
-from ascjax.data.dataset import load, read_catalogue, select, validation_split
+from ascjax.data.catalogue import read_catalogue
+from ascjax.data.dataset import load, select, validation_split
 from ascjax.errors import UserError
 
 

@@ -8,8 +8,8 @@ import pytest
 from ascjax.audio.quality import Quality
 from ascjax.audio.wave import Info
 from ascjax.data import describe_text
+from ascjax.data.catalogue import Catalogue
 from ascjax.data.choice import choose_rate_and_duration
-from ascjax.data.dataset import Catalogue
 from ascjax.data.describe import Amount, Parts, describe
 from ascjax.data.duplicates import Copies
 from ascjax.data.inspection import Inspection

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from ascjax.data.inspection import doubt
 from ascjax.data.inspection import inspect as inspect_at
+from ascjax.data.inspection import problem
 
 
 def inspect(blocks):
@@ -59,10 +59,10 @@ def test_a_small_signal_on_a_large_offset_is_not_constant():
         (np.clip(30 * NOISE, -1, 1), "clipped"),
     ],
 )
-def test_doubts(samples, reason):
+def test_problems(samples, reason):
     found = inspect([samples])
-    assert doubt(found).startswith(reason)
-    assert bool(doubt(found)) == bool(reason)
+    assert problem(found).startswith(reason)
+    assert bool(problem(found)) == bool(reason)
 
 
 def test_blocks_of_constant_values_have_no_level():

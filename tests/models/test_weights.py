@@ -187,7 +187,7 @@ def test_a_type_that_weights_never_have(tmp_path):
 
 def test_a_missing_file_says_how_to_make_it(tmp_path):
     folder = tmp_path / "weights"
-    command = f"python -m convert vgg16 --out {folder}/"
+    command = f"ascjax convert vgg16 --out {folder}/"
     for call in (
         lambda: weights.resolve("imagenet", "vgg16", folder),
         lambda: weights.load(folder / "vgg16.safetensors"),

@@ -7,7 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from ascjax.report import plots
-from ascjax.scoring import metrics
+from ascjax.scoring.evidence import Concentration, Confusion, Evidence
+from ascjax.scoring.rates import proportion
 
 
 def texts(ax) -> list[str]:
@@ -199,12 +200,15 @@ def test_confusion_of_too_many_scenes_for_numbers_has_a_colour_bar():
 
 
 def found_of(positions, pairs):
-    part = metrics.proportion(6, 10)
-    votes = [[0.25, 0.5, 0.25]] * positions
-    pair = {"true": 0, "predicted": 1, "recordings": 4, "votes": votes}
-    oracle = metrics.proportion(9, 10)
-    by_position = [part] * positions
-    return {"fused": part, "oracle": oracle, "by_position": by_position, "pairs": [pair] * pairs}
+    return Evidence(
+        fused=proportion(6, 10),
+        by_position=[proportion(6, 10)] * positions,
+        oracle=proportion(9, 10),
+        oracle_of_guesses=0.75,
+        right=Concentration(6, 1.0, 1.0),
+        wrong=Concentration(4, 1.0, 1.0),
+        pairs=[Confusion(0, 1, 4, [[0.25, 0.5, 0.25]] * positions)] * pairs,
+    )
 
 
 def test_evidence_stacks_votes_and_marks_the_oracle_as_one():

@@ -8,14 +8,13 @@ import matplotlib
 import numpy as np
 import pytest
 from absl import flags
-from fake_run import SCENES, write_fake_run
+from fake_run import write_fake_run
 from html_page import Page
 from ml_collections import config_flags
 
 from ascjax.errors import UserError
 from ascjax.report import report
 from ascjax.report.text import interval, percent
-from ascjax.scoring import metrics
 
 
 def page_of(folder, **options):
@@ -42,19 +41,19 @@ def test_page_needs_nothing_else(page):
 
 
 def test_page_begins_with_the_result_in_one_sentence(run, page):
-    part = run[1]["accuracy"]
+    part = run[1].accuracy
     assert (
-        f"{percent(part['accuracy'])} of 200 test recordings recognised "
-        f"(95 % interval {interval(part['interval_95'])}); guessing gives 10.0 %." in page.plain
+        f"{percent(part.accuracy)} of 200 test recordings recognised "
+        f"(95 % interval {interval(part.interval_95)}); guessing gives 10.0 %." in page.plain
     )
 
 
 def test_page_gives_every_accuracy_with_its_counts(run, page):
     for group in ("by_scene", "by_city", "by_channel"):
-        for name, part in run[1][group].items():
+        for name, part in getattr(run[1], group).items():
             numbers = (
-                f"{percent(part['accuracy'])} {interval(part['interval_95'])} "
-                f"{part['correct']:,} {part['total']:,}"
+                f"{percent(part.accuracy)} {interval(part.interval_95)} "
+                f"{part.correct:,} {part.total:,}"
             )
             assert re.search(rf"{name.replace('_', ' ')}[a-z, ]* {re.escape(numbers)}", page.plain)
 
@@ -176,8 +175,3 @@ def test_an_unwritable_page_is_the_users_to_mend(tmp_path):
     (tmp_path / "report.html.partial").mkdir()
     with pytest.raises(UserError, match=r"report\.html: cannot be written"):
         report.write(tmp_path)
-
-
-def test_fake_runs_have_the_papers_scenes():
-    assert len(SCENES) == 10
-    assert metrics.FORMAT == 2

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from fake_run import write_fake_run
@@ -16,13 +14,16 @@ from ascjax.report.text import (
     table,
     worst_confusions,
 )
-from ascjax.scoring import metrics
+from ascjax.runs.folder import read_results
+from ascjax.scoring.metrics import pool_folds
+from ascjax.scoring.rates import proportion
+from ascjax.scoring.results import score
 
 
 def results_of(predictions, labels, scenes):
     """Results of one channel and one fragment that predict these scenes with certainty."""
     posteriors = np.eye(len(scenes), dtype=np.float32)[predictions][:, None, None]
-    return metrics.summarise(
+    return score(
         posteriors,
         np.array(labels),
         names=[f"{index}.wav" for index in range(len(labels))],
@@ -44,15 +45,12 @@ def test_worst_confusion_and_commonest_scene():
     results = results_of([0, 1, 2, 2, 1, 2], [0, 0, 0, 0, 1, 2], ("bus", "metro", "tram"))
     assert worst_confusions(results) == {"bus": ("tram", 2), "metro": None, "tram": None}
     assert commonest_share(results) == 4 / 6
-    assert results["confusion"][0] == [1, 1, 2], "the results themselves must stay as they were"
+    assert results.confusion[0] == (1, 1, 2), "the results themselves must stay as they were"
 
 
 def test_folds_table():
-    folds = {
-        fold: {"accuracy": metrics.proportion(correct, 10), "log_loss": 0.5}
-        for fold, correct in {1: 7, 2: 9}.items()
-    }
-    assert folds_table(metrics.over_folds(folds)) == (
+    summary = pool_folds({1: proportion(7, 10), 2: proportion(9, 10)}, {1: 0.5, 2: 0.5})
+    assert folds_table(summary) == (
         "                  accuracy  95 % interval  correct  of\n"
         "fold 1              70.0 %    39.7–89.2 %        7  10\n"
         "fold 2              90.0 %    59.6–98.2 %        9  10\n"
@@ -100,8 +98,7 @@ def test_synthetic_results_say_so_before_any_number(tmp_path):
 
 def test_a_table_of_results_read_back_is_the_same(tmp_path):
     results = write_fake_run(tmp_path)
-    stored = json.loads((tmp_path / "results.json").read_text())
-    assert table(stored) == table(results)
+    assert table(read_results(tmp_path)) == table(results)
 
 
 @pytest.mark.parametrize("recordings", [1, 3])
@@ -112,10 +109,11 @@ def test_scenes_without_recordings_have_a_dash(tmp_path, recordings):
 
 def test_accuracies_stand_below_each_other_by_name(tmp_path):
     one, other = (write_fake_run(tmp_path, recordings=number, seed=number) for number in (60, 7))
-    lines = accuracies({"a longer name": one, "other": other}).splitlines()
+    named = {"a longer name": one.accuracy, "other": other.accuracy}
+    lines = accuracies(named).splitlines()
     assert lines[0].split() == ["accuracy", "95", "%", "interval", "correct", "of"]
     assert lines[1].startswith("a longer name ")
     assert [line.split()[-2:] for line in lines[1:]] == [
-        [str(each["accuracy"]["correct"]), str(each["accuracy"]["total"])] for each in (one, other)
+        [str(each.correct), str(each.total)] for each in named.values()
     ]
     assert len({line.index(" %") for line in lines[1:]}) == 1

@@ -93,21 +93,44 @@ def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
 
 
 # Every one is right, which the made-up run's aren't.
-DECISIONS = dict.fromkeys(("recording", "true", "predicted"), ["bus"] * 60)
+DECISIONS = {
+    "recording": ["a.wav"] * 60, "true": ["bus"] * 60, "predicted": ["bus"] * 60,
+    "score": [0.5] * 60,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("run.json", {"format": 2}, "run.json: expected format 1, got 2; use the version"),
-        ("run.json", {"model": None}, "run.json: expected model as dict, got None; train the run"),
-        ("results.json", {"accuracy": None}, "expected accuracy as dict, got None; remove results"),
-        ("results.json", {"accuracy": {}}, "results.json: expected the keys correct, total"),
+        ("run.json", {"format": 1}, "run.json: expected format 2, got 1; use the version"),
+        (
+            "run.json",
+            {"model": None},
+            r"run.json: expected `object`, got `null` at `\$.model`; train",
+        ),
+        (
+            "run.json",
+            {"normalisation": {"mean": [0.0], "deviation": [0.0]}},
+            "run.json: expected finite means and deviations other than 0",
+        ),
+        (
+            "results.json",
+            {"accuracy": None},
+            r"expected `object`, got `null` at `\$.accuracy`; remove results",
+        ),
+        (
+            "results.json",
+            {"accuracy": {}},
+            r"object missing required field `correct` at `\$.accuracy`",
+        ),
         ("results.json", {"confusion": [[1, 2], [3]]}, "expected confusion as scenes × scenes"),
-        ("results.json", {"confusion": [3] * 10}, "expected confusion as scenes × scenes"),
-        ("results.json", {"format": 1}, "expected format 2, got 1; use the .*, or remove results"),
-        ("results.json", {"decisions": {"true": []}}, "expected the keys recording, predicted in"),
-        ("results.json", {"decisions": {**DECISIONS, "true": 3}}, "expected decisions on 60 rec"),
+        (
+            "results.json",
+            {"confusion": [3] * 10},
+            r"expected `array`, got `int` at `\$.confusion\[",
+        ),
+        ("results.json", {"format": 2}, "expected format 3, got 2; use the .*, or remove results"),
+        ("results.json", {"decisions": {"true": []}}, "missing required field `recording`"),
         ("results.json", {"decisions": {**DECISIONS, "true": ["bus"]}}, "expected decisions on 60"),
         (
             "results.json",
@@ -121,5 +144,6 @@ def test_what_is_json_but_not_a_run_is_named(tmp_path, name, change, message):
     path = tmp_path / name
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     read = {"run.json": read_run, "results.json": read_results}[name]
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as error:
         read(tmp_path)
+    assert str(error.value).startswith(str(path))

@@ -48,9 +48,9 @@ def test_sets_by_hand():
     expected = [[True, False, False], [False, True, False], [False, False, True], [False] * 3]
     assert sets.tolist() == expected
     statistics = set_statistics(sets, labels)
-    assert (statistics["covered"]["correct"], statistics["covered"]["total"]) == (3, 4)
-    assert statistics["mean_size"] == 0.75
-    assert statistics["by_size"] == [1, 3, 0, 0]
+    assert (statistics.covered.correct, statistics.covered.total) == (3, 4)
+    assert statistics.mean_size == 0.75
+    assert statistics.by_size == (1, 3, 0, 0)
 
 
 def test_too_few_recordings_keep_all_scenes():

@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ascjax.report.text import evidence_table
-from ascjax.scoring import evidence, metrics
+from ascjax.scoring import evidence
+from ascjax.scoring.fusion import Fusion
+from ascjax.scoring.results import score
 
 SCENES = ("metro_station", "bus", "tram")
 
@@ -20,21 +22,21 @@ LABELS = np.array([0, 0, 0, 0, 1])
 
 
 def test_votes_oracle_and_confused_pairs_by_hand():
-    found = evidence.summarise(VOTES, LABELS)
-    assert (found["fused"]["correct"], found["fused"]["total"]) == (2, 5)
-    assert [part["correct"] for part in found["by_position"]] == [2, 3, 3]
-    assert found["oracle"]["correct"] == 4, "only the third recording has no right fragment"
-    assert found["oracle_of_guesses"] == pytest.approx(1 - (2 / 3) ** 3)
-    assert found["right"]["recordings"] == 2
-    assert found["right"]["agreement"] == 1
-    assert found["wrong"]["recordings"] == 3
-    assert found["wrong"]["agreement"] == pytest.approx(2 / 3)
-    often, once = found["pairs"]
-    assert (often["true"], often["predicted"], often["recordings"]) == (0, 1, 2)
-    assert often["votes"] == [[0, 1, 0], [0, 0.5, 0.5], [0.5, 0.5, 0]]
-    assert (once["true"], once["predicted"], once["recordings"]) == (0, 2, 1)
-    assert once["votes"] == [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
-    assert len(evidence.summarise(VOTES, LABELS, max_pairs=1)["pairs"]) == 1
+    found = evidence.weigh_fragments(VOTES, LABELS, by=Fusion())
+    assert (found.fused.correct, found.fused.total) == (2, 5)
+    assert [part.correct for part in found.by_position] == [2, 3, 3]
+    assert found.oracle.correct == 4, "only the third recording has no right fragment"
+    assert found.oracle_of_guesses == pytest.approx(1 - (2 / 3) ** 3)
+    assert found.right.recordings == 2
+    assert found.right.agreement == 1
+    assert found.wrong.recordings == 3
+    assert found.wrong.agreement == pytest.approx(2 / 3)
+    often, once = found.pairs
+    assert (often.true, often.predicted, often.recordings) == (0, 1, 2)
+    assert often.votes == [[0, 1, 0], [0, 0.5, 0.5], [0.5, 0.5, 0]]
+    assert (once.true, once.predicted, once.recordings) == (0, 2, 1)
+    assert once.votes == [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
+    assert len(evidence.weigh_fragments(VOTES, LABELS, by=Fusion(), max_pairs=1).pairs) == 1
 
 
 def test_effective_fragments_from_one_to_all():
@@ -56,9 +58,9 @@ def test_a_fragment_whose_scenes_no_channel_agrees_on_gives_no_nan():
     posteriors = np.array(
         [[[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 0, 0]], [[0, 0, 1], [0, 0, 1]]]], float
     )
-    found = evidence.summarise(posteriors, np.array([0]), channel_fusion="median")
-    kind = "right" if found["right"]["recordings"] else "wrong"
-    assert 1 <= found[kind]["effective_fragments"] <= 2
+    found = evidence.weigh_fragments(posteriors, np.array([0]), by=Fusion(channels="median"))
+    kind = "right" if found.right.recordings else "wrong"
+    assert 1 <= getattr(found, kind).effective_fragments <= 2
 
 
 @settings(max_examples=40, deadline=None)
@@ -69,28 +71,30 @@ def test_of_any_posteriors_the_parts_fit_together(recordings, channels, fragment
     rng = np.random.default_rng(seed)
     posteriors = rng.dirichlet(np.full(scenes, 0.3), size=(recordings, channels, fragments))
     labels = rng.integers(scenes, size=recordings)
-    found = evidence.summarise(posteriors, labels, max_pairs=99)
-    whole = metrics.summarise(
+    found = evidence.weigh_fragments(posteriors, labels, by=Fusion(), max_pairs=99)
+    whole = score(
         posteriors,
         labels,
         names=[str(i) for i in range(recordings)],
         scenes=[str(i) for i in range(scenes)],
         channels=[str(i) for i in range(channels)],
     )
-    assert found["fused"] == whole["accuracy"]
-    assert found["oracle"]["correct"] >= max(part["correct"] for part in found["by_position"])
-    assert sum(found[kind]["recordings"] for kind in ("right", "wrong")) == recordings
-    assert sum(pair["recordings"] for pair in found["pairs"]) == found["wrong"]["recordings"]
-    for pair in found["pairs"]:
-        assert whole["confusion"][pair["true"]][pair["predicted"]] == pair["recordings"]
-        np.testing.assert_allclose(np.sum(pair["votes"], axis=1), 1)
+    assert found.fused == whole.accuracy
+    assert found.oracle.correct >= max(part.correct for part in found.by_position)
+    assert sum(getattr(found, kind).recordings for kind in ("right", "wrong")) == recordings
+    assert sum(pair.recordings for pair in found.pairs) == found.wrong.recordings
+    for pair in found.pairs:
+        assert whole.confusion[pair.true][pair.predicted] == pair.recordings
+        np.testing.assert_allclose(np.sum(pair.votes, axis=1), 1)
     for kind in ("right", "wrong"):
-        effective = found[kind]["effective_fragments"]
+        effective = getattr(found, kind).effective_fragments
         assert effective is None or 1 - 1e-9 <= effective <= fragments + 1e-9
 
 
 def test_whole_evidence_table():
-    lines = evidence_table(evidence.summarise(VOTES, LABELS), SCENES).splitlines()
+    lines = evidence_table(
+        evidence.weigh_fragments(VOTES, LABELS, by=Fusion()), SCENES
+    ).splitlines()
     assert lines[4:] == [
         "                            accuracy  95 % interval  correct  of",
         "all fused                     40.0 %    11.8–76.9 %        2   5",
@@ -118,6 +122,6 @@ def test_whole_evidence_table():
 
 
 def test_without_a_mistake_the_table_says_so():
-    found = evidence.summarise(VOTES[[0]], LABELS[[0]])
+    found = evidence.weigh_fragments(VOTES[[0]], LABELS[[0]], by=Fusion())
     assert evidence_table(found, SCENES).endswith("No recording is mistaken.")
-    assert found["wrong"] == {"recordings": 0, "agreement": None, "effective_fragments": None}
+    assert found.wrong == evidence.Concentration(0, None, None)

@@ -41,10 +41,10 @@ def test_answered_statistics_by_hand():
     scores, labels = two_scenes([0.6, 0.9, 0.8, 0.8], [0, 1, 1, 0])
     assert answers(scores, 0.8).tolist() == [False, True, True, True]
     statistics = answered_statistics(scores, labels, 0.8)
-    assert (statistics["threshold"], statistics["coverage"]) == (0.8, 0.75)
-    assert (statistics["answered"]["correct"], statistics["answered"]["total"]) == (2, 3)
+    assert (statistics.threshold, statistics.coverage) == (0.8, 0.75)
+    assert (statistics.correct.correct, statistics.correct.total) == (2, 3)
     none = answered_statistics(scores, labels, 0.95)
-    assert (none["coverage"], none["answered"]["accuracy"]) == (0, None)
+    assert (none.coverage, none.correct.accuracy) == (0, None)
 
 
 @pytest.mark.parametrize(

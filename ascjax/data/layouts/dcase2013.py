@@ -13,7 +13,7 @@ _FOLDER = "scenes_stereo"
 
 
 def detect(root: Path) -> str:
-    """Returns what tells such a set: all audio in one folder, named as ``bus01.wav``."""
+    """Returns the evidence: all audio lies in one folder, named as ``bus01.wav``."""
     folder = _folder(root)
     names = [path.name for path in folder.iterdir() if is_audio(path.name)]
     labels = Counter(match[1] for match in map(_NAME.fullmatch, names) if match)

@@ -10,7 +10,7 @@ from ascjax.errors import UserError
 
 
 def detect(root: Path) -> str:
-    """Returns what tells such a set: its ``meta.txt``."""
+    """Returns the evidence: there is ``meta.txt``."""
     return "there is meta.txt" if (root / "meta.txt").is_file() else ""
 
 

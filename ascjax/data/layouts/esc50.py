@@ -12,12 +12,12 @@ _COLUMNS = {"path": "filename", "scene": "category", "fold": "fold", "location":
 
 
 def detect(root: Path) -> str:
-    """Returns what tells the set: its ``meta/esc50.csv``."""
+    """Returns the evidence: there is ``meta/esc50.csv``."""
     return f"there is {_META.as_posix()}" if (root / _META).is_file() else ""
 
 
 def read(root: Path, request: Request) -> Listing:
-    """Reads the table; the source recording is the location, and ``esc10`` a split of the set."""
+    """Reads the table; a clip's location is its source recording. Split ``esc10`` is a subset."""
     whole = tables.read(root / _META)
     if request.split:
         place = whole.index("esc10")

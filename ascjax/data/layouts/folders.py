@@ -24,7 +24,7 @@ _FOLD_NAME = re.compile(r"(\d)-((\w+)-[A-Z](-\d+)?\.\w+)?")
 
 
 def detect(root: Path) -> str:
-    """Returns what tells this layout: any folder has it that has no other."""
+    """Returns the evidence; any folder of no other layout has this one."""
     return "no list of recordings is there, so each folder is a scene"
 
 

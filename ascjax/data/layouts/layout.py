@@ -1,4 +1,4 @@
-"""What a dataset layout is: how it is detected, how it is read, and which arguments it takes."""
+"""The interface of dataset layouts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from ascjax.data.listing import Listing
 
 @dataclass(frozen=True)
 class Request:
-    """What may be asked of a set beyond its place.
+    """Options of a layout's reader.
 
     Attributes:
       split: a named subset that the set publishes, e.g. ``split5``; empty for the whole.
@@ -22,11 +22,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which sets lie on disk.
+    """How sets of one kind lie on disk.
 
     Attributes:
       form: the layout in a line, for messages and documentation.
-      detect: returns what tells that a folder has this layout, or an empty string.
+      detect: returns the evidence that a folder has this layout; empty if there is none.
       read: lists a folder (or a table) of this layout; raises UserError for a mistake in it.
       splits: returns the named splits of a folder; None for a layout that has none.
       table: the layout is read from one table, and takes ``columns``.

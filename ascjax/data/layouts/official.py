@@ -1,4 +1,4 @@
-"""Fold files of the TUT, TAU and DCASE sets: ``fold1_train.csv`` and its kin."""
+"""Fold files of the TUT, TAU and DCASE sets: ``fold1_train.csv`` and the like."""
 
 import re
 from collections.abc import Mapping

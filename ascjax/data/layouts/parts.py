@@ -11,7 +11,7 @@ _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "tes
 
 
 def detect(root: Path) -> str:
-    """Returns what tells this layout: folders train and test that have a scene in common."""
+    """Returns the evidence: folders train and test with a scene in common."""
     found = _folders(root)
     if set(found) != {"train", "test"}:
         return ""

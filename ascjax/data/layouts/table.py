@@ -17,7 +17,7 @@ _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "tes
 
 
 def detect(root: Path) -> str:
-    """Returns what tells a table of recordings in a folder: the columns of its header."""
+    """Returns the evidence: a table whose header names files and scenes."""
     found = find(root)
     if not found:
         return ""
@@ -63,7 +63,7 @@ def read(root: Path, request: Request) -> Listing:
 def listing(
     table: tables.Table,
     columns: Mapping[str, str],
-    place: Callable[[dict[str, str]], str],
+    file_name: Callable[[dict[str, str]], str],
     root: Path,
     *,
     extra: bool = False,
@@ -73,7 +73,7 @@ def listing(
     Args:
       table: its rows.
       columns: the column by role where the header doesn't tell.
-      place: from a row's cells by role to the file, relative to ``root``.
+      file_name: from a row's cells by role to the file, relative to ``root``.
       root: what files are relative to.
       extra: whether to note columns that are not read.
 
@@ -81,6 +81,21 @@ def listing(
       UserError: a cell is empty, a file is listed twice, or a fold isn't understood.
     """
     places = tables.roles(table.columns, columns, table.path, _REQUIRED)
+    recordings, numbers = _rows(table, places, file_name, root)
+    notes = _unread(table, places) if extra else []
+    if "fold" not in places:
+        folds, note = dealt(recordings)
+        return Listing(recordings, folds, notes=[*notes, note])
+    return Listing(recordings, _folds(table.path, numbers), notes=notes)
+
+
+def _rows(
+    table: tables.Table,
+    places: Mapping[str, int],
+    file_name: Callable[[dict[str, str]], str],
+    root: Path,
+) -> tuple[list[Recording], list[tuple[int, str]]]:
+    """Returns the recording of each row, and its line number with its fold."""
     recordings: dict[str, Recording] = {}
     numbers = []
     for line, row in table.rows:
@@ -88,22 +103,19 @@ def listing(
         for role in _REQUIRED:
             if not cells[role]:
                 raise UserError(f"{table.path}, line {line}: the column {role} is empty")
-        name = place(cells)
+        name = file_name(cells)
         if name in recordings:
             raise UserError(f"{table.path}, line {line}: {name!r} is listed twice")
         recordings[name] = Recording(
             name,
             root / name,
             cells["scene"],
-            *(cells.get(role, "") for role in ("location", "city", "device")),
+            location=cells.get("location", ""),
+            city=cells.get("city", ""),
+            device=cells.get("device", ""),
         )
         numbers.append((line, cells.get("fold", "")))
-    listed = list(recordings.values())
-    notes = _unread(table, places) if extra else []
-    if "fold" not in places:
-        folds, note = dealt(listed)
-        return Listing(listed, folds, notes=[*notes, note])
-    return Listing(listed, _folds(table.path, numbers), notes=notes)
+    return list(recordings.values()), numbers
 
 
 def _folds(path: Path, values: list[tuple[int, str]]) -> dict[int, Fold]:

@@ -19,7 +19,7 @@ _SPLIT_FOLDERS = ("", _SETUP, "split_setup")
 
 
 class Name(NamedTuple):
-    """What a file's name says; ``location`` is the city and the number of the place in it."""
+    """Fields of a file name; ``location`` is the city with the location's number."""
 
     scene: str
     city: str
@@ -40,7 +40,7 @@ def parse_name(name: str) -> Name | None:
 
 
 def detect(root: Path) -> str:
-    """Returns what tells a TUT/TAU set: ``evaluation_setup`` or a ``meta.csv`` of its columns."""
+    """Returns the evidence: ``evaluation_setup``, or ``meta.csv`` with its columns."""
     if (root / _SETUP).is_dir() and not (root / "meta.txt").exists():
         return f"there is {_SETUP}/"
     if {"filename", "scene_label"} <= set(map(tables.key, tables.header(root / "meta.csv"))):

@@ -12,12 +12,12 @@ _COLUMNS = {"path": "slice_file_name", "scene": "class", "fold": "fold", "locati
 
 
 def detect(root: Path) -> str:
-    """Returns what tells the set: its ``metadata/UrbanSound8K.csv``."""
+    """Returns the evidence: there is ``metadata/UrbanSound8K.csv``."""
     return f"there is {_META.as_posix()}" if (root / _META).is_file() else ""
 
 
 def read(root: Path, request: Request) -> Listing:
-    """Reads the table; the Freesound recording that a slice is from is its location."""
+    """Reads the table; a slice's location is its Freesound source recording."""
 
     def path(cells: dict[str, str]) -> str:
         return f"audio/fold{cells['fold']}/{cells['path']}"
