@@ -22,8 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from tqdm import tqdm
-
 from ascjax import cli
 from ascjax.audio.errors import BadRecording, display
 from ascjax.audio.finding import find, find_bad
@@ -236,11 +234,13 @@ def _rows(
     else:
         decisions = classifier.each(recordings, hop_s=options.hop_s, min_score=min_score)
         answers = zip(map(sources.name, recordings), decisions, strict=True)
-    hidden = options.out is None or _of_windows(options)
+    if options.out is not None and not _of_windows(options):
+        # Takes a tenth of a second to import, and would write between the rows on a terminal.
+        from tqdm import tqdm
+
+        answers = tqdm(answers, total=len(files), unit="file", desc="predict", disable=None)
     repeated = 0
-    for name, answer in tqdm(
-        answers, total=len(files), unit="file", desc="predict", disable=hidden or None
-    ):
+    for name, answer in answers:
         if isinstance(answer, BadRecording):
             print(answer, file=sys.stderr)
             bad.append(answer)

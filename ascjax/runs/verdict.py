@@ -10,7 +10,7 @@ UNKNOWN = "unknown"
 SILENT, NOVEL, UNSURE = "silence", "novel", "low score"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scored:
     """Scores of a stretch of sound.
 
@@ -29,6 +29,14 @@ class Scored:
     unknown: str = ""
     channel: str = ""
     fragment: int = 0
+
+    def __repr__(self) -> str:
+        return f"Scored({self.start_s:g}–{self.end_s:g} s: {self._said})"
+
+    @property
+    def _said(self) -> str:
+        reason = f" ({self.unknown})" if self.unknown else ""
+        return f"{self.scene}{reason}, {100 * self.score:.1f} %"
 
     @property
     def scene(self) -> str:
@@ -76,8 +84,7 @@ class Prediction(Scored):
     note: str = ""
 
     def __repr__(self) -> str:
-        reason = f" ({self.unknown})" if self.unknown else ""
-        return f"Prediction({self.source}: {self.scene}{reason}, {100 * self.score:.1f} %)"
+        return f"Prediction({self.source}: {self._said})"
 
 
 class Tally:
