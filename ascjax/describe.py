@@ -8,7 +8,9 @@ and which config to begin with. --quick reads headers only.
 """
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +84,25 @@ def _inspect(
     catalogue: Catalogue, infos: Mapping[int, wave.Info], unreadable: dict[str, str]
 ) -> dict[int, Inspection]:
     """Inspects the samples of all recordings; those that can't be decoded become unreadable."""
-    inspections = {}
-    for index in tqdm(infos, unit="rec", desc="reading", disable=None):
-        recording = catalogue.recordings[index]
+
+    def read_one(index: int) -> Inspection | wave.BadRecording:
+        rate = infos[index].sample_rate_hz
         try:
-            rate = infos[index].sample_rate_hz
-            inspections[index] = inspect(_blocks(recording.path, rate), rate)
+            return inspect(_blocks(catalogue.recordings[index].path, rate), rate)
         except wave.BadRecording as error:
-            unreadable[recording.name] = str(error)
+            return error
+
+    inspections = {}
+    pool = ThreadPoolExecutor(os.cpu_count())  # decoding and NumPy leave the interpreter's lock
+    try:
+        found = tqdm(pool.map(read_one, infos), total=len(infos), unit="rec", disable=None)
+        for index, result in zip(infos, found, strict=True):
+            if isinstance(result, wave.BadRecording):
+                unreadable[catalogue.recordings[index].name] = str(result)
+            else:
+                inspections[index] = result
+    finally:
+        pool.shutdown(cancel_futures=True)
     return inspections
 
 

@@ -73,11 +73,9 @@ def resolve(weights: str, trunk: str, weights_dir: str | Path) -> Path:
     if choose("trunk", trunk, TRUNKS).classifier is None:
         raise UserError(
             f"{trunk} has no counterpart in torchvision, so there are no {weights} "
-            "weights for it; use random, or another trunk"
+            "weights for it; take another trunk"
         )
-    raise UserError(
-        f"{_missing(path, trunk)}, or start from random weights: --config.init.weights=random"
-    )
+    raise UserError(_missing(path, trunk))
 
 
 def load(path: str | Path) -> Converted:

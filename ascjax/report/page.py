@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jinja2
 
-from ascjax.report.text import counted, duration, interval, label, percent
+from ascjax.report.text import counted, duration, interval, label, percent, size
 
 
 def template(name: str, *more: Callable[..., str]) -> jinja2.Template:
@@ -17,11 +17,12 @@ def template(name: str, *more: Callable[..., str]) -> jinja2.Template:
         lstrip_blocks=True,
     )
     # No-break spaces: a line never ends between a number and its unit.
-    filters: tuple[Callable[..., str], ...] = (percent, interval, duration, *more)
+    filters: tuple[Callable[..., str], ...] = (percent, interval, duration, size, *more)
     for words in filters:
         environment.filters[words.__name__] = _unbroken(words)
     environment.filters["count"] = "{:,}".format
     environment.filters["label"] = label
+    environment.filters["python"] = repr
     environment.globals["counted"] = counted
     return environment.get_template(name)
 

@@ -1,4 +1,4 @@
-"""Plain-text tables for the terminal, and the formats of numbers that pages share."""
+"""Plain-text tables for the terminal, and the formats of names and numbers that pages share."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,6 @@ SYNTHETIC_NOTE = (
 )
 
 _ACCURACY = ("accuracy", "95 % interval", "correct", "of")
-
 
 EVIDENCE_NOTE = (
     "A fragment votes for its likeliest scene, its channels fused. The ORACLE is no system: it\n"
@@ -41,9 +40,12 @@ def table(results: Results, *, synthetic: bool = False) -> str:
     )
     whole: list[tuple[str, ...]] = [("", *_ACCURACY)]
     whole.append(("all fused", *_cells(results.accuracy)))
-    for channel, part in results.by_channel.items():
-        whole.append((f"  {label(channel)} alone", *_cells(part)))
-    whole.append(("one fragment alone", *_cells(results.single_fragment)))
+    # With one channel, or one fragment, these would repeat the rows above.
+    if len(results.channels) > 1:
+        for channel, part in results.by_channel.items():
+            whole.append((f"  {label(channel)} alone", *_cells(part)))
+    if results.fragments > 1:
+        whole.append(("one fragment alone", *_cells(results.single_fragment)))
     whole.append(("mean over scenes", percent(results.macro_accuracy), "", "", ""))
     whole.append(("always the commonest scene", percent(commonest_share(results)), "", "", ""))
     whole.append(("guessing", percent(results.chance), "", "", ""))
@@ -113,6 +115,34 @@ def label(name: str) -> str:
     return name.replace("_", " ")
 
 
+def distinct(names: Sequence[str], max_length: int) -> list[str]:
+    """Cuts names in the middle so that none is too long and different ones stay different.
+
+    They are cut at one place in all of them, the nearest to the middle that keeps them apart; where
+    none does, the cut ones are numbered.
+
+    >>> distinct(["street with little traffic", "street with heavy traffic"], 18)
+    ['street wi…e traffic', 'street wi…y traffic']
+    """
+    kept = max_length - 1
+    heads = sorted(range(kept + 1), key=lambda head: abs(2 * head - kept - 0.5))
+    for head in heads:
+        short = [_cut(name, max_length, head) for name in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    room = max_length - len(f" {len(names)}")
+    return [
+        name if len(name) <= max_length else f"{_cut(name, room, room // 2)} {index}"
+        for index, name in enumerate(names, start=1)
+    ]
+
+
+def _cut(name: str, max_length: int, head: int) -> str:
+    if len(name) <= max_length:
+        return name
+    return f"{name[:head]}…{name[len(name) - (max_length - 1 - head) :]}"
+
+
 def percent(rate: float | None) -> str:
     """Returns a rate in 0..1 as ``79.2 %``, and ``–`` for None."""
     return "–" if rate is None else f"{100 * rate:.1f} %"
@@ -126,6 +156,11 @@ def interval(bounds: Sequence[float] | None) -> str:
 def counted(count: int, noun: str) -> str:
     """Returns ``1 scene`` or ``2,518 scenes``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def size(num_bytes: int) -> str:
+    """Returns ``59.4 MB`` or ``2.0 kB``."""
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:,.1f} kB"
 
 
 def duration(seconds: float) -> str:

@@ -148,5 +148,10 @@ def weights_file(config: ConfigDict) -> Path | None:
     init = config.init
     if init.weights == "random":
         return None
-    with keyed("init.weights"):
+    try:
         return weights.resolve(init.weights, config.model.trunk, Path(init.weights_dir))
+    except UserError as error:
+        raise UserError(
+            f"config.init.weights: {error}; or start from random weights with "
+            "--config.init.weights=random"
+        ) from None

@@ -1,0 +1,57 @@
+"""How a run was made and what it cost, as pairs of name and value."""
+
+from datetime import datetime
+
+from ascjax.report.text import counted, duration, size
+from ascjax.runs.folder import InitialWeights, RunInfo, RunResults
+
+Facts = list[tuple[str, str]]
+
+
+def origin(info: RunInfo) -> Facts:
+    """Returns what the run was made from, with what, where and when."""
+    made, data, counts = info.environment, info.data, info.recordings
+    return [
+        ("started", f"{datetime.fromisoformat(made.started):%-d %B %Y, %H:%M %Z}"),
+        ("source", made.git or "an installed package, no git checkout"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in made.versions.items())),
+        ("hardware", made.hardware),
+        ("data set", f"{data.root} (layout {data.layout}, fold {data.fold}, split {data.split})"),
+        ("SHA-256 of names, scenes and parts", data.fingerprint),
+        (
+            "recordings",
+            f"{counts.train:,} training, {counts.validation:,} validation, {counts.test:,} test",
+        ),
+        *_weights(info.initial_weights),
+    ]
+
+
+def _weights(initial: InitialWeights) -> Facts:
+    """Returns the file that training began from, its hash, and what its header says."""
+    if initial.sha256 is None:
+        return [("began from", f"{initial.weights} weights")]
+    header = [(f"weights: {name.replace('_', ' ')}", text) for name, text in initial.header.items()]
+    return [("began from", initial.weights), ("SHA-256 of the weights", initial.sha256), *header]
+
+
+def cost(info: RunInfo, results: RunResults, *, epochs: int, model_bytes: int | None) -> Facts:
+    """Returns speed and size.
+
+    Args:
+      info, results: of the run.
+      epochs: how many were trained; 0 if unknown.
+      model_bytes: size of model.safetensors, or None if it isn't there.
+    """
+    model, seconds = info.model, results.seconds
+    of_epochs = f" for {counted(epochs, 'epoch')}" if epochs else ""
+    return [
+        ("parameters", f"{model.parameters:,}"),
+        *([("model.safetensors", size(model_bytes))] if model_bytes is not None else []),
+        ("computation", f"{model.flops_per_recording / 1e9:,.2f} GFLOP per recording"),
+        ("training", (duration(seconds.train) or "0 s") + of_epochs),
+        ("test", f"{seconds.test:.1f} s for {counted(results.recordings, 'recording')}"),
+        *(
+            (f"peak memory, {where}", f"{gigabytes:.2f} GB")
+            for where, gigabytes in results.peak_memory_gb.items()
+        ),
+    ]

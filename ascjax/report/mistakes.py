@@ -1,0 +1,44 @@
+"""Recordings that a run mistook, with their sounds where these are at hand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ascjax.runs.run import Run
+
+# What browsers play.
+PLAYABLE = (".wav", ".ogg", ".mp3", ".flac")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A recording taken for another scene; ``sound`` is the file's URI, or None."""
+
+    recording: str
+    true: str
+    predicted: str
+    score: float
+    sound: str | None
+
+
+def mistakes(run: Run) -> list[Mistake]:
+    """Returns a run's mistakes on its test part, the most confident first."""
+    decisions = run.results.decisions
+    root = Path(run.info.data.root).expanduser()
+    found = [
+        Mistake(recording, true, predicted, score, sound(root, recording))
+        for recording, true, predicted, score in zip(*vars(decisions).values(), strict=True)
+        if true != predicted
+    ]
+    return sorted(found, key=lambda mistake: -mistake.score)
+
+
+def sound(root: Path, recording: str) -> str | None:
+    """Returns the URI of a recording's file if it is there now and browsers play its format.
+
+    Args:
+      root: the data set's folder, or its CSV file.
+      recording: its name in the set, a path below that folder.
+    """
+    path = (root.parent if root.is_file() else root) / recording
+    playable = path.suffix.lower() in PLAYABLE and path.is_file()
+    return path.resolve().as_uri() if playable else None
