@@ -7,10 +7,12 @@ features (npz), or a column of each (Parquet).
 """
 
 import argparse
+import importlib
 import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,13 +82,12 @@ def _write_parquet(path: Path, embeddings: Embeddings) -> None:
     write_bytes(path, content.getvalue())
 
 
-def _pyarrow():
+def _pyarrow() -> Any:
     try:
-        import pyarrow
-        import pyarrow.parquet
+        importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise UserError("Parquet needs pyarrow: pip install 'ascjax[parquet]'") from None
-    return pyarrow
+    return importlib.import_module("pyarrow")
 
 
 WRITERS = {".npz": _write_npz, ".parquet": _write_parquet}

@@ -68,14 +68,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"audio ({', '.join(SUFFIXES)}), folders with some at any depth, or - for standard "
         "input")  # fmt: skip
     add("--run", metavar="DIR",
-        help=f"a finished run, a folder of folds, or the name of a network ({DEFAULT_RUN})")  # fmt: skip
+        help=f"a finished run, a folder of folds, or a network's name ({DEFAULT_RUN})")  # fmt: skip
     add("--hop_s", type=seconds, metavar="S",
         help="seconds from one window to the next; default: a window's length")  # fmt: skip
     add("--timeline", action="store_true", help="write every window instead of one decision a file")
     add("--by", type=cli.names, default=[], metavar="PARTS",
         help="with --timeline: score fragment, channel, or fragment,channel alone")  # fmt: skip
     add("--rate", type=_rate, metavar="HZ",
-        help="standard input is raw samples at this rate; a line for each window as it comes")  # fmt: skip
+        help="of raw samples through standard input; a line for each window at once")  # fmt: skip
     add("--columns_raw", type=cli.count, default=1, metavar="N", help="columns of raw samples")
     add("--encoding", default="s16le", metavar="NAME",
         help=f"of raw samples: {' or '.join(ENCODINGS)}")  # fmt: skip

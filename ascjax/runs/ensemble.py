@@ -125,12 +125,15 @@ class Ensemble:
         return np.mean(shares, axis=0) > 1 if shares else np.zeros(len(embeddings[0]), bool)
 
     def scores(
-        self, posteriors: Float32[np.ndarray, "run window channel fragment scene"]
-    ) -> Float[np.ndarray, "window scene"]:
-        """Returns calibrated scores of windows: fused as each run was, the mean over runs."""
+        self, posteriors: Float[np.ndarray, "run channel fragment scene"]
+    ) -> Float[np.ndarray, " scene"]:
+        """Returns the calibrated scores of a window or recording, the mean over runs.
+
+        Each run's posteriors are fused as the run was, then tempered.
+        """
         by_run = []
         for run, values in zip(self.runs, posteriors, strict=True):
             by, calibration = run.info.fusion, run.results.calibration
-            fused = fuse(values, fragments=by.fragments, channels=by.channels)
+            fused = fuse(values[None], fragments=by.fragments, channels=by.channels)
             by_run.append(fused if calibration is None else temper(fused, calibration.temperature))
-        return np.mean(by_run, axis=0)
+        return np.mean(by_run, axis=0)[0]

@@ -43,10 +43,10 @@ def fit(
       The model, or None without ``MIN_HELD_OUT`` held-out recordings: training recordings, which
       the network knows, set no threshold for others.
     """
-    if held_out is None or len(held_out.rows) < MIN_HELD_OUT:
+    if held_out is None or len(held_out.indices) < MIN_HELD_OUT:
         return None
     train, held_out = _thinned(train, MAX_TRAINING), _thinned(held_out, MAX_HELD_OUT)
-    count = len(held_out.rows)
+    count = len(held_out.indices)
     return fit_novelty(
         network.of_part(train)[1],
         train.labels,
@@ -57,8 +57,8 @@ def fit(
 
 def _thinned(part: "Fragments", most: int) -> "Fragments":
     """Returns at most so many recordings of a part, evenly spaced."""
-    chosen = np.unique(np.linspace(0, len(part.rows) - 1, most).round().astype(int))
-    return replace(part, rows=part.rows[chosen], labels=part.labels[chosen])
+    chosen = np.unique(np.linspace(0, len(part.indices) - 1, most).round().astype(int))
+    return replace(part, indices=part.indices[chosen], labels=part.labels[chosen])
 
 
 def write(folder: Path, model: NoveltyModel) -> None:

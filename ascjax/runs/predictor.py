@@ -159,20 +159,21 @@ class Classifier:
     def _decide(
         self, source: str, heard: Iterator[Heard | Failed], min_score: float
     ) -> Prediction | BadRecording:
-        tally, end_s = Tally(len(self.scenes)), 0.0
+        tally, end_s = Tally(), 0.0
         for window in heard:
             if isinstance(window, Failed):
                 return window.error
-            tally.add(self._ensemble.scores(window.posteriors[:, None])[0], window.unknown)
+            tally.add(window.posteriors, window.unknown)
             end_s = window.end_s
         note = ""
         if end_s < self.window_s - 0.005:
             note = f"{end_s:.2f} s long, repeated to fill {self.window_s:g} s"
+        scores = self._ensemble.scores(tally.mean())
         return Prediction(
             start_s=0.0,
             end_s=end_s,
-            scores=named(self.scenes, tally.scores()),
-            unknown=tally.unknown(min_score),
+            scores=named(self.scenes, scores),
+            unknown=tally.unknown or (UNSURE if scores.max() < min_score else ""),
             source=source,
             windows=tally.windows,
             note=note,
@@ -239,7 +240,7 @@ class Classifier:
                 return  # the rest is the repetition of a short recording
             for channel, of_channel in _cuts(channels, "", "channel" in by):
                 part = window.posteriors[:, of_channel, of_fragment]
-                scores = self._ensemble.scores(part[:, None])[0]
+                scores = self._ensemble.scores(part)
                 unknown = window.unknown or (UNSURE if scores.max() < min_score else "")
                 yield Scored(start_s, end_s, named(self.scenes, scores), unknown, channel, fragment)
 

@@ -88,47 +88,45 @@ class Prediction(Scored):
 
 
 class Tally:
-    """Running mean of the scores of a recording's windows, and the verdict on it.
+    """Running mean of the posteriors of a recording's windows, and what is known of it.
 
-    Silent and novel windows have no part in the mean, as their scores mean nothing; where there
-    are no others, all have. A recording is unknown if all of its windows are silent, if more than
-    half of the others are novel, or if the largest mean is below the least score that is answered.
+    Silent and novel windows have no part in the mean, as their posteriors mean nothing; where there
+    are no others, all have. A recording is silent if all of its windows are, and novel if more than
+    half of the others are.
 
-    Thresholds on scores are fitted to recordings of one window. The mean over several windows of
-    calibrated scores is less confident than accurate (R. Ranjan, T. Gneiting, "Combining
-    probability forecasts", J. R. Stat. Soc. B 72, 2010), so that thresholds answer fewer long
-    recordings, not more wrongly.
+    The mean is taken before fusion and temperature, as it is where a run is tested and calibrated
+    on recordings of several windows, so that its results are met exactly. Thresholds fitted to
+    recordings of one window are applied to longer ones, too: a mean of calibrated probabilities is
+    less confident than it is accurate (R. Ranjan, T. Gneiting, "Combining probability forecasts",
+    J. R. Stat. Soc. B 72, 2010), so that fewer long recordings are answered, not more wrongly.
     """
 
-    def __init__(self, num_scenes: int) -> None:
-        self._counted, self._others = np.zeros(num_scenes), np.zeros(num_scenes)
+    def __init__(self) -> None:
         self._counts = {"": 0, SILENT: 0, NOVEL: 0}
+        self._sums: dict[bool, np.ndarray] = {}
 
-    def add(self, scores: np.ndarray, unknown: str) -> None:
-        """Takes a window's scores [scene] and why they mean nothing, if so."""
+    def add(self, posteriors: np.ndarray, unknown: str) -> None:
+        """Takes a window's posteriors and why they mean nothing, if so."""
         self._counts[unknown] += 1
-        if unknown:
-            self._others += scores
-        else:
-            self._counted += scores
+        ignored = bool(unknown)
+        self._sums[ignored] = self._sums.get(ignored, 0.0) + posteriors.astype(np.float64)
 
     @property
     def windows(self) -> int:
         """How many windows there were."""
         return sum(self._counts.values())
 
-    def scores(self) -> np.ndarray:
-        """Returns the mean scores [scene], float64."""
+    def mean(self) -> np.ndarray:
+        """Returns the mean posteriors, float64."""
         counted = self._counts[""]
-        return self._counted / counted if counted else self._others / self.windows
+        return self._sums[False] / counted if counted else self._sums[True] / self.windows
 
-    def unknown(self, min_score: float) -> str:
-        """Returns why there is no answer, or an empty string."""
+    @property
+    def unknown(self) -> str:
+        """``silence``, ``novel`` or empty."""
         if self._counts[SILENT] == self.windows:
             return SILENT
-        if self._counts[NOVEL] > self._counts[""]:
-            return NOVEL
-        return UNSURE if self.scores().max() < min_score else ""
+        return NOVEL if self._counts[NOVEL] > self._counts[""] else ""
 
 
 def named(scenes: Sequence[str], scores: np.ndarray) -> dict[str, float]:
