@@ -1,35 +1,47 @@
-"""Predicts the scenes of audio files.
+"""Predicts the scenes of recordings of any length, window by window.
 
-  ascjax predict --run=DIR FILE_OR_FOLDER... [--csv]
+  ascjax predict dog.ogg
+  ascjax predict --run=DIR --format=csv --out=scenes.csv FOLDER
+  arecord -f S16_LE -r 44100 | ascjax predict - --rate=44100
 
-The run folder alone is enough, without its data set. A recording counts with its first seconds, as
-many as in training; a shorter one is repeated to fill them. --submission=out.csv writes what DCASE
-2018 task 1 takes, from a folder of unlabelled audio.
+The run folder alone is enough, without its data set; a folder of a set's folds stands for all of
+their networks, and without --run a small network comes along that knows the ten sounds of ESC-10.
+A recording is cut into windows as long as those of training; one that is shorter is repeated. The
+score is the mean over windows. What can't be decided is "unknown": silence, sounds unlike all of
+training, and with --min_score or --accuracy low scores.
 """
 
 import argparse
 import csv
-import io
+import math
+import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
-
-from tqdm import tqdm
+from typing import NamedTuple, TypeVar
 
 from ascjax import cli
-from ascjax.audio.formats import is_audio
-from ascjax.audio.wave import SUFFIXES, BadRecording
-from ascjax.cli import Parser, folder
+from ascjax.audio.errors import BadRecording, display
+from ascjax.audio.finding import find, find_bad
+from ascjax.audio.formats import SUFFIXES
+from ascjax.audio.raw import ENCODINGS, RawFormat
 from ascjax.errors import UserError, choose
-from ascjax.files import check_new, write_text
-from ascjax.report.text import counted, label, percent
-from ascjax.runs import folder as run_folder
-from ascjax.scoring.fusion import fuse
+from ascjax.files import check_new, writing
+from ascjax.report.predictions import FORMS, LABELS, Columns
+from ascjax.report.text import counted
+from ascjax.runs import predictor, sources
+from ascjax.runs.predictor import PARTS, Classifier
+from ascjax.runs.verdict import Prediction, Scored
+
+DEFAULT_RUN = "esc10"
+STDIN = Path("-")
+
+T = TypeVar("T")
 
 
-class Form(NamedTuple):
+class Submission(NamedTuple):
     """How a submission is written: its header, if any, and the name of a file in it.
 
     As the organisers' own baseline writes them: github.com/DCASE-REPO/dcase2018_baseline,
@@ -42,119 +54,293 @@ class Form(NamedTuple):
 
 
 # The challenge's system output, and its public leaderboard's on Kaggle.
-FORMS = {
-    "dcase": Form("\t", [], lambda file: f"audio/{file.name}"),
-    "kaggle": Form(",", [("Id", "Scene_label")], lambda file: file.stem),
+SUBMISSIONS = {
+    "dcase": Submission("\t", [], lambda file: f"audio/{file.name}"),
+    "kaggle": Submission(",", [("Id", "Scene_label")], lambda file: file.stem),
 }
-
-
-class Prediction(NamedTuple):
-    """The likeliest scene of a file, and its score in 0..1."""
-
-    file: Path
-    scene: str
-    score: float
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; raises UserError on a mistake in it."""
-    parser = Parser("ascjax predict", __doc__)
+    parser = cli.Parser("ascjax predict", __doc__)
     add = parser.add_argument
     add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER",
-        help=f"audio ({', '.join(SUFFIXES)}), or folders with some at any depth")  # fmt: skip
-    add("--run", type=folder, required=True, metavar="DIR", help="a finished run")
-    add("--csv", action="store_true", help="print file,scene,score instead of a table")
-    add("--submission", type=Path, metavar="FILE", help="write a submission instead of a table")
+        help=f"audio ({', '.join(SUFFIXES)}), folders with some at any depth, or - for standard "
+        "input")  # fmt: skip
+    add("--run", metavar="DIR",
+        help=f"a finished run, a folder of folds, or a network's name ({DEFAULT_RUN})")  # fmt: skip
+    add("--hop_s", type=seconds, metavar="S",
+        help="seconds from one window to the next; default: a window's length")  # fmt: skip
+    add("--timeline", action="store_true", help="write every window instead of one decision a file")
+    add("--by", type=cli.names, default=[], metavar="PARTS",
+        help="with --timeline: score fragment, channel, or fragment,channel alone")  # fmt: skip
+    add("--rate", type=_rate, metavar="HZ",
+        help="of raw samples through standard input; a line for each window at once")  # fmt: skip
+    add("--columns_raw", type=cli.count, default=1, metavar="N", help="columns of raw samples")
+    add("--encoding", default="s16le", metavar="NAME",
+        help=f"of raw samples: {' or '.join(ENCODINGS)}")  # fmt: skip
+    _add_answers(parser)
+    _add_output(parser)
+    options = parser.parse(argv)
+    _check(options)
+    return options
+
+
+def _add_answers(parser: cli.Parser) -> None:
+    group = parser.add_argument_group("when to answer")
+    least = group.add_mutually_exclusive_group()
+    least.add_argument(
+        "--min_score", type=_share, metavar="X", help="a lower score is answered with unknown"
+    )
+    least.add_argument(
+        "--accuracy",
+        type=_share,
+        metavar="X",
+        help="answer only where at least this share of answers is right, e.g. 0.95",
+    )
+    group.add_argument(
+        "--coverage",
+        type=_share,
+        metavar="X",
+        help="add the set of scenes that holds the true one at this rate, e.g. 0.9",
+    )
+
+
+def _add_output(parser: cli.Parser) -> None:
+    add = parser.add_argument_group("output").add_argument
+    add("--format", default="table", metavar="NAME", help=", ".join(FORMS))
+    add("--top", type=cli.count, metavar="K", help="write the K largest scores, not all of them")
+    add("--out", type=Path, metavar="FILE", help="a new file, instead of standard output")
+    add("--submission", type=Path, metavar="FILE", help="write a DCASE submission instead")
     add("--submission_format", default="dcase", metavar="FORMAT",
         help="dcase (audio/1.wav, tab, scene; the default) or kaggle (Id,Scene_label)")  # fmt: skip
-    return parser.parse(argv)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises UserError for options that don't go together."""
+    choose("--format", options.format, FORMS)
+    choose("--submission_format", options.submission_format, SUBMISSIONS)
+    for part in options.by:
+        choose("--by", part, dict.fromkeys(PARTS))
+    if options.by and not (options.timeline or options.format in LABELS or options.rate):
+        raise UserError("--by: goes with --timeline")
+    if options.paths.count(STDIN) > 1:
+        raise UserError("-: standard input can be given once")
+    if options.rate and options.paths != [STDIN]:
+        raise UserError("--rate: is that of raw samples through standard input, -; files have one")
+    if STDIN in options.paths and sys.stdin.isatty():
+        raise UserError("-: expected audio through standard input, got a terminal")
+    if options.submission and (STDIN in options.paths or options.out or options.timeline):
+        raise UserError("--submission: takes files and folders, and neither --out nor --timeline")
 
 
 def main(options: argparse.Namespace) -> None:
-    """Predicts every file and prints or writes what came out."""
-    form = choose("--submission_format", options.submission_format, FORMS)
+    """Predicts every recording and prints or writes what came out."""
+    for flag in ("out", "submission"):
+        if path := getattr(options, flag):
+            check_new(path, f"--{flag}")
+    classifier = open_classifier(options.run)
+    min_score, set_threshold = _thresholds(options, classifier)
     files = find(options.paths)
+    _check_number(options, files)
+    good, bad = readable(files)
     if options.submission:
-        _check_names(files, form)
-        check_new(options.submission, "--submission")
-    predictions, bad = _predict(options.run, files)
-    for error in bad:
+        _submit(options, classifier, good, bad)
+    elif good:
+        columns = Columns(
+            classifier.scenes,
+            timeline=_of_windows(options),
+            by=options.by,
+            top=options.top and min(options.top, len(classifier.scenes)),
+            set_threshold=set_threshold,
+            name_width=max(len(display(file)) for file in good),
+        )
+        form = FORMS[options.format](columns)
+        with _output(options.out) as write:
+            write(form.header())
+            for name, scored in _rows(options, classifier, good, min_score, bad):
+                write(form.row(name, scored))
+    finish(bad, len(files))
+
+
+def open_classifier(run: str | None) -> Classifier:
+    """Loads a run, or the network that comes along and says so; JAX isn't imported yet."""
+    if run is None:
+        print(f"no --run: the network {DEFAULT_RUN} that comes with ascjax", file=sys.stderr)
+    return predictor.load(run or DEFAULT_RUN)
+
+
+def readable(files: Iterable[Path]) -> tuple[list[Path], list[BadRecording]]:
+    """Returns the files that can be opened, and the errors of the others, which are printed."""
+    files = list(files)
+    bad = find_bad(file for file in files if file != STDIN)
+    for error in bad.values():
         print(error, file=sys.stderr)
-    unread = f"{len(bad)} of {len(files)} files can't be read"
-    if options.submission and bad:
-        raise UserError(
-            f"{unread}, and a submission needs every one: {options.submission} isn't written"
-        )
-    if options.submission:
-        named = [(form.name(file), scene) for file, scene, _ in predictions]
-        text = _delimited([*form.header, *named], form.delimiter)
-        write_text(options.submission, text)
-        print(f"submission of {counted(len(named), 'file')}: {options.submission}")
-    elif options.csv:
-        rows = [(file, scene, f"{score:.6f}") for file, scene, score in predictions]
-        print(_delimited([Prediction._fields, *rows], ","), end="")
-    else:
-        _print_table(predictions)
+    return [file for file in files if file not in bad], list(bad.values())
+
+
+def finish(bad: Sequence[BadRecording], count: int) -> None:
+    """Raises UserError if some of ``count`` recordings were bad."""
     if bad:
-        raise UserError(f"{unread}; what they are is said above, the others are done")
-
-
-def find(paths: Iterable[Path]) -> list[Path]:
-    """Returns files as they are, folders as the audio files below them by name, each file once.
-
-    Raises:
-      UserError: a folder has none.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = sorted(file for file in path.rglob("*") if is_audio(file.name))
-        if not inside:
-            raise UserError(
-                f"{path}: expected audio files ({', '.join(SUFFIXES)}) in this folder, found none"
-            )
-        files += inside
-    return list(dict.fromkeys(files))
-
-
-def _check_names(files: Iterable[Path], form: Form) -> None:
-    (name, count), *_ = Counter(map(form.name, files)).most_common(1)
-    if count > 1:
         raise UserError(
-            f"--submission: {count} files would be called {name!r} in it; give a folder in which "
-            "each name is there once"
+            f"{len(bad)} of {counted(count, 'recording')} can't be read, as said above; "
+            f"{'the others are done' if count > len(bad) else 'nothing is done'}"
         )
 
 
-def _predict(run_dir: Path, files: list[Path]) -> tuple[list[Prediction], list[BadRecording]]:
-    # JAX takes seconds to import; what is wrong with the command is said before that.
-    run_folder.read_results(run_dir)
-    from ascjax.runs import predictor
-
-    model = predictor.load(run_dir)
-    predictions, bad = [], list[BadRecording]()
-    bar = tqdm(model.each(files, bad), total=len(files), unit="file", desc="predict")
-    for file, posteriors in bar:
-        scores = fuse(posteriors[None], **model.fusion)[0]
-        best = int(scores.argmax())
-        predictions.append(Prediction(file, model.scenes[best], float(scores[best])))
-    return predictions, bad
+def _thresholds(options: argparse.Namespace, classifier: Classifier) -> tuple[float, float | None]:
+    """Returns the least score that is answered, and the threshold of sets, if any are wanted."""
+    min_score = options.min_score or 0.0
+    if options.accuracy is not None:
+        min_score = classifier.threshold(options.accuracy)
+        print(
+            f"--accuracy={options.accuracy:g}: scores of {min_score:.3f} or more", file=sys.stderr
+        )
+    if options.coverage is None:
+        return min_score, None
+    return min_score, classifier.set_threshold(options.coverage)
 
 
-def _print_table(predictions: Iterable[Prediction]) -> None:
-    rows = [(str(file), label(scene), percent(score)) for file, scene, score in predictions]
-    rows.insert(0, Prediction._fields)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for file, scene, score in rows:
-        print(f"{file:{widths[0]}}  {scene:{widths[1]}}  {score:>{widths[2]}}")
+def _of_windows(options: argparse.Namespace) -> bool:
+    return options.timeline or options.format in LABELS or options.rate is not None
 
 
-def _delimited(rows: Iterable[Sequence], delimiter: str) -> str:
-    text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def _check_number(options: argparse.Namespace, files: Sequence[Path]) -> None:
+    if options.format in LABELS and len(files) > 1:
+        raise UserError(
+            f"--format={options.format}: has the labels of one recording, got {len(files):,}; call "
+            "it for each, or take csv or json"
+        )
+
+
+def _rows(
+    options: argparse.Namespace,
+    classifier: Classifier,
+    files: Sequence[Path],
+    min_score: float,
+    bad: list[BadRecording],
+) -> Iterator[tuple[str, Scored]]:
+    """Yields name and scores of each recording or window; bad ones are printed and kept."""
+    recordings = [_opened(file) for file in files]
+    answers: Iterator[tuple[str, Scored | BadRecording]]
+    if _of_windows(options):
+        raw = None
+        if options.rate is not None:
+            raw = RawFormat(options.rate, options.columns_raw, options.encoding)
+        answers = classifier.timelines(
+            recordings, hop_s=options.hop_s, by=options.by, min_score=min_score, raw=raw
+        )
+        answers = _until_interrupted(answers) if raw else answers
+    else:
+        decisions = classifier.each(recordings, hop_s=options.hop_s, min_score=min_score)
+        answers = zip(map(sources.name, recordings), decisions, strict=True)
+    if options.out is not None and not _of_windows(options):
+        # Takes a tenth of a second to import, and would write between the rows on a terminal.
+        from tqdm import tqdm
+
+        answers = tqdm(answers, total=len(files), unit="file", desc="predict", disable=None)
+    repeated = 0
+    for name, answer in answers:
+        if isinstance(answer, BadRecording):
+            print(answer, file=sys.stderr)
+            bad.append(answer)
+            continue
+        repeated += isinstance(answer, Prediction) and bool(answer.note)
+        yield name, answer
+    if repeated:
+        print(
+            f"{counted(repeated, 'recording')} shorter than a window of {classifier.window_s:g} s, "
+            "repeated to fill it",
+            file=sys.stderr,
+        )
+
+
+def _opened(file: Path) -> sources.Source:
+    return sys.stdin.buffer if file == STDIN else file
+
+
+def _until_interrupted(answers: Iterator[T]) -> Iterator[T]:
+    """Ends a microphone's stream with Ctrl-C, as the end of its data does."""
+    try:
+        yield from answers
+    except KeyboardInterrupt:
+        return
+
+
+def _submit(
+    options: argparse.Namespace,
+    classifier: Classifier,
+    files: Sequence[Path],
+    bad: list[BadRecording],
+) -> None:
+    """Writes a submission of every file, or nothing."""
+    form = SUBMISSIONS[options.submission_format]
+    names = [form.name(file) for file in files]
+    _check_names(names)
+    scenes = [] if bad else [s.likeliest for _, s in _rows(options, classifier, files, 0.0, bad)]
+    if bad:
+        raise UserError(
+            f"{counted(len(bad), 'recording')} can't be read, as said above, and a submission "
+            f"needs every one: {options.submission} isn't written"
+        )
+    with writing(options.submission) as file:
+        table = csv.writer(file, delimiter=form.delimiter, lineterminator="\n")
+        table.writerows([*form.header, *zip(names, scenes, strict=True)])
+    print(f"submission of {counted(len(names), 'file')}: {options.submission}")
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name, count in Counter(names).most_common(1):
+        if count > 1:
+            raise UserError(
+                f"--submission: {count} files would be called {name!r} in it; give a folder in "
+                "which each name is there once"
+            )
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[Callable[[str], object]]:
+    """Yields a function that writes text to a new file, or at once to standard output."""
+    if path is not None:
+        with writing(path) as file:
+            yield file.write
+        return
+
+    def write(text: str) -> None:
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever reads has enough; Python would complain when it closes the stream.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise UserError(f"standard output: cannot be written ({error.strerror})") from None
+
+    yield write
+
+
+def seconds(text: str) -> float:
+    """Returns a number above 0; the ``type`` of an argument."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
+    return value
+
+
+def _rate(text: str) -> int:
+    try:
+        return sources.check_rate(int(text))
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Quality of a waveform: its level, silence and clipping."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,17 +38,25 @@ class Quality:
 
 def quality(samples: Float[np.ndarray, "column sample"]) -> Quality:
     """Measures a waveform of finite samples, at least one a column, full scale at ±1."""
-    means = samples.mean(axis=1, keepdims=True, dtype=np.float64)
-    power = float(np.square(samples - means).mean())
-    constant = bool((samples == samples[:, :1]).all())
-    rms_db = -np.inf if constant or power == 0 else 10 * np.log10(power)
+    rms_db = level_db(samples)
     return Quality(
         peak=float(np.abs(samples).max()),
-        rms_db=float(rms_db),
+        rms_db=rms_db,
         clipped_share=float(_clipped(samples).mean()),
-        silent=bool(rms_db < SILENCE_DB),
-        constant=constant,
+        silent=rms_db < SILENCE_DB,
+        constant=_constant(samples),
     )
+
+
+def level_db(samples: Float[np.ndarray, "column sample"]) -> float:
+    """Returns ``Quality.rms_db`` alone."""
+    means = samples.mean(axis=1, keepdims=True, dtype=np.float64)
+    power = float(np.square(samples - means).mean())
+    return -math.inf if power == 0 or _constant(samples) else 10 * math.log10(power)
+
+
+def _constant(samples: np.ndarray) -> bool:
+    return bool((samples == samples[:, :1]).all())
 
 
 def _clipped(samples: Float[np.ndarray, "column sample"]) -> np.ndarray:

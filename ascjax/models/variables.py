@@ -25,16 +25,15 @@ def save(path: Path, variables: Mapping[str, Any], dtype: str = "float32") -> st
     return hashlib.sha256(content).hexdigest()
 
 
-def load(path: Path, like: Any, sha256: str) -> Any:
+def load(path: Path, sha256: str) -> Any:
     """Returns the variables in a file that `save` wrote, as float32.
 
     Args:
       path: the file.
-      like: a tree of the same structure whose leaves have a ``shape``.
       sha256: the file's digest when it was written.
 
     Raises:
-      UserError: the file is missing, damaged, or holds other variables.
+      UserError: the file is missing or damaged.
     """
     hint = "train the run anew in another folder"
     try:
@@ -44,10 +43,6 @@ def load(path: Path, like: Any, sha256: str) -> Any:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise UserError(f"{path}: damaged, its SHA-256 isn't the one that was recorded; {hint}")
     flat = safetensors.numpy.load(content)
-    shapes = {key: value.shape for key, value in flat.items()}
-    expected = traverse_util.flatten_dict(like, sep="/")
-    if shapes != {key: tuple(value.shape) for key, value in expected.items()}:
-        raise UserError(f"{path}: its variables aren't those of the run's network; {hint}")
     return traverse_util.unflatten_dict(
         {key: value.astype(np.float32) for key, value in flat.items()}, sep="/"
     )

@@ -23,7 +23,7 @@ from ascjax.data.listing import Recording
 from ascjax.files import exclusive, write_arrays
 from ascjax.models import cost, weights
 from ascjax.models import variables as saved_variables
-from ascjax.runs import environment
+from ascjax.runs import environment, novelty
 from ascjax.runs.folder import (
     Counts,
     DataSource,
@@ -36,8 +36,9 @@ from ascjax.runs.folder import (
     TestPosteriors,
     begin,
     check_workdir,
+    read_run,
 )
-from ascjax.runs.network import MODEL_FILE
+from ascjax.runs.network import MODEL_FILE, TrainedNetwork
 from ascjax.runs.run import Run
 from ascjax.scoring.calibration import Calibration
 from ascjax.scoring.fusion import fuse
@@ -279,6 +280,7 @@ def _test(
         held_out = _evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
         scores = fuse(held_out.posteriors, **asdict(setup.fusion))
         calibration = Calibration.fit(scores, held_out.labels)
+    _fit_novelty(data, evaluator, variables(state), read_run(workdir), workdir)
     epochs = read_history(workdir / "metrics.jsonl")
     finished = RunResults(
         **vars(results),
@@ -291,6 +293,18 @@ def _test(
     )
     # Comes last: where it is, the run is finished.
     records.write(workdir / "results.json", finished)
+
+
+def _fit_novelty(
+    data: Data, evaluator: Evaluator, trained: Any, info: RunInfo, workdir: Path
+) -> None:
+    """Writes novelty.npz if there is a validation part to set its threshold."""
+    network = TrainedNetwork.of(
+        info.model, len(info.scenes), trained, evaluator.mean, evaluator.deviation
+    )
+    model = novelty.fit(network, data.train, data.validation)
+    if model is not None:
+        novelty.write(workdir, model)
 
 
 def _write_examples(

@@ -22,7 +22,6 @@ import numpy as np
 from ascjax import records
 from ascjax.audio import frontends
 from ascjax.audio.frontend import FrontEnd
-from ascjax.config import differences
 from ascjax.errors import UserError
 from ascjax.files import TEST_AGAIN, is_new, read_arrays, read_json, write_json
 from ascjax.runs.environment import Environment
@@ -277,6 +276,9 @@ def check_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
     Raises:
       UserError: it can't be written, isn't a run folder, or belongs to another config.
     """
+    # Prediction needs no config, and its imports take a fifth of a second.
+    from ascjax.config import differences
+
     path = workdir / "config.json"
     if is_new(workdir, path.name):
         return

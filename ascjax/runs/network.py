@@ -1,67 +1,109 @@
 """A run's trained network, restored from its folder alone."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+import flax.errors
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Array, Float, Float32
 
 from ascjax import models
 from ascjax.data.fragments import layout
 from ascjax.data.normalisation import normalise
+from ascjax.errors import UserError
 from ascjax.models import variables
+from ascjax.runs.folder import TRAIN_AGAIN, Model
 from ascjax.runs.run import Run
 
+if TYPE_CHECKING:
+    from ascjax.data.batches import Fragments
+
 MODEL_FILE = "model.safetensors"
+# Examples that go through the network together where a whole part does.
+_BATCH = 32
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network with its variables and normalisation.
+    """A network with its variables and normalisation, on JAX's default device.
 
     Attributes:
-      model: returns logits for normalised log-mels.
+      program: compiled once for all networks of the same settings.
       variables: float32 {params[, batch_stats]}.
       mean, deviation: float32 [mel], of the training part.
     """
 
-    model: nn.Module
+    program: Any
     variables: Any
-    mean: np.ndarray
-    deviation: np.ndarray
+    mean: Any
+    deviation: Any
+
+    @classmethod
+    def of(
+        cls, settings: Model, num_scenes: int, variables: Any, mean: Any, deviation: Any
+    ) -> "TrainedNetwork":
+        """Puts variables and normalisation on the device, once for all calls."""
+        placed = jax.device_put((variables, np.float32(mean), np.float32(deviation)))
+        return cls(_program(settings, num_scenes), *placed)
 
     def __call__(
         self, log_mel: Float32[np.ndarray, "batch mel frame 1"]
-    ) -> tuple[Float[np.ndarray, "batch scene"], Float[np.ndarray, "batch feature"]]:
+    ) -> tuple[Float32[np.ndarray, "batch scene"], Float32[np.ndarray, "batch feature"]]:
         """Returns posteriors, and the trunk's feature maps averaged over mel and time."""
-        posteriors, embeddings = self._apply(self.variables, self.mean, self.deviation, log_mel)
+        posteriors, embeddings = self.program(self.variables, self.mean, self.deviation, log_mel)
         return np.asarray(posteriors), np.asarray(embeddings)
 
-    @cached_property
-    def _apply(self) -> Callable:
-        return jax.jit(partial(_apply, self.model))
+    def of_part(
+        self, part: "Fragments"
+    ) -> tuple[
+        Float32[np.ndarray, "recording channel fragment scene"],
+        Float32[np.ndarray, "recording feature"],
+    ]:
+        """Returns the posteriors of a part's recordings, and their embeddings.
+
+        An embedding is the mean over a recording's channels and fragments.
+        """
+        padded = np.full(-(-len(part) // _BATCH) * _BATCH, -1)
+        padded[: len(part)] = np.arange(len(part))
+        batches = (part.take(examples)["log_mel"] for examples in padded.reshape(-1, _BATCH))
+        posteriors, embeddings = zip(*map(self, batches), strict=True)
+        by_recording = np.concatenate(embeddings)[: len(part)].reshape(*part.shape, -1)
+        scores = np.concatenate(posteriors)[: len(part)].reshape(*part.shape, -1)
+        return scores, by_recording.mean(axis=(1, 2))
 
 
-def _apply(
-    model: nn.Module,
-    variables: Any,
-    mean: Float[Array, " mel"],
-    deviation: Float[Array, " mel"],
-    log_mel: Float[Array, "batch mel frame 1"],
-) -> tuple[Float[Array, "batch scene"], Float[Array, "batch feature"]]:
-    logits, captured = model.apply(
-        variables,
-        normalise(log_mel, mean, deviation),
-        train=False,
-        capture_intermediates=lambda module, _: module.name == "trunk",
+@cache
+def _program(settings: Model, num_scenes: int) -> Any:
+    """Returns the compiled network as a function of variables, normalisation and log-mels."""
+    model = models.create_model(
+        trunk=settings.trunk,
+        head=settings.head,
+        num_scenes=num_scenes,
+        head_width=settings.head_width,
+        dropout=settings.dropout,
+        compute_dtype=settings.compute_dtype,
+        planes=settings.planes,
     )
-    (features,) = captured["intermediates"]["trunk"]["__call__"]
-    return jax.nn.softmax(logits), features.astype(jnp.float32).mean((1, 2))
+
+    def apply(
+        variables: Any,
+        mean: Float[Array, " mel"],
+        deviation: Float[Array, " mel"],
+        log_mel: Float[Array, "batch mel frame 1"],
+    ) -> tuple[Float[Array, "batch scene"], Float[Array, "batch feature"]]:
+        logits, captured = model.apply(
+            variables,
+            normalise(log_mel, mean, deviation),
+            train=False,
+            capture_intermediates=lambda module, _: module.name == "trunk",
+        )
+        (features,) = captured["intermediates"]["trunk"]["__call__"]
+        return jax.nn.softmax(logits), features.astype(jnp.float32).mean((1, 2))
+
+    return jax.jit(apply)
 
 
 def fragment_shape(run: Run, fragments: int | None = None) -> tuple[int, int]:
@@ -89,26 +131,28 @@ def restore(run: Run, fragments: int | None = None) -> TrainedNetwork:
       fragments: N_s, if not the run's own.
 
     Raises:
-      UserError: model.safetensors is missing or damaged, or as `fragment_shape`.
+      UserError: model.safetensors is missing, damaged or another network's, or as
+        `fragment_shape`.
     """
-    settings = run.info.model
-    model = models.create_model(
-        trunk=settings.trunk,
-        head=settings.head,
-        num_scenes=len(run.info.scenes),
-        head_width=settings.head_width,
-        dropout=settings.dropout,
-        compute_dtype=settings.compute_dtype,
-        planes=settings.planes,
+    shape = fragment_shape(run, fragments)
+    path, normalisation = run.path / MODEL_FILE, run.info.normalisation
+    network = TrainedNetwork.of(
+        run.info.model,
+        len(run.info.scenes),
+        variables.load(path, run.results.model_sha256),
+        normalisation.mean,
+        normalisation.deviation,
     )
-    shape = (1, *fragment_shape(run, fragments), 1)
-    example = jax.ShapeDtypeStruct(shape, np.float32)
-    like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example)
-    restored = variables.load(run.path / MODEL_FILE, like, run.results.model_sha256)
-    normalisation = run.info.normalisation
-    return TrainedNetwork(
-        model,
-        restored,
-        np.array(normalisation.mean, np.float32),
-        np.array(normalisation.deviation, np.float32),
-    )
+    try:
+        # The first call would trace it anyway.
+        network.program.trace(
+            network.variables,
+            network.mean,
+            network.deviation,
+            jax.ShapeDtypeStruct((1, *shape, 1), np.float32),
+        )
+    except flax.errors.FlaxError:
+        raise UserError(
+            f"{path}: its variables aren't those of the network in run.json; {TRAIN_AGAIN}"
+        ) from None
+    return network

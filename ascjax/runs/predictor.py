@@ -1,73 +1,59 @@
 """A classifier of any recordings, from run folders alone: without data set or config file."""
 
+import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby, islice
+from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar, overload
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
-from ascjax.audio import wave
-from ascjax.audio.windows import Waveform, Window, windows
+from ascjax.audio.errors import BadRecording
+from ascjax.audio.raw import RawFormat
+from ascjax.audio.windows import Window, windows
 from ascjax.data.fragments import layout
 from ascjax.errors import UserError
 from ascjax.files import as_path
-from ascjax.runs.network import TrainedNetwork, restore
+from ascjax.runs import sources
+from ascjax.runs.ensemble import Ensemble, Heard
+from ascjax.runs.reading import Failed, inputs, read_ahead
 from ascjax.runs.run import Run
-from ascjax.scoring.calibration import temper
-from ascjax.scoring.fusion import fuse
+from ascjax.runs.sources import Source
+from ascjax.runs.verdict import UNSURE, Prediction, Scored, Tally, named
+from ascjax.scoring.calibration import Calibration
 
-Source = str | os.PathLike[str] | Waveform
-# Windows whose log-mels are held in memory, and go through the network together.
-WINDOWS_AT_ONCE = 16
+T = TypeVar("T")
 
-
-@dataclass(frozen=True)
-class Scored:
-    """Scores of a stretch of sound.
-
-    Attributes:
-      start_s, end_s: where it lies in the recording.
-      scores: by scene, summing to 1.
-      scene, score: the largest of them.
-    """
-
-    start_s: float
-    end_s: float
-    scores: dict[str, float]
-
-    @property
-    def scene(self) -> str:
-        """The scene with the largest score."""
-        return max(self.scores, key=self.scores.__getitem__)
-
-    @property
-    def score(self) -> float:
-        """The largest score."""
-        return self.scores[self.scene]
+SHIPPED = Path(__file__).parents[1] / "shipped"
+PARTS = ("fragment", "channel")
 
 
-@dataclass(frozen=True)
-class Prediction(Scored):
-    """The decision on a recording: the mean of its windows' scores.
+@dataclass(frozen=True, repr=False)
+class Embeddings:
+    """Pooled feature maps of windows.
 
     Attributes:
-      source: the file, or ``array``.
-      windows: scores of each window, in order.
-      note: what was done to the recording to fit the network, or empty.
+      source: [window], the recording of each.
+      start_s: [window], where it begins there.
+      features: float32 [window, feature], the mean over channels, fragments, mel and time; those
+        of several networks, of folds, in turn.
     """
 
-    source: str
-    windows: tuple[Scored, ...]
-    note: str = ""
+    source: tuple[str, ...]
+    start_s: np.ndarray
+    features: np.ndarray
 
     def __repr__(self) -> str:
-        return f"Prediction({self.source}: {self.scene} {100 * self.score:.1f} %)"
+        num_windows, num_features = self.features.shape
+        return f"Embeddings({num_windows} windows × {num_features} features)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classifier:
     """Trained networks with all that it takes to apply them; made by `load`.
 
@@ -106,37 +92,170 @@ class Classifier:
         return self.runs[0].info.duration_s
 
     @cached_property
-    def _networks(self) -> list[TrainedNetwork]:
-        return [restore(run) for run in self.runs]
+    def _ensemble(self) -> Ensemble:
+        return Ensemble(self.runs)
+
+    @overload
+    def predict(  # type: ignore[overload-overlap] # a str is a Sequence, too
+        self, recordings: Source, *, hop_s: float | None = None, min_score: float = 0.0
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, recordings: Sequence[Source], *, hop_s: float | None = None, min_score: float = 0.0
+    ) -> list[Prediction]: ...
 
     def predict(
-        self, recordings: Source | Sequence[Source], *, hop_s: float | None = None
-    ) -> "Prediction | list[Prediction]":
-        """Scores recordings of any length, window by window.
+        self,
+        recordings: Source | Sequence[Source],
+        *,
+        hop_s: float | None = None,
+        min_score: float = 0.0,
+    ) -> Prediction | list[Prediction]:
+        """Decides on recordings of any length, window by window.
 
         Args:
-          recordings: a path, an array with its rate, or a list of these.
+          recordings: a path, an array [sample] or [column, sample] with its rate in Hz, a binary
+            stream of an audio file, or a list of these.
           hop_s: seconds from one window to the next; by default a window's length. A recording
             shorter than a window is repeated to fill it.
+          min_score: a recording whose largest score is lower is unknown; see `threshold`.
 
         Returns:
           A prediction, or a list of them for a list.
 
         Raises:
-          BadRecording: a file can't be read, or an array isn't a waveform.
-          UserError: an empty list, or what is neither a path nor an array with a rate.
+          BadRecording: a recording can't be read.
+          UserError: an empty list, what is none of these, or a number out of range.
 
         Example:
           >>> import ascjax, numpy as np
           >>> classifier = ascjax.load("esc10")
           >>> silence = np.zeros(5 * 44_100, np.float32)
           >>> prediction = classifier.predict((silence, 44_100))
-          >>> len(prediction.scores), prediction.scene in classifier.scenes
-          (10, True)
+          >>> prediction.scene, prediction.unknown, len(prediction.scores)
+          ('unknown', 'silence', 10)
         """
-        if _is_source(recordings):
-            return self._predict(recordings, hop_s)  # type: ignore[arg-type]
-        return [self._predict(each, hop_s) for each in _listed(recordings)]
+        predictions = []
+        for prediction in self.each(sources.listed(recordings), hop_s=hop_s, min_score=min_score):
+            if isinstance(prediction, BadRecording):
+                raise prediction
+            predictions.append(prediction)
+        return predictions[0] if sources.is_source(recordings) else predictions
+
+    def each(
+        self, recordings: Sequence[Source], *, hop_s: float | None = None, min_score: float = 0.0
+    ) -> Iterator[Prediction | BadRecording]:
+        """Yields the decision on each recording, or why it can't be read; see `predict`.
+
+        Windows of several recordings go through the network together; memory stays that of a few
+        windows, however long the recordings are.
+        """
+        _check_score(min_score)
+        heard = self._hear(recordings, hop_s)
+        for index, of_recording in groupby(heard, key=attrgetter("recording")):
+            yield self._decide(sources.name(recordings[index]), of_recording, min_score)
+
+    def _decide(
+        self, source: str, heard: Iterator[Heard | Failed], min_score: float
+    ) -> Prediction | BadRecording:
+        tally, end_s = Tally(), 0.0
+        for window in heard:
+            if isinstance(window, Failed):
+                return window.error
+            tally.add(window.posteriors, window.unknown)
+            end_s = window.end_s
+        note = ""
+        if end_s < self.window_s - 0.005:
+            note = f"{end_s:.2f} s long, repeated to fill {self.window_s:g} s"
+        scores = self._ensemble.scores(tally.mean())
+        return Prediction(
+            start_s=0.0,
+            end_s=end_s,
+            scores=named(self.scenes, scores),
+            unknown=tally.unknown or (UNSURE if scores.max() < min_score else ""),
+            source=source,
+            windows=tally.windows,
+            note=note,
+        )
+
+    def timeline(
+        self,
+        recording: Source,
+        *,
+        hop_s: float | None = None,
+        by: Collection[str] = (),
+        min_score: float = 0.0,
+        raw: RawFormat | None = None,
+    ) -> Iterator[Scored]:
+        """Yields the scores of each window of a recording, in order.
+
+        Args:
+          recording, hop_s, min_score: see `predict`.
+          by: ``fragment``, ``channel`` or both, to score each of a window's alone.
+          raw: how a stream holds raw samples; each window is then scored as soon as it is there.
+
+        Raises:
+          BadRecording: when the place is reached where the recording can't be read.
+          UserError: as `predict`.
+        """
+        rows = self.timelines(
+            sources.listed(recording), hop_s=hop_s, by=by, min_score=min_score, raw=raw
+        )
+        for _, scored in rows:
+            if isinstance(scored, BadRecording):
+                raise scored
+            yield scored
+
+    def timelines(
+        self,
+        recordings: Sequence[Source],
+        *,
+        hop_s: float | None = None,
+        by: Collection[str] = (),
+        min_score: float = 0.0,
+        raw: RawFormat | None = None,
+    ) -> Iterator[tuple[str, Scored | BadRecording]]:
+        """Yields the name of a recording and the scores of its next window, or why there is none.
+
+        Args, Raises: as `timeline`.
+        """
+        _check_score(min_score)
+        if not set(by) <= set(PARTS):
+            raise UserError(f"by: expected some of {', '.join(PARTS)}, got {', '.join(by)}")
+        for window in self._hear(recordings, hop_s, raw=raw):
+            name = sources.name(recordings[window.recording])
+            if isinstance(window, Failed):
+                yield name, window.error
+                continue
+            for scored in self._parts(window, by, min_score):
+                yield name, scored
+
+    def _parts(self, window: Heard, by: Collection[str], min_score: float) -> Iterator[Scored]:
+        """Yields the scores of a window, or of its channels within each of its fragments."""
+        channels, count = self.channels, self.runs[0].info.fragments
+        for fragment, of_fragment in _cuts(range(1, count + 1), 0, "fragment" in by):
+            start_s, end_s = self._span(window, fragment)
+            if start_s >= window.end_s:
+                return  # the rest is the repetition of a short recording
+            for channel, of_channel in _cuts(channels, "", "channel" in by):
+                part = window.posteriors[:, of_channel, of_fragment]
+                scores = self._ensemble.scores(part)
+                unknown = window.unknown or (UNSURE if scores.max() < min_score else "")
+                yield Scored(start_s, end_s, named(self.scenes, scores), unknown, channel, fragment)
+
+    def _span(self, window: Heard, fragment: int) -> tuple[float, float]:
+        """Returns start and end in seconds of a fragment (from 1) of a window, or of it all (0)."""
+        if fragment == 0:
+            return window.start_s, window.end_s
+        front_end, info = self.runs[0].front_end, self.runs[0].info
+        num_frames = front_end.num_frames(self._window_samples)
+        width, starts = layout(num_frames, info.fragments, info.overlap)
+        start_s, length_s = (
+            frames * front_end.hop_length / front_end.sample_rate_hz
+            for frames in (starts[fragment - 1], width)
+        )
+        return window.start_s + start_s, min(window.start_s + start_s + length_s, window.end_s)
 
     def posteriors(
         self, recordings: Source | Sequence[Source]
@@ -145,98 +264,139 @@ class Classifier:
 
         Args, Raises: as `predict`.
         """
-        sources = [recordings] if _is_source(recordings) else _listed(recordings)
-        first = [next(self._windows(each, None)) for each in sources]  # type: ignore[arg-type]
-        log_mels = np.stack([self._log_mels(window) for window in first])
-        return self.of_log_mels(log_mels)[0].mean(axis=0)
+        heard = self._hear(sources.listed(recordings), None, most=1)
+        return np.stack([_whole(window).posteriors.mean(axis=0) for window in heard])
 
     def embed(
-        self, recordings: Source | Sequence[Source], *, hop_s: float | None = None
-    ) -> Float32[np.ndarray, "window feature"]:
-        """Returns the pooled feature map of each window, the mean over channels and fragments.
+        self,
+        recordings: Source | Sequence[Source],
+        *,
+        hop_s: float | None = None,
+        bad: list[BadRecording] | None = None,
+    ) -> Embeddings:
+        """Returns the pooled feature map of each window.
 
-        The features of several networks, those of folds, are concatenated. Args, Raises: as
-        `predict`.
+        Args, Raises: as `predict`; recordings that can't be read are put into ``bad`` if given.
         """
-        sources = [recordings] if _is_source(recordings) else _listed(recordings)
-        embeddings = []
-        for source in sources:
-            for batch in _batches(self._windows(source, hop_s), WINDOWS_AT_ONCE):  # type: ignore[arg-type]
-                log_mels = np.stack([self._log_mels(window) for window in batch])
-                embeddings.append(np.concatenate(self.of_log_mels(log_mels)[1], axis=-1))
-        return np.concatenate(embeddings)
-
-    def of_log_mels(
-        self, log_mels: Float32[np.ndarray, "window channel mel frame"]
-    ) -> tuple[
-        Float32[np.ndarray, "run window channel fragment scene"],
-        Float32[np.ndarray, "run window feature"],
-    ]:
-        """Returns each network's posteriors and embeddings of windows."""
-        info = self.runs[0].info
-        count, channels, num_mels, num_frames = log_mels.shape
-        width, starts = layout(num_frames, info.fragments, info.overlap)
-        cut = np.stack([log_mels[..., start : start + width] for start in starts], axis=2)
-        examples = cut.reshape(-1, num_mels, width, 1)
-        # Full batches share one compiled program; a single window has its own, for live sound.
-        padded = 1 if count == 1 else WINDOWS_AT_ONCE
-        missing = (padded - count) * channels * info.fragments
-        examples = np.pad(examples, [(0, missing), (0, 0), (0, 0), (0, 0)])
-        kept = count * channels * info.fragments
-        posteriors, embeddings = zip(
-            *((p[:kept], e[:kept]) for p, e in (net(examples) for net in self._networks)),
-            strict=True,
+        listed, kept = sources.listed(recordings), list[Heard]()
+        for window in self._hear(listed, hop_s):
+            if isinstance(window, Failed) and bad is not None:
+                bad.append(window.error)
+                kept = [each for each in kept if each.recording != window.recording]
+            else:
+                kept.append(_whole(window))
+        return Embeddings(
+            tuple(sources.name(listed[window.recording]) for window in kept),
+            np.array([window.start_s for window in kept]),
+            np.stack([window.embedding for window in kept]) if kept else np.empty((0, 0)),
         )
-        shape = (len(self.runs), count, channels, info.fragments)
-        by_window = np.stack(embeddings).reshape(*shape, -1).mean(axis=(2, 3))
-        return np.stack(posteriors).reshape(*shape, -1), by_window
 
-    def scores(
-        self, posteriors: Float32[np.ndarray, "run window channel fragment scene"]
-    ) -> Float[np.ndarray, "window scene"]:
-        """Returns calibrated scores of windows: fused as each run was, the mean over runs."""
-        by_run = []
-        for run, values in zip(self.runs, posteriors, strict=True):
-            by, calibration = run.info.fusion, run.results.calibration
-            fused = fuse(values, fragments=by.fragments, channels=by.channels)
-            by_run.append(fused if calibration is None else temper(fused, calibration.temperature))
-        return np.mean(by_run, axis=0)
+    def threshold(self, accuracy: float) -> float:
+        """Returns the least score with which answers are right at a stated rate.
 
-    def timeline(self, source: Source, *, hop_s: float | None = None) -> Iterator[Scored]:
-        """Yields the scores of each window of a recording, in order; see `predict`."""
-        for batch in _batches(self._windows(source, hop_s), WINDOWS_AT_ONCE):
-            log_mels = np.stack([self._log_mels(window) for window in batch])
-            scores = self.scores(self.of_log_mels(log_mels)[0])
-            for window, row in zip(batch, scores, strict=True):
-                end_s = window.start_s + window.samples.shape[1] / self.sample_rate_hz
-                named = dict(zip(self.scenes, row.tolist(), strict=True))
-                yield Scored(window.start_s, end_s, named)
+        It was fitted to the validation part (`selective.abstention_threshold`), and holds for
+        recordings drawn as that was. Of several folds, the strictest threshold is taken.
 
-    def _predict(self, source: Source, hop_s: float | None) -> Prediction:
-        timeline = tuple(self.timeline(source, hop_s=hop_s))
-        means = {
-            scene: float(np.mean([each.scores[scene] for each in timeline]))
-            for scene in self.scenes
-        }
-        duration_s, note = timeline[-1].end_s, ""
-        if duration_s < self.window_s - 0.005:
-            note = f"{duration_s:.2f} s long, repeated to fill {self.window_s:g} s"
-        name = "array" if isinstance(source, tuple) else os.fspath(source)
-        return Prediction(0.0, duration_s, means, name, timeline, note)
+        Args:
+          accuracy: one that the runs keep a threshold for, e.g. 0.95.
 
-    def _windows(self, source: Source, hop_s: float | None) -> Iterator[Window]:
-        rate = self.sample_rate_hz
-        size = round(self.window_s * rate)
-        hop = size if hop_s is None else round(hop_s * rate)
-        if hop < 1:
+        Raises:
+          UserError: there is no calibration, or none for this accuracy.
+        """
+        thresholds = []
+        for run, calibration in self._calibrations():
+            known = calibration.thresholds
+            found = known.get(_chosen("accuracy", accuracy, known))
+            if found is None:
+                raise UserError(
+                    f"{run.path}: its {calibration.recordings:,} validation recordings can't show "
+                    f"that answers are right at a rate of {accuracy:g}, at any score; ask for less"
+                )
+            thresholds.append(found)
+        return max(thresholds)
+
+    def set_threshold(self, coverage: float) -> float:
+        """Returns the threshold of `Scored.scene_set` for sets that hold the true scene.
+
+        See `conformal.conformal_threshold`; the rest as `threshold`.
+
+        Args:
+          coverage: one that the runs keep a threshold for, e.g. 0.9.
+        """
+        return max(
+            calibration.conformal[_chosen("coverage", coverage, calibration.conformal)]
+            for _, calibration in self._calibrations()
+        )
+
+    def _calibrations(self) -> Iterator[tuple[Run, Calibration]]:
+        for run in self.runs:
+            if run.results.calibration is None:
+                raise UserError(
+                    f"{run.path}: has no calibration, as it was trained under the protocol "
+                    f"{run.info.protocol} without a validation part; train under the protocol "
+                    "validated"
+                )
+            yield run, run.results.calibration
+
+    @property
+    def _window_samples(self) -> int:
+        return round(self.window_s * self.sample_rate_hz)
+
+    def _hear(
+        self,
+        recordings: Sequence[Source],
+        hop_s: float | None,
+        *,
+        raw: RawFormat | None = None,
+        most: int | None = None,
+    ) -> Iterator[Heard | Failed]:
+        """Yields the first windows of recordings, ``most`` of each, after the networks."""
+        hop_s = self.window_s if hop_s is None else hop_s
+        if not (math.isfinite(hop_s) and round(hop_s * self.sample_rate_hz) >= 1):
             raise UserError(f"hop_s: expected more than 0 seconds, got {hop_s}")
-        return windows(source, sample_rate_hz=rate, window_samples=size, hop_samples=hop)
+        cut: Iterator[Iterator[Window]] = (
+            islice(
+                windows(
+                    source,
+                    sample_rate_hz=self.sample_rate_hz,
+                    window_samples=self._window_samples,
+                    hop_samples=round(hop_s * self.sample_rate_hz),
+                    raw=raw,
+                ),
+                most,
+            )
+            for source in recordings
+        )
+        read = inputs(cut, self.runs[0].front_end, self.channels, self._window_samples)
+        if raw is not None:
+            return self._ensemble.hear(read, 1)
+        at_once = self._ensemble.windows_at_once
+        return self._ensemble.hear(read_ahead(read, 2 * at_once), at_once)
 
-    def _log_mels(self, window: Window) -> Float32[np.ndarray, "channel mel frame"]:
-        size = round(self.window_s * self.sample_rate_hz)
-        missing = size - window.samples.shape[1]
-        samples = np.pad(window.samples, ((0, 0), (0, missing)), mode="wrap")
-        return self.runs[0].front_end(samples, wave.shares(self.channels, len(samples)))
+
+def _whole(window: Heard | Failed) -> Heard:
+    if isinstance(window, Failed):
+        raise window.error
+    return window
+
+
+def _cuts(labels: Sequence[T], whole: T, separate: bool) -> list[tuple[T, slice]]:
+    """Returns a label and a slice for each part of an axis, or for all of it."""
+    if not separate:
+        return [(whole, slice(None))]
+    return [(label, slice(index, index + 1)) for index, label in enumerate(labels)]
+
+
+def _check_score(min_score: float) -> None:
+    if not 0 <= min_score <= 1:
+        raise UserError(f"min_score: expected a score of 0 to 1, got {min_score}")
+
+
+def _chosen(what: str, value: float, known: Collection[float]) -> float:
+    if value not in known:
+        listed = ", ".join(f"{each:g}" for each in known)
+        raise UserError(f"{what}: expected one of {listed}, got {value}")
+    return value
 
 
 def load(run: str | os.PathLike[str]) -> Classifier:
@@ -246,53 +406,38 @@ def load(run: str | os.PathLike[str]) -> Classifier:
       run: the folder; or the name of a network that comes with the package, such as ``esc10``.
 
     Raises:
-      UserError: there is no such run, it isn't finished, is damaged or of another format.
+      UserError: there is no such run, it isn't finished, is damaged or of another format, or folds
+        that don't fit together.
     """
     folder = as_path(run)
-    if not folder.exists() and (shipped := SHIPPED / folder).is_dir():
-        folder = shipped
-    members = sorted(path.parent for path in folder.glob("fold*/results.json"))
-    if (folder / "results.json").exists() or not members:
-        return Classifier((Run.open(folder),))
-    runs = tuple(Run.open(member) for member in members)
+    if not folder.exists() and (SHIPPED / folder / "results.json").is_file():
+        folder = SHIPPED / folder
+    folds = sorted(path.parent for path in folder.glob("fold*/config.json"))
+    if folds and not (folder / "results.json").exists():
+        return Classifier(_same(tuple(map(Run.open, folds))))
+    if folder.is_dir() and not any((folder / name).exists() for name in _OF_A_RUN):
+        raise UserError(
+            f"{folder}: is no run; expected the folder of a finished run, of its folds, or one of "
+            f"{', '.join(shipped())}, which come with ascjax"
+        )
+    return Classifier((Run.open(folder),))
+
+
+_OF_A_RUN = ("results.json", "run.json", "config.json")
+
+
+def shipped() -> list[str]:
+    """Returns the names of the networks that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/results.json"))
+
+
+def _same(runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    """Returns the runs of folds, which take the same input and give the same scenes."""
     for other in runs[1:]:
         for name in ("scenes", "channels", "fragments", "overlap", "duration_s", "front_end"):
             if getattr(other.info, name) != getattr(runs[0].info, name):
                 raise UserError(
-                    f"{other.path}: its {name} aren't those of {runs[0].path}; folds of one run "
-                    "folder must agree"
+                    f"{other.path}: its {name} aren't those of {runs[0].path}; folds that are "
+                    "fused must agree"
                 )
-    return Classifier(runs)
-
-
-SHIPPED = Path(__file__).parents[1] / "shipped"
-
-
-def _is_source(value: object) -> bool:
-    if isinstance(value, str | os.PathLike):
-        return True
-    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], np.ndarray)
-
-
-def _listed(recordings: object) -> list[Source]:
-    if isinstance(recordings, Iterable) and not isinstance(recordings, np.ndarray):
-        sources = list(recordings)
-        if sources and all(map(_is_source, sources)):
-            return sources
-        if not sources:
-            raise UserError("expected one or more recordings, got an empty list")
-    raise UserError(
-        "expected a path, an array with its sample rate, (samples, rate), or a list of these, got "
-        f"{recordings!r:.60}"
-    )
-
-
-def _batches(items: Iterable[Window], size: int) -> Iterator[list[Window]]:
-    batch: list[Window] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    return runs

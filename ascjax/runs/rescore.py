@@ -125,12 +125,6 @@ def run_model(run: Run, *, fragments: int, data_root: str | None = None) -> np.n
 
 def evaluate(run: Run, part: "Fragments") -> np.ndarray:
     """Returns a run's posteriors of a part, [recording, channel, fragment, scene]."""
-    from ascjax.compute.devices import local_devices, replicate
     from ascjax.runs.network import restore
-    from ascjax.training.evaluator import Evaluator
 
-    network, devices = restore(run, part.count), local_devices(1)
-    evaluator = Evaluator(
-        network.model, network.mean, network.deviation, devices, part.shape[1] * part.count
-    )
-    return evaluator(replicate(network.variables, devices), part, describe="test")
+    return restore(run, part.count).of_part(part)[0]

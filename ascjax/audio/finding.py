@@ -1,0 +1,52 @@
+"""Finds the audio files that paths name, and those that can't be read."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ascjax.audio.errors import BadRecording, bad_recording, display
+from ascjax.audio.formats import SUFFIXES, is_audio
+from ascjax.audio.opening import open_source
+from ascjax.errors import UserError
+
+
+def find(paths: Iterable[Path]) -> list[Path]:
+    """Returns files as they are, folders as the audio files below them by name, each file once.
+
+    Hidden files and those in hidden folders are left out.
+
+    Raises:
+      UserError: a folder has no audio file.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(file for file in path.rglob("*") if _is_wanted(file, path))
+        if not inside:
+            raise UserError(
+                f"{display(path)}: expected audio files ({', '.join(SUFFIXES)}) in this folder, "
+                "found none"
+            )
+        files += inside
+    return list(dict.fromkeys(files))
+
+
+def _is_wanted(file: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    return is_audio(file.name) and not hidden and not file.is_dir()
+
+
+def find_bad(files: Iterable[Path]) -> dict[Path, BadRecording]:
+    """Returns why files can't be read, as far as headers and last bytes say: no file is decoded."""
+    bad = {}
+    for file in files:
+        try:
+            with open_source(file) as source:
+                if source.num_samples is not None and not source.has_end():
+                    raise bad_recording(
+                        file, f"cut short: the last of {source.num_samples:,} samples is missing"
+                    )
+        except BadRecording as error:
+            bad[file] = error
+    return bad

@@ -1,0 +1,88 @@
+"""A run's novelty model: what its training recordings look like to its network.
+
+`fit` is called at the end of training, `read` where recordings are predicted.
+"""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ascjax.errors import UserError
+from ascjax.files import TEST_AGAIN, read_arrays, write_arrays
+from ascjax.scoring.novelty import NoveltyModel, fit_novelty
+
+if TYPE_CHECKING:
+    from ascjax.data.batches import Fragments
+    from ascjax.runs.network import TrainedNetwork
+
+NOVELTY_FILE = "novelty.npz"
+
+# Of more recordings the means and leading directions hardly change.
+MAX_TRAINING, MAX_HELD_OUT = 2_000, 1_000
+# The share of ordinary recordings that aren't called novel, if there are enough to tell.
+QUANTILE = 0.99
+# With fewer held-out recordings, more than one in twenty ordinary ones would be called novel.
+MIN_HELD_OUT = 19
+
+
+def fit(
+    network: "TrainedNetwork", train: "Fragments", held_out: "Fragments | None"
+) -> NoveltyModel | None:
+    """Fits a novelty model to a trained network's embeddings.
+
+    Args:
+      network: as it will be used.
+      train: the training part; of more than ``MAX_TRAINING`` recordings, evenly spaced ones.
+      held_out: the validation part, which sets the threshold. The largest distance among n
+        recordings keeps a share of n / (n + 1) of new ones, so that fewer than 99 can't keep
+        ``QUANTILE``, and keep that.
+
+    Returns:
+      The model, or None without ``MIN_HELD_OUT`` held-out recordings: training recordings, which
+      the network knows, set no threshold for others.
+    """
+    if held_out is None or len(held_out.indices) < MIN_HELD_OUT:
+        return None
+    train, held_out = _thinned(train, MAX_TRAINING), _thinned(held_out, MAX_HELD_OUT)
+    count = len(held_out.indices)
+    return fit_novelty(
+        network.of_part(train)[1],
+        train.labels,
+        network.of_part(held_out)[1],
+        quantile=min(QUANTILE, count / (count + 1)),
+    )
+
+
+def _thinned(part: "Fragments", most: int) -> "Fragments":
+    """Returns at most so many recordings of a part, evenly spaced."""
+    chosen = np.unique(np.linspace(0, len(part.indices) - 1, most).round().astype(int))
+    return replace(part, indices=part.indices[chosen], labels=part.labels[chosen])
+
+
+def write(folder: Path, model: NoveltyModel) -> None:
+    """Writes novelty.npz into a run folder.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    arrays = {field.name: np.asarray(getattr(model, field.name)) for field in fields(model)}
+    write_arrays(folder / NOVELTY_FILE, **arrays)
+
+
+def read(folder: Path) -> NoveltyModel | None:
+    """Returns the novelty model of a run, or None if it has none.
+
+    Raises:
+      UserError: novelty.npz is damaged.
+    """
+    path = folder / NOVELTY_FILE
+    if not path.exists():
+        return None
+    arrays = read_arrays(path, *(field.name for field in fields(NoveltyModel)))
+    numbers = {name: float(array) for name, array in arrays.items() if array.ndim == 0}
+    try:
+        return NoveltyModel(**{**arrays, **numbers})  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: {error}; {TEST_AGAIN}") from None
