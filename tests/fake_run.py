@@ -11,17 +11,8 @@ from ascjax import records
 from ascjax.audio.logmel import LogMel
 from ascjax.files import write_arrays, write_json
 from ascjax.runs.environment import Environment
-from ascjax.runs.folder import (
-    Counts,
-    DataSource,
-    InitialWeights,
-    Model,
-    Normalisation,
-    RunInfo,
-    RunResults,
-    Seconds,
-    TestPosteriors,
-)
+from ascjax.runs.folder import RunResults, Seconds, TestPosteriors
+from ascjax.runs.info import Counts, DataSource, InitialWeights, Model, Normalisation, RunInfo
 from ascjax.scoring.calibration import Calibration
 from ascjax.scoring.fusion import Fusion, fuse
 from ascjax.scoring.results import score

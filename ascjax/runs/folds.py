@@ -16,7 +16,8 @@ from ascjax import setup as setups
 from ascjax.errors import UserError
 from ascjax.runs import experiment
 from ascjax.runs.experiment import Report
-from ascjax.runs.folder import RunInfo, Seconds, read_results, read_run
+from ascjax.runs.folder import Seconds, read_results, read_run
+from ascjax.runs.info import RunInfo
 from ascjax.scoring.metrics import FoldSummary, pool_folds
 from ascjax.signals import StopRequest
 

@@ -13,7 +13,6 @@ from ascjax.audio.frontend import FrontEnd
 from ascjax.errors import UserError, choose
 from ascjax.files import as_path, read_json
 from ascjax.runs.folder import (
-    RunInfo,
     RunResults,
     TestPosteriors,
     read_posteriors,
@@ -21,6 +20,7 @@ from ascjax.runs.folder import (
     read_run,
     restore_front_end,
 )
+from ascjax.runs.info import RunInfo
 from ascjax.scoring.fusion import METHODS, Fusion
 from ascjax.scoring.results import Results, score
 
