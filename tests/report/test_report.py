@@ -2,27 +2,17 @@ import html
 import json
 import re
 import shlex
-<<<<<<< HEAD
-=======
 from dataclasses import replace
->>>>>>> report
 
 import matplotlib
 import numpy as np
 import pytest
-<<<<<<< HEAD
-from fake_run import write_fake_run
-from html_page import Page
-
-from ascjax import main
-=======
 import soundfile
 from fake_run import ENVIRONMENT, IMAGENET, write_fake_run
 from html_page import Page
 
 from ascjax import records
 from ascjax.config import flatten
->>>>>>> report
 from ascjax.errors import UserError
 from ascjax.files import write_arrays
 from ascjax.report import report
@@ -98,18 +88,6 @@ def test_the_lines_on_the_page_work_from_any_folder(run, page, tmp_path, monkeyp
     assert (run[0] / "report.html").read_text(encoding="utf-8") == page.text
 
 
-<<<<<<< HEAD
-def test_the_command_on_the_page_gives_the_runs_settings(run, page):
-    command = re.search(r"<pre>(ascjax train .*?)</pre>", page.text, flags=re.S)[1]
-    options = main.parse(shlex.split(html.unescape(command).replace("\\\n", ""))[1:])
-    given = json.loads((run[0] / "config.json").read_text())
-    config = json.loads(options.config.to_json())
-    assert {key: config[key] for key in ("seed", "protocol", "channels")} == {
-        key: given[key] for key in ("seed", "protocol", "channels")
-    }
-    for section in ("data", "fragments", "optimizer", "fusion"):
-        assert given[section].items() <= config[section].items()
-=======
 def test_the_lines_on_the_page_name_a_folder_with_quotes(tmp_path):
     folder = tmp_path / 'a "quoted" <run> d\'essai'
     page = page_of(folder, recordings=10)
@@ -223,7 +201,6 @@ def test_every_wide_part_scrolls_by_keyboard_and_is_named(page):
 def test_dark_and_printed_pages_have_a_style(page):
     assert "@media screen and (prefers-color-scheme: dark)" in page.text
     assert "@media print" in page.text
->>>>>>> report
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

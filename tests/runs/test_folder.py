@@ -93,15 +93,8 @@ def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
 
 
 # Every one is right, which the made-up run's aren't.
-<<<<<<< HEAD
-DECISIONS = {
-    "recording": ["a.wav"] * 60, "true": ["bus"] * 60, "predicted": ["bus"] * 60,
-    "score": [0.5] * 60,
-}  # fmt: skip
-=======
 DECISIONS: dict = dict.fromkeys(("recording", "true", "predicted"), ["bus"] * 60)
 DECISIONS |= {"score": [0.5] * 60}
->>>>>>> report
 
 
 @pytest.mark.parametrize(
