@@ -32,6 +32,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="DIR",
         help="where the run is kept; default: runs/CONFIG",
     )
+    add("--parameter_table", action="store_true", help="print every parameter's shape first")
     add("--folds", choices=["all"], help="train on every fold of the set and pool the results")
     words, overrides = cli.split_overrides(argv)
     options = parser.parse(words)
@@ -67,7 +68,12 @@ def main(options: argparse.Namespace) -> None:
         print(text.folds_table(pooled))
         print(f"report: {fold_pages.write(options.workdir, pooled, runs)}")
         return
-    run = experiment.train(options.config, options.workdir, report.write)
+    run = experiment.train(
+        options.config,
+        options.workdir,
+        report.write,
+        parameter_table=options.parameter_table,
+    )
     print(text.table(run.results, synthetic=run.info.data.synthetic))
     for name, reason in run.info.left_out.items():
         print(f"left out: {name}: {reason}")

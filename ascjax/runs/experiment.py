@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from clu import parameter_overview
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -28,10 +29,16 @@ from ascjax.training.journal import TrainingLog
 from ascjax.training.loop import Trainer
 from ascjax.training.step import initial_state
 
-Report = Callable[[Path], Any]
+Report = Callable[[Run], Any]
 
 
-def train(config: ConfigDict, workdir: Path, report: Report = lambda _: None) -> Run:
+def train(
+    config: ConfigDict,
+    workdir: Path,
+    report: Report = lambda _: None,
+    *,
+    parameter_table: bool = False,
+) -> Run:
     """Trains and tests a network.
 
     Called again with the same config and folder it resumes; a finished run is only reported again.
@@ -39,7 +46,8 @@ def train(config: ConfigDict, workdir: Path, report: Report = lambda _: None) ->
     Args:
       config: a whole config, see configs/common.py.
       workdir: the run folder: new, empty, or that of the same config.
-      report: called with the finished run's folder, under its lock.
+      report: called with the finished run, under its lock.
+      parameter_table: print the shape and statistics of each parameter before training.
 
     Raises:
       UserError: a mistake in the config, the data or the folder.
@@ -51,15 +59,17 @@ def train(config: ConfigDict, workdir: Path, report: Report = lambda _: None) ->
     if not (workdir / "results.json").exists():
         setups.weights_file(config)  # names missing weights before the data set is read
     with exclusive(workdir, "training"), StopRequest() as stop:
-        if not (workdir / "results.json").exists():
+        if (workdir / "results.json").exists():
+            run = Run.open(workdir)
+        else:
             setup = Setup(config, setups.survey(config, stop))
             setup.check()
-            _train_and_test(setup, workdir, stop)
-        report(workdir)
-    return Run.open(workdir)
+            run = _train_and_test(setup, workdir, stop, parameter_table)
+        report(run)
+    return run
 
 
-def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
+def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest, parameter_table: bool) -> Run:
     config, data = setup.config, setup.extract(stop)
     networks = builders.networks(
         config, setup.weights_file, len(data.dataset.scenes), setup.input_shape
@@ -78,7 +88,7 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
         networks.evaluation, mean, deviation, setup.devices, config.eval.batch_size
     )
     info = describe(setup, data, networks, mean, deviation)
-    begin(workdir, config.to_dict(), info)
+    info = begin(workdir, config.to_dict(), info)
     checkpoints = Checkpoints(
         workdir / "checkpoints", keep=config.checkpoint.keep, ranked=data.validation is not None
     )
@@ -87,6 +97,8 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
         latest = checkpoints.latest()
         if latest is None:
             _log_setup(info, data)
+            if parameter_table:
+                tqdm.write(parameter_overview.get_parameter_overview(networks.variables))
         else:
             state = checkpoints.restore(latest, state)
             tqdm.write(f"resuming at step {latest} of {schedule.num_steps} in {workdir}")
@@ -116,7 +128,7 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest) -> None:
         best = checkpoints.best()
         if best is not None and best != int(state.step):
             state = checkpoints.restore(best, state)
-    testing.test(setup, data, evaluator, state, workdir, stop)
+    return testing.test(setup, data, evaluator, state, info, workdir, stop)
 
 
 def _validate(

@@ -187,8 +187,11 @@ def check_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> None:
+def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> RunInfo:
     """Writes config.json and run.json, or checks that a run to resume has the same inputs.
+
+    Returns:
+      What run.json holds.
 
     Raises:
       UserError: recordings, scenes, features or weights are no longer those of the run's start.
@@ -197,7 +200,7 @@ def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> None:
     if not path.exists():
         write_json(workdir / "config.json", config)
         records.write(path, info)
-        return
+        return info
     before = read_run(workdir)
     changed = [
         said
@@ -224,3 +227,4 @@ def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> None:
             f"{path}: the data set has changed since this run began ({', '.join(changed)}); "
             "start anew in another --workdir"
         )
+    return before

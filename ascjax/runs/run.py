@@ -33,11 +33,13 @@ class Run:
       path: its folder.
       info: how it was made (run.json).
       results: of its test part (results.json).
+      known_posteriors: what `test_posteriors` would read, if it is in memory.
     """
 
     path: Path
     info: RunInfo
     results: RunResults
+    known_posteriors: TestPosteriors | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Run":
@@ -72,7 +74,7 @@ class Run:
     @cached_property
     def test_posteriors(self) -> TestPosteriors:
         """Posteriors of the test part with their labels and names (posteriors.npz)."""
-        return read_posteriors(self.path, self.results)
+        return self.known_posteriors or read_posteriors(self.path, self.results)
 
     @property
     def posteriors(self) -> np.ndarray:

@@ -16,9 +16,10 @@ from ascjax.data.listing import Recording
 from ascjax.files import write_arrays
 from ascjax.models import variables as saved_variables
 from ascjax.runs import novelty
-from ascjax.runs.folder import RunResults, Seconds, TestPosteriors, read_run
+from ascjax.runs.folder import RunResults, Seconds, TestPosteriors
 from ascjax.runs.info import RunInfo
 from ascjax.runs.network import MODEL_FILE, TrainedNetwork
+from ascjax.runs.run import Run
 from ascjax.scoring.calibration import Calibration
 from ascjax.scoring.fusion import fuse
 from ascjax.scoring.occlusion import occlusion
@@ -58,9 +59,10 @@ def test(
     data: Data,
     evaluator: Evaluator,
     state: TrainState,
+    info: RunInfo,
     workdir: Path,
     stop: StopRequest,
-) -> None:
+) -> Run:
     """Tests a state and writes posteriors, examples, the model and results."""
     replicated = replicate(variables(state), setup.devices)
     started = time.perf_counter()
@@ -92,7 +94,7 @@ def test(
         held_out = _evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
         scores = fuse(held_out.posteriors, **asdict(setup.fusion))
         calibration = Calibration.fit(scores, held_out.labels)
-    _fit_novelty(data, evaluator, variables(state), read_run(workdir), workdir)
+    _fit_novelty(data, evaluator, variables(state), info, workdir)
     epochs = read_history(workdir / "metrics.jsonl")
     finished = RunResults(
         **vars(results),
@@ -105,6 +107,7 @@ def test(
     )
     # Comes last: where it is, the run is finished.
     records.write(workdir / "results.json", finished)
+    return Run(workdir, info, finished, stored)
 
 
 def _write_examples(
