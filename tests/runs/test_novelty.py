@@ -62,8 +62,9 @@ def test_a_file_gives_the_model_back(tmp_path):
 
 
 def test_runs_with_a_validation_part_have_one(tmp_path):
-    root = tiny_set.write_set(tmp_path / "set", per_scene=42)
-    settings = {"protocol": "validated", "train.num_epochs": 1, "num_devices": 1}
+    root = tiny_set.write_set(tmp_path / "set", per_scene=28)
+    settings = {"protocol": "validated", "data.validation_fraction": 0.5}
+    settings |= {"train.num_epochs": 1, "num_devices": 1}
     run = ascjax.train(tiny_set.config(tmp_path, root, **settings), tmp_path / "run")
     model = novelty.read(run.path)
     assert model.means.shape == (3, 128)
