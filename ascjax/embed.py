@@ -2,8 +2,8 @@
 
   ascjax embed --run=DIR --out=features.npz FILE_OR_FOLDER...
 
-Recordings are cut into windows as by `ascjax predict`. The file holds the arrays recording, start_s and
-features (npz), or a column of each (Parquet).
+Recordings are cut into windows as by `ascjax predict`. The file holds the arrays recording, start_s
+and features (npz), or a column of each (Parquet).
 """
 
 import argparse
