@@ -2,8 +2,8 @@
 
   ascjax embed --run=DIR --out=features.npz FILE_OR_FOLDER...
 
-Recordings are cut into windows as by `ascjax predict`. The file holds the arrays file, start_s and
-features (npz), or a column of each (Parquet).
+Recordings are cut into windows as by `ascjax predict`. The file holds the arrays recording, start_s
+and features (npz), or a column of each (Parquet).
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main(options: argparse.Namespace) -> None:
 def _write_npz(path: Path, embeddings: Embeddings) -> None:
     write_arrays(
         path,
-        file=np.array(embeddings.source),
+        recording=np.array(embeddings.source),
         start_s=embeddings.start_s,
         features=embeddings.features,
     )
@@ -73,7 +73,7 @@ def _write_parquet(path: Path, embeddings: Embeddings) -> None:
     pyarrow = _pyarrow()
     width = embeddings.features.shape[1]
     table = pyarrow.table({
-        "file": list(embeddings.source),
+        "recording": list(embeddings.source),
         "start_s": embeddings.start_s,
         "features": pyarrow.FixedSizeListArray.from_arrays(embeddings.features.ravel(), width),
     })  # fmt: skip

@@ -12,15 +12,11 @@ training, and with --min_score or --accuracy low scores.
 """
 
 import argparse
-import csv
 import math
-import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ascjax import cli
 from ascjax.audio.errors import BadRecording, display
@@ -28,8 +24,10 @@ from ascjax.audio.finding import find, find_bad
 from ascjax.audio.formats import SUFFIXES
 from ascjax.audio.raw import ENCODINGS, RawFormat
 from ascjax.errors import UserError, choose
-from ascjax.files import check_new, writing
+from ascjax.files import check_new
+from ascjax.output import output
 from ascjax.report.predictions import FORMS, LABELS, Columns
+from ascjax.report.submission import SUBMISSIONS
 from ascjax.report.text import counted
 from ascjax.runs import predictor, sources
 from ascjax.runs.predictor import PARTS, Classifier
@@ -39,25 +37,6 @@ DEFAULT_RUN = "esc10"
 STDIN = Path("-")
 
 T = TypeVar("T")
-
-
-class Submission(NamedTuple):
-    """How a submission is written: its header, if any, and the name of a file in it.
-
-    As the organisers' own baseline writes them: github.com/DCASE-REPO/dcase2018_baseline,
-    task1/utils.py, save_system_output.
-    """
-
-    delimiter: str
-    header: list[tuple[str, str]]
-    name: Callable[[Path], str]
-
-
-# The challenge's system output, and its public leaderboard's on Kaggle.
-SUBMISSIONS = {
-    "dcase": Submission("\t", [], lambda file: f"audio/{file.name}"),
-    "kaggle": Submission(",", [("Id", "Scene_label")], lambda file: file.stem),
-}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -143,6 +122,8 @@ def main(options: argparse.Namespace) -> None:
     min_score, set_threshold = _thresholds(options, classifier)
     files = find(options.paths)
     _check_number(options, files)
+    if options.submission:
+        SUBMISSIONS[options.submission_format].check_names(files)
     good, bad = readable(files)
     if options.submission:
         _submit(options, classifier, good, bad)
@@ -156,7 +137,7 @@ def main(options: argparse.Namespace) -> None:
             name_width=max(len(display(file)) for file in good),
         )
         form = FORMS[options.format](columns)
-        with _output(options.out) as write:
+        with output(options.out) as write:
             write(form.header())
             for name, scored in _rows(options, classifier, good, min_score, bad):
                 write(form.row(name, scored))
@@ -274,51 +255,15 @@ def _submit(
     bad: list[BadRecording],
 ) -> None:
     """Writes a submission of every file, or nothing."""
-    form = SUBMISSIONS[options.submission_format]
-    names = [form.name(file) for file in files]
-    _check_names(names)
     scenes = [] if bad else [s.likeliest for _, s in _rows(options, classifier, files, 0.0, bad)]
     if bad:
         raise UserError(
             f"{counted(len(bad), 'recording')} can't be read, as said above, and a submission "
             f"needs every one: {options.submission} isn't written"
         )
-    with writing(options.submission) as file:
-        table = csv.writer(file, delimiter=form.delimiter, lineterminator="\n")
-        table.writerows([*form.header, *zip(names, scenes, strict=True)])
-    print(f"submission of {counted(len(names), 'file')}: {options.submission}")
-
-
-def _check_names(names: Iterable[str]) -> None:
-    for name, count in Counter(names).most_common(1):
-        if count > 1:
-            raise UserError(
-                f"--submission: {count} files would be called {name!r} in it; give a folder in "
-                "which each name is there once"
-            )
-
-
-@contextmanager
-def _output(path: Path | None) -> Iterator[Callable[[str], object]]:
-    """Yields a function that writes text to a new file, or at once to standard output."""
-    if path is not None:
-        with writing(path) as file:
-            yield file.write
-        return
-
-    def write(text: str) -> None:
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Whoever reads has enough; Python would complain when it closes the stream.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-        except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise UserError(f"standard output: cannot be written ({error.strerror})") from None
-
-    yield write
+    form = SUBMISSIONS[options.submission_format]
+    form.write(options.submission, zip(files, scenes, strict=True))
+    print(f"submission of {counted(len(files), 'file')}: {options.submission}")
 
 
 def seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""What run.json says of a run before its first step."""
+"""Description of a run before its first step, as run.json holds it."""
 
 import hashlib
 from pathlib import Path

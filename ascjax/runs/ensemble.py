@@ -17,7 +17,6 @@ from ascjax.runs.verdict import NOVEL, SILENT
 from ascjax.scoring.calibration import temper
 from ascjax.scoring.fusion import fuse
 from ascjax.scoring.novelty import NoveltyModel
-from ascjax.scoring.novelty import novelty as distance
 
 if TYPE_CHECKING:
     from ascjax.runs.network import TrainedNetwork
@@ -116,9 +115,9 @@ class Ensemble:
         return posteriors, [e[:kept].reshape(shape).mean(axis=(1, 2)) for _, e in results]
 
     def _novel(self, embeddings: list[np.ndarray]) -> np.ndarray:
-        """Whether windows are novel: by the mean over runs of distance / threshold."""
+        """Whether windows are novel: by the mean over runs of `novelty.novelty_of`."""
         shares = [
-            distance(values, model) / model.threshold
+            novelty.novelty_of(values, model)
             for values, model in zip(embeddings, self._novelty, strict=True)
             if model is not None
         ]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
 from ascjax.errors import UserError
 from ascjax.files import TEST_AGAIN, read_arrays, write_arrays
-from ascjax.scoring.novelty import NoveltyModel, fit_novelty
+from ascjax.scoring.novelty import NoveltyModel, fit_novelty, novelty
 
 if TYPE_CHECKING:
     from ascjax.data.batches import Fragments
@@ -59,6 +60,11 @@ def _thinned(part: "Fragments", most: int) -> "Fragments":
     """Returns at most so many recordings of a part, evenly spaced."""
     chosen = np.unique(np.linspace(0, len(part.indices) - 1, most).round().astype(int))
     return replace(part, indices=part.indices[chosen], labels=part.labels[chosen])
+
+
+def novelty_of(embeddings: Float[np.ndarray, "window feature"], model: NoveltyModel) -> np.ndarray:
+    """Returns the distance of each embedding from training, 1 at the threshold of the novel."""
+    return novelty(embeddings, model) / model.threshold
 
 
 def write(folder: Path, model: NoveltyModel) -> None:

@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,7 +27,7 @@ def test_a_band_silent_in_all_recordings_but_one_leaves_ordinary_ones_near():
     mean, deviation = mel_statistics(log_mel, np.arange(320))
     assert log_mel[:, :, 2].std() < 0.5
     assert deviation[2] == pytest.approx(0.75, rel=0.05)  # a quarter of the others'
-    ordinary = normalise(log_mel[:1].transpose(0, 2, 3, 1), mean, deviation)
+    ordinary = normalise(jnp.asarray(log_mel[:1].transpose(0, 2, 3, 1)), mean, deviation)
     assert np.abs(np.asarray(ordinary)[0, 2].mean()) < 10
 
 
@@ -39,6 +40,6 @@ def test_a_band_that_never_changes_has_the_floor_and_a_constant_set_a_deviation_
 
 
 def test_normalisation_takes_mean_and_deviation_of_each_band():
-    log_mel = np.ones((1, 2, 4, 1), np.float32)
-    normal = normalise(log_mel, np.array([0.5, 1.0]), np.array([2.0, 4.0]))
+    mean, deviation = np.array([[0.5, 1.0], [2.0, 4.0]], np.float32)
+    normal = normalise(jnp.ones((1, 2, 4, 1)), mean, deviation)
     np.testing.assert_allclose(normal[0, :, 0, 0], [0.25, 0.0])

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from ascjax.config import flatten
+from ascjax.configs import common
 from ascjax.errors import UserError
 from ascjax.setup import check
 from ascjax.setup.check import RANGES
-from configs import common
 
 NAMES = {
     "protocol": "papers",

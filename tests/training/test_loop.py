@@ -164,7 +164,6 @@ def test_the_step_named_is_the_first_of_its_round_whose_loss_is_not_finite(tmp_p
 @pytest.mark.parametrize("validate", [True, False])
 def test_a_parameter_that_turns_nan_at_an_epochs_last_step_is_named(tmp_path, validate):
     run = Run(tmp_path, validate=validate)
-    run.trainer.inputs.learning_rates.setflags(write=True)
     rates = run.trainer.inputs.learning_rates.copy()
     rates[7] = np.nan
     run.trainer.inputs = run.trainer.inputs._replace(learning_rates=rates)
