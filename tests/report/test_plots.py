@@ -69,7 +69,7 @@ def test_confusion_gives_each_row_in_percent():
 
 @pytest.mark.parametrize("count", [1, 2, 10, 50])
 def test_confusion_of_few_and_many_scenes_stays_legible(count):
-    counts = np.full((count, count), 7)
+    counts = 7 * np.eye(count, dtype=int)
     figure = plots.confusion(
         counts, scenes=[f"a_very_long_scene_name_{i:020d}" for i in range(count)]
     )

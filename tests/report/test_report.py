@@ -17,12 +17,14 @@ from ascjax.errors import UserError
 from ascjax.files import write_arrays
 from ascjax.report import report
 from ascjax.report.text import interval, percent
-from ascjax.runs.folder import InitialWeights, read_posteriors, read_run
+from ascjax.runs.folder import read_posteriors, read_run
+from ascjax.runs.info import InitialWeights
 from ascjax.scoring.clusters import cluster_bootstrap_interval
 
 
-def page_of(folder, **options):
-    write_fake_run(folder, **options)
+def page_of(folder, *, examples=False, **options):
+    """The page of a made-up run; without examples, whose figures take longest to draw."""
+    write_fake_run(folder, examples=examples, **options)
     return Page(report.write(folder).read_text(encoding="utf-8"))
 
 
@@ -128,7 +130,7 @@ def test_how_the_run_was_made_is_said(run, page):
 
 
 def test_a_run_from_random_weights_and_from_python_says_so(tmp_path):
-    write_fake_run(tmp_path, recordings=10)
+    write_fake_run(tmp_path, recordings=10, examples=False)
     info = read_run(tmp_path)
     other = replace(
         info,
@@ -167,7 +169,7 @@ def test_only_a_run_with_validation_recordings_shows_its_calibration(tmp_path, p
 def test_mistakes_are_listed_with_players_where_the_sounds_are(tmp_path):
     root = tmp_path / "my set"
     root.mkdir()
-    results = write_fake_run(tmp_path / "run", recordings=200, root=str(root))
+    results = write_fake_run(tmp_path / "run", recordings=200, root=str(root), examples=False)
     decisions = results.decisions
     wrong = [
         (score, name)
@@ -177,7 +179,7 @@ def test_mistakes_are_listed_with_players_where_the_sounds_are(tmp_path):
     assert len(wrong) > 20
     soundfile.write(root / wrong[0][1], np.zeros(80), 8000)
     page = Page(report.write(tmp_path / "run").read_text(encoding="utf-8"))
-    section = page.text[page.text.index('id="mistakes"') : page.text.index('id="recordings"')]
+    section = page.text[page.text.index('id="mistakes"') : page.text.index('id="cities"')]
     listed = re.findall(r'class="file">([^<]*)<', section)
     assert listed == [name for _, name in sorted(wrong, key=lambda pair: -pair[0])]
     assert re.findall(r'<audio controls preload="none" src="([^"]*)"', section) == [
@@ -188,7 +190,7 @@ def test_mistakes_are_listed_with_players_where_the_sounds_are(tmp_path):
 
 def test_an_occlusion_map_is_shown_where_there_is_one(tmp_path, page):
     assert "Occlusion" not in page.plain
-    assert page_of(tmp_path, occluded=True).plain.count("Occlusion [5]") == 2
+    assert page_of(tmp_path, examples=True, occluded=True).plain.count("Occlusion [5]") == 2
 
 
 def test_every_wide_part_scrolls_by_keyboard_and_is_named(page):
@@ -219,7 +221,7 @@ def test_only_a_synthetic_run_says_that_its_numbers_are_no_results(tmp_path, syn
     ids=["one recording", "two scenes, no cities", "fifty scenes"],
 )
 def test_sets_of_every_size(tmp_path, options):
-    page = page_of(tmp_path, **options)
+    page = page_of(tmp_path, examples=True, **options)
     assert page.ids == list(dict.fromkeys(page.ids))
     assert ("Accuracy by city" in page.plain) == (
         options.get("cities") != () and options["recordings"] > 1
@@ -227,7 +229,7 @@ def test_sets_of_every_size(tmp_path, options):
 
 
 def test_one_channel_and_one_fragment_are_not_said_twice(tmp_path):
-    page = page_of(tmp_path, channels=("average",), fragments=1, cities=("rome",))
+    page = page_of(tmp_path, examples=True, channels=("average",), fragments=1, cities=("rome",))
     table = page.plain.partition("decision from")[2].partition("Log loss")[0]
     assert "all fused" in table
     assert "average" not in table

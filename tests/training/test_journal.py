@@ -88,3 +88,14 @@ def test_a_damaged_line_is_named_in_one_line(tmp_path, line):
     # The last line, without its end, was being written.
     path.write_bytes(f"{good}\n{line}".encode(errors="surrogateescape"))
     assert [entry["step"] for entry in read_history(path)] == [4]
+
+
+def test_history_is_in_order_and_a_repeated_epoch_counts_once(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    entries = [
+        {"step": 10 * epoch, "epoch": epoch, "x": x}
+        for epoch, x in ((1, 1), (2, 2), (2, 3), (3, 4))
+    ]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    assert [entry["x"] for entry in read_history(path)] == [1, 3, 4]
+    assert read_history(tmp_path / "none.jsonl") == []
