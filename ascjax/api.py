@@ -44,7 +44,9 @@ def train(
     for key in overrides:
         if key not in known:
             raise UserError(f"config has no key {key!r}{configs.nearest_key(key, list(known))}")
-    made.update_from_flattened_dict(overrides)
+    # A value of a wrong type is refused with its key when the config is checked.
+    with made.ignore_type():
+        made.update_from_flattened_dict(overrides)
     return experiment.train(made, as_path(workdir), report.write)
 
 

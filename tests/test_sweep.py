@@ -59,7 +59,6 @@ def trained(monkeypatch):
             seed=number,
         )
         (path / "config.json").write_text(json.dumps(config.to_dict()))
-        report(path)
 
     monkeypatch.setattr(experiment, "train", pretend)
     return folders

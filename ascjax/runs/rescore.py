@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ascjax.errors import UserError
+from ascjax.runs.folder import RESULTS_FORMAT
 from ascjax.runs.run import Run
 from ascjax.scoring.rates import Proportion
 from ascjax.scoring.results import Decisions, Results
@@ -28,6 +29,7 @@ class Rescored(Results):
       mcnemar: this against the run's own.
     """
 
+    format: int = RESULTS_FORMAT
     run: str
     step: int
     own_accuracy: Proportion

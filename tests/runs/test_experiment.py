@@ -1,5 +1,6 @@
 """The main job: what it compiles, holds, records and resumes with."""
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -12,7 +13,7 @@ from safetensors.numpy import save_file
 
 from ascjax import models
 from ascjax.errors import UserError
-from ascjax.runs import experiment
+from ascjax.runs import experiment, testing
 from ascjax.runs.run import Run
 from ascjax.setup import Setup
 from ascjax.signals import Stopped
@@ -66,32 +67,33 @@ def test_the_folder_is_held_and_signals_wait_while_it_is_reported(tiny, folder, 
     config = tiny_set.config(folder, tiny, num_devices=1)
     reported = []
 
-    def report(path):
+    def report(run):
         with pytest.raises(UserError, match="another process is training here"):
-            experiment.train(config, path)
+            experiment.train(config, run.path)
         os.kill(os.getpid(), signal.SIGTERM)
-        reported.append(path)
+        reported.append(run)
 
     run = experiment.train(config, tmp_path, report)
-    assert reported == [tmp_path]
+    assert reported == [run]
     assert run.results == Run.open(tmp_path).results
 
 
 def test_a_signal_while_results_are_written_loses_nothing(tiny, folder, tmp_path, monkeypatch):
     config = tiny_set.config(folder, tiny, num_devices=1)
-    score = experiment.score
+    score, seen = testing.score, []
 
     def interrupted(*arguments, **settings):
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(UserError, match="another process is training here"):
             experiment.train(config, tmp_path)
+        seen.append(sorted(path.name for path in tmp_path.glob("*.json")))
         return score(*arguments, **settings)
 
-    monkeypatch.setattr(experiment, "score", interrupted)
-    try:
-        experiment.train(config, tmp_path)
-    except Stopped:
-        monkeypatch.setattr(experiment, "score", score)
+    with monkeypatch.context() as patched:
+        patched.setattr(testing, "score", interrupted)
+        with contextlib.suppress(Stopped):
+            experiment.train(config, tmp_path)
+    assert seen == [["config.json", "run.json"]]
     run = experiment.train(config, tmp_path)
     assert run.posteriors.shape == (9, 1, 2, 3)
 
