@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from ascjax.paper.filled import Comparison, FilledTables, Line, Ours
 from ascjax.report import page
-from ascjax.report.text import SYNTHETIC_NOTE, counted, duration, interval
+from ascjax.report.text import SYNTHETIC_NOTE, interval
+from ascjax.words import counted, duration
 
 HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
         "parameters", "GFLOP per recording", "training")  # fmt: skip
