@@ -158,7 +158,7 @@ def test_runs_that_are_missing_unfinished_or_damaged_are_named(run, tone, tmp_pa
     draw("confusion", f"--run={tmp_path}")  # needs results.json alone
     about = json.loads((tmp_path / "run.json").read_text())
     for front_end, reason in (
-        (3, "expected front_end as dict, got 3"),
+        (3, r"expected `object`, got `int` at `\$\.front_end`"),
         ({"mels": 5}, "front_end: "),
         ({"num_mels": 5}, "front_end: "),
     ):
