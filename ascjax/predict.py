@@ -13,6 +13,7 @@ training, and with --min_score or --accuracy low scores.
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -146,6 +147,9 @@ def main(options: argparse.Namespace) -> None:
 
 def open_classifier(run: str | None) -> Classifier:
     """Loads a run, or the network that comes along and says so; JAX isn't imported yet."""
+    # Of a small network's programs each compiles in less than the second from which JAX keeps
+    # them, but all of them take longer than the rest of the answer.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if run is None:
         print(f"no --run: the network {DEFAULT_RUN} that comes with ascjax", file=sys.stderr)
     return predictor.load(run or DEFAULT_RUN)

@@ -97,6 +97,11 @@ def check(config: ConfigDict) -> None:
         )
     for key, choices in _choices().items():
         choose(f"config.{key}", leaves[key], dict.fromkeys(choices))
+    if leaves["optimizer.warmup_epochs"] > leaves["train.num_epochs"]:
+        raise UserError(
+            "config.optimizer.warmup_epochs: expected at most config.train.num_epochs, "
+            f"{leaves['train.num_epochs']}, got {leaves['optimizer.warmup_epochs']}"
+        )
     channels = leaves["channels"]
     for channel in channels:
         choose("config.channels", str(channel), dict.fromkeys(wave.CHANNELS))
