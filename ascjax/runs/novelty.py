@@ -68,9 +68,9 @@ def novelty_of(embeddings: Float[np.ndarray, "window feature"], model: NoveltyMo
 def _unit(embeddings: np.ndarray) -> np.ndarray:
     """Returns embeddings of length 1.
 
-    Their length varies much among ordinary recordings, so that distances tell novelty better without
-    it (M. Mueller, M. Hein, "Mahalanobis++: improving OOD detection via feature normalization", ICML
-    2025).
+    Their length varies much among ordinary recordings, so that distances without it tell novelty
+    better (M. Mueller, M. Hein, "Mahalanobis++: improving OOD detection via feature normalization",
+    ICML 2025).
     """
     lengths = np.linalg.norm(embeddings, axis=-1, keepdims=True)
     return embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
