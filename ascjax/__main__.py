@@ -15,6 +15,7 @@ COMMANDS = {
     ),
     "train": ("ascjax.main", "train a network on recordings, test it and write a report"),
     "predict": ("ascjax.predict", "predict the scenes of audio files with a finished run"),
+    "embed": ("ascjax.embed", "write the network's features of audio files to npz or Parquet"),
     "evaluate": ("ascjax.evaluate", "score a finished run with other fusions, channels, fragments"),
     "figures": ("ascjax.figures", "draw the paper's figures from recordings and runs"),
     "sweep": ("ascjax.sweep", "train the rows of the paper's tables"),

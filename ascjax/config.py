@@ -12,10 +12,12 @@ from ascjax.configs import common
 from ascjax.errors import UserError, nearest
 
 SHIPPED = Path(__file__).with_name("configs")
-# Leaves that say where and how fast a run is computed, not what: they may differ when it resumes.
+# Leaves that say where, how fast and how often, not what: they may differ when a run resumes. The
+# recordings under data.root are compared by name and label.
 FREE = (
-    "data.num_workers", "data.resident", "data.store_dir", "init.weights_dir", "log_every_steps",
-    "num_devices", "train.remat",
+    "checkpoint.every_epochs", "checkpoint.keep", "data.num_workers", "data.resident", "data.root",
+    "data.store_dir", "eval.batch_size", "init.weights_dir", "log_every_steps", "num_devices",
+    "train.remat",
 )  # fmt: skip
 _KINDS = {
     bool: "true or false",

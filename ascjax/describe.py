@@ -8,6 +8,7 @@ and which config to begin with. --quick reads headers only.
 """
 
 import argparse
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +20,15 @@ from tqdm import tqdm
 from ascjax import cli
 from ascjax.audio import wave
 from ascjax.audio.windows import windows
+from ascjax.config import load_config
 from ascjax.data import describe_text, duplicates
 from ascjax.data.catalogue import Catalogue, read_catalogue
+from ascjax.data.dataset import select
 from ascjax.data.describe import Description, describe
 from ascjax.data.inspection import Inspection, inspect
 from ascjax.data.layouts import LAYOUTS
 from ascjax.data.tables import parse_columns
+from ascjax.errors import UserError
 
 _BLOCK_S = 30
 
@@ -52,6 +56,9 @@ def main(options: argparse.Namespace) -> None:
         columns=parse_columns(options.columns),
     )
     description = read(catalogue, samples=not options.quick)
+    if not options.quick and description.choice:
+        training_s = _estimate_training(catalogue, description)
+        description = dataclasses.replace(description, training_s=training_s)
     print(description.to_json() if options.json else describe_text.text(description))
 
 
@@ -68,6 +75,29 @@ def read(catalogue: Catalogue, *, samples: bool) -> Description:
         copies=duplicates.find(catalogue.recordings),
         inspections=inspections,
     )
+
+
+def _estimate_training(catalogue: Catalogue, description: Description) -> float | None:
+    """Returns the seconds that training with the suggested config would take here.
+
+    None where it can't: the set lacks something, which the description says.
+    """
+    # JAX takes seconds to import, and a step of the network some more to compile.
+    from ascjax.models import cost
+    from ascjax.paper.estimate import measure_pace, num_evaluations
+    from ascjax.setup import Setup, Survey
+    from ascjax.setup.network import evaluation_network
+
+    config, choice = load_config(description.suggestion.config), description.choice
+    assert choice is not None
+    try:
+        listed = select(catalogue, next(iter(catalogue.folds), 1))
+        setup = Setup(config, Survey(listed, {}, choice.sample_rate_hz, choice.duration_s))
+        network = evaluation_network(config, len(listed.scenes))
+        flops = num_evaluations(setup) * cost.of_example(network, setup.input_shape)
+    except UserError:
+        return None
+    return flops / measure_pace(network, setup.input_shape)
 
 
 def _probe(catalogue: Catalogue) -> tuple[dict[int, wave.Info], dict[str, str]]:

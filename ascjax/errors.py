@@ -1,4 +1,4 @@
-"""What a user can mend, and how it is said."""
+"""Errors shown to the user."""
 
 import difflib
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class UserError(Exception):
-    """A mistake in input, options or files that the user can mend.
+    """A mistake in input, options or files that the user can correct.
 
     The message says in one or two lines what was expected, what came, which file or key, and what
     to do next. Command lines print it without a traceback and exit with code 2.

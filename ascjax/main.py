@@ -32,6 +32,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="DIR",
         help="where the run is kept; default: runs/CONFIG",
     )
+    add("--parameter_table", action="store_true", help="print every parameter's shape first")
     add("--folds", choices=["all"], help="train on every fold of the set and pool the results")
     words, overrides = cli.split_overrides(argv)
     options = parser.parse(words)
@@ -58,14 +59,21 @@ def _configs() -> str:
 def main(options: argparse.Namespace) -> None:
     """Runs the main job and prints the result table and the report's path."""
     # JAX takes seconds to import; a mistyped flag is answered before that.
+    from ascjax.report import folds as fold_pages
     from ascjax.report import report, text
     from ascjax.runs import experiment, folds
 
     if options.folds:
-        pooled = folds.train_folds(options.config, options.workdir, report.write)
+        pooled, runs = folds.train_folds(options.config, options.workdir, report.write)
         print(text.folds_table(pooled))
+        print(f"report: {fold_pages.write(options.workdir, pooled, runs)}")
         return
-    run = experiment.train(options.config, options.workdir, report.write)
+    run = experiment.train(
+        options.config,
+        options.workdir,
+        report.write,
+        parameter_table=options.parameter_table,
+    )
     print(text.table(run.results, synthetic=run.info.data.synthetic))
     for name, reason in run.info.left_out.items():
         print(f"left out: {name}: {reason}")

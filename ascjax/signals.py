@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that long jobs ask at points where stopping loses nothing."""
+"""Ctrl-C and SIGTERM as a stop request that long jobs check where stopping loses nothing."""
 
 import signal
 from types import FrameType
@@ -9,7 +9,7 @@ class Stopped(Exception):
     """The user asked to stop; everything done so far is on disk. ``code`` is the exit code."""
 
     def __init__(self, where: str, code: int = 128 + signal.SIGINT):
-        super().__init__(f"stopped {where}; the same command goes on from there")
+        super().__init__(f"stopped {where}; the same command resumes from there")
         self.code = code
 
 

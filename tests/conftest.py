@@ -1,32 +1,49 @@
 """Settings for every test: shapes checked, no silent rank promotion, real data by name."""
 
 import os
+import shutil
 from pathlib import Path
 
 from jaxtyping import install_import_hook
 
 # Eight host devices let every test of pmap-ed code run without an accelerator; set before JAX is.
+# Most of the time goes into compiling programs that run once: LLVM needn't optimise them.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=8",
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+    ]
 )
 _hook = install_import_hook("ascjax", "shape_checks.check")
 _hook.__enter__()
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 import tiny_set  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# No test is timed: a busy machine is no fault.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory) -> Path:
+    """A folder that all processes of this session share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory) -> None:
+def compilation_cache(session_folder) -> None:
     """Programs that several tests compile alike, in whichever process, are compiled once."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     settings = {
-        "compilation_cache_dir": str(folder / "xla"),
+        "compilation_cache_dir": str(session_folder / "xla"),
         "compilation_cache_max_size": 2**32,  # with a limit, files are locked while written
         "persistent_cache_min_compile_time_secs": 0.3,
     }
@@ -36,17 +53,24 @@ def compilation_cache(tmp_path_factory) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory, compilation_cache) -> tuple[Path, Path]:
-    """The folders of a run of two epochs, each with its checkpoint, and of its data set."""
+def finished_run(session_folder, compilation_cache) -> tuple[Path, Path]:
+    """The folders of a run of two epochs, each with its checkpoint, and of its data set.
+
+    Its trunk is one that ascjax has, so that commands in processes of their own know it.
+    """
     from ascjax.runs import experiment
 
-    folder = tmp_path_factory.mktemp("finished")
-    root = tiny_set.write_set(folder / "set")
-    config = tiny_set.config(
-        folder, root, channels=("left", "average"), num_devices=1, **{"checkpoint.keep": 2}
-    )
-    experiment.train(config, folder / "run")
-    return folder / "run", root
+    folder = session_folder / "finished"
+    with FileLock(session_folder / "finished.lock"):
+        if not (folder / "run" / "results.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            root = tiny_set.write_set(folder / "set")
+            config = tiny_set.config(
+                folder, root, channels=("left", "average"), num_devices=1,
+                **{"checkpoint.keep": 2, "model.trunk": "vgg_tiny"},
+            )  # fmt: skip
+            experiment.train(config, folder / "run")
+    return folder / "run", folder / "set"
 
 
 @pytest.fixture(scope="session")

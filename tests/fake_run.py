@@ -11,17 +11,8 @@ from ascjax import records
 from ascjax.audio.logmel import LogMel
 from ascjax.files import write_arrays, write_json
 from ascjax.runs.environment import Environment
-from ascjax.runs.folder import (
-    Counts,
-    DataSource,
-    InitialWeights,
-    Model,
-    Normalisation,
-    RunInfo,
-    RunResults,
-    Seconds,
-    TestPosteriors,
-)
+from ascjax.runs.folder import RunResults, Seconds, TestPosteriors
+from ascjax.runs.info import Counts, DataSource, InitialWeights, Model, Normalisation, RunInfo
 from ascjax.scoring.calibration import Calibration
 from ascjax.scoring.fusion import Fusion, fuse
 from ascjax.scoring.results import score
@@ -65,6 +56,7 @@ def write_fake_run(
     root: str = "data/my scenes",
     synthetic: bool = False,
     occluded: bool = False,
+    examples: bool = True,
     seed: int = 0,
 ) -> RunResults:
     """Fills ``folder`` and returns the results; ``protocol="validated"`` has a calibration."""
@@ -113,7 +105,8 @@ def write_fake_run(
     (folder / "model.safetensors").write_bytes(bytes(2048))
     lines = (json.dumps(fake_epoch(epoch, len(scenes))) for epoch in range(1, epochs + 1))
     (folder / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    write_examples(folder, rng, results.right, occluded=occluded)
+    if examples:
+        write_examples(folder, rng, results.right, occluded=occluded)
     return finished
 
 

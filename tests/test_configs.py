@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+import tiny_set
 from ml_collections import ConfigDict
-from tiny_set import make_part
 
 from ascjax import models
+from ascjax import setup as setups
 from ascjax.audio import frontends
 from ascjax.config import flatten, load_config
 from ascjax.errors import UserError
 from ascjax.runs import experiment
-from ascjax.setup import builders
+from ascjax.setup import network as builders
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
@@ -50,19 +52,33 @@ class Reading(ConfigDict):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_it_builds_its_network_and_recipe(name):
+def test_it_builds_its_network_and_step(name):
     config = load_config(name)
-    builders.check(config)
-    frames = 431 // config.fragments.count
-    models.check_input(config.model.trunk, config.features.num_mels, frames)
-    # Shapes of the real network are enough; a small one is built in full below.
-    module = models.create_model(num_scenes=10, **config.model.to_dict())
-    assert module is not None
-    config.model.trunk, config.init.weights = "vgg_tiny", "random"
-    networks = builders.build_networks(config, num_scenes=3, input_shape=(32, 33))
-    plan = builders.build_plan(config, make_part(num_recordings=32))
+    setups.check(config)
+    front_end = frontends.make("log_mel", 48_000, frontend_settings(config))
+    shape = (front_end.num_mels, front_end.num_frames(480_000) // config.fragments.count)
+    # Shapes of the real network are enough; a small one is built in full.
+    network = builders.evaluation_network(config, num_scenes=10)
+    example = jax.ShapeDtypeStruct((1, *shape, 1), np.float32)
+    variables = jax.eval_shape(
+        lambda key, x: network.init(key, x, train=False), jax.random.key(0), example
+    )
+    head = variables["params"]["head"]
+    assert jax.tree.leaves(head["dense" if "dense" in head else list(head)[-1]])[0].shape == (10,)
+    config.model.trunk, config.model.head, config.init.weights = "tiny", "gap", "random"
+    networks = builders.networks(config, None, num_scenes=3, input_shape=(32, 33))
+    schedule = builders.schedule(config, num_examples=640)
     mean, deviation = np.zeros(32, np.float32), np.ones(32, np.float32)
-    builders.build_recipe(config, networks, plan, num_scenes=3, mean=mean, deviation=deviation)
+    _, inputs = builders.step(
+        config, networks, schedule, num_scenes=3, mean=mean, deviation=deviation
+    )
+    assert len(inputs.learning_rates) == schedule.num_steps
+
+
+def frontend_settings(config):
+    settings = config.features.to_dict()
+    settings.pop("name")
+    return settings
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -98,7 +114,7 @@ def test_each_row_of_the_paper_is_what_it_says(name):
 
 def test_the_baselines_front_end_is_the_published_one():
     config = load_config("baseline")
-    front_end = frontends.make("log_mel", 48_000, config.features.to_dict())
+    front_end = frontends.make("log_mel", 48_000, frontend_settings(config))
     lengths = (front_end.window_length, front_end.hop_length, front_end.fft_length)
     assert lengths == (1920, 960, 2048)
     assert front_end.num_frames(480_000) == 501
@@ -108,31 +124,28 @@ def test_the_baselines_front_end_is_the_published_one():
 @pytest.mark.parametrize("count", [9, 12])
 def test_alexnet_on_too_many_fragments_is_refused(count):
     config = load_config("alexnet")
-    front_end = frontends.make("log_mel", 48_000, config.features.to_dict())
+    front_end = frontends.make("log_mel", 48_000, frontend_settings(config))
     with pytest.raises(UserError, match=f"alexnet needs .* 63 frames, got 128 × {431 // count}: "):
         models.check_input("alexnet", 128, front_end.num_frames(480_000) // count)
 
 
 def test_every_leaf_is_read(tmp_path, monkeypatch):
-    """A knob that nothing reads is a lie; the main job on the synthetic set reads them all."""
-    config = load_config("common")
-    config.update_from_flattened_dict({
-        "protocol": "validated", "data.layout": "synthetic", "data.root": str(tmp_path / "set"),
-        "data.store_dir": str(tmp_path / "store"), "synthetic.num_recordings": 80,
-        "synthetic.duration_s": 1.0, "model.trunk": "vgg_tiny", "features.num_mels": 40,
-        "train.num_epochs": 1, "train.batch_size": 16,
-    })  # fmt: skip
-    config.init.weights = "imagenet"
-    config.init.weights_dir = str(tmp_path)
-    config.model.trunk = "resnet18"
+    """A knob that nothing reads is a lie; the main job reads them all."""
+    config = tiny_set.config(
+        tmp_path, tmp_path / "set", protocol="validated", num_devices=1,
+        **{"data.layout": "synthetic", "synthetic.num_recordings": 80,
+           "synthetic.duration_s": 1.0, "train.num_epochs": 1},
+    )  # fmt: skip
+    read = set()
+    missing = Reading(config, read)
+    missing.init.weights, missing.model.trunk = "imagenet", "resnet18"
+    missing.init.weights_dir = str(tmp_path)
     with pytest.raises(UserError, match=f"{tmp_path}/resnet18.safetensors"):
-        builders.build_networks(config, num_scenes=3, input_shape=(32, 33))
-    config.model.trunk = "vgg_tiny"
-    config.init.weights = "random"
+        setups.weights_file(missing)
     config.read_by_nobody = 1
     config.train.read_by_nobody = 1
-    read = set()
-    experiment.train_and_evaluate(Reading(config, read), tmp_path / "run")
-    read.add("init.weights_dir")  # above, where weights are wanted
+    # Those leaves are unknown, and the check reads every leaf by its own means.
+    monkeypatch.setattr(setups, "check", lambda config: None)
+    experiment.train(Reading(config, read), tmp_path / "run")
     unread = set(flatten(config.to_dict())) - read
     assert unread == {"read_by_nobody", "train.read_by_nobody"}

@@ -57,7 +57,7 @@ def test_columns_of_a_table(root, capsys):
     table.write_text("\n".join(["where,what", *(f"set/{row}" for row in rows)]))
     command(table, "--quick", "--columns=path=where,scene=what")
     assert "4 recordings" in capsys.readouterr().out
-    with pytest.raises(UserError, match="--columns: expected ROLE=COLUMN,..., got 'path:where'"):
+    with pytest.raises(UserError, match="columns: expected ROLE=COLUMN,..., got 'path:where'"):
         command(table, "--columns=path:where")
 
 

@@ -67,14 +67,15 @@ PACKAGE = {
             return posteriors.min(axis=-2) + 1e-9
     """,
     "layout.py": """
-        from ascjax.data.layouts import Listing, Recording
+        from ascjax.data.layouts import Layout
+        from ascjax.data.listing import Listing, Recording, numbered
 
-        def read(root, *args, **options):
+        def read(root, request):
             files = sorted(root.glob("*/*.wav"))
             recordings = [Recording(f.name + f.parent.name, f, f.parent.name) for f in files]
-            train = [i for i, f in enumerate(files) if f.name[0] == "1"]
-            test = [i for i in range(len(files)) if i not in train]
-            return Listing(recordings, train, test, (1,))
+            return Listing(recordings, numbered([3 - int(file.name[0]) for file in files]))
+
+        LAYOUT = Layout("wav files, a folder for each scene", lambda root: "", read)
     """,
     "__init__.py": """
         from ascjax.audio.frontends import FRONT_ENDS
@@ -87,7 +88,7 @@ PACKAGE = {
         TRUNKS["small"] = trunk.small
         HEADS["max"] = head.Max
         METHODS["least"] = fusion.least
-        LAYOUTS["wavs"] = layout.read
+        LAYOUTS["wavs"] = layout.LAYOUT
     """,
 }
 CONFIG = """

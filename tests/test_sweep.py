@@ -23,9 +23,10 @@ from ascjax.scoring.metrics import wilson_interval
 from ascjax.signals import Stopped
 
 ROOT = Path(__file__).parents[1]
-GAP = Row("a tiny gap", "common", {"model.head": "gap"}, 60.0)
-MLP = Row("a tiny mlp", "common", {"model.head": "mlp"}, 70.5, ("gap",))
-CUT = Row("a mlp cut up", "common", {"fragments.count": 6}, 71.0, ("mlp",))
+CONFIG = str(tiny_set.CONFIG)
+GAP = Row("a tiny gap", CONFIG, {"model.head": "gap"}, 60.0)
+MLP = Row("a tiny mlp", CONFIG, {"model.head": "mlp"}, 70.5, ("gap",))
+CUT = Row("a mlp cut up", CONFIG, {"fragments.count": 6}, 71.0, ("mlp",))
 FINE_TUNED = Row("a fine-tuned one", "vgg", {"init.weights": "imagenet"}, 80.0)
 TABLES = {
     "1": Table("Heads", {"gap": GAP, "mlp": MLP}),
@@ -48,7 +49,7 @@ def trained(monkeypatch):
     """Runs are made up instead of trained; returns the folders of those made, as they come."""
     folders = []
 
-    def pretend(config, path):
+    def pretend(config, path, report):
         number = len(folders)
         folders.append(path)
         write_fake_run(
@@ -58,29 +59,31 @@ def trained(monkeypatch):
             seed=number,
         )
         (path / "config.json").write_text(json.dumps(config.to_dict()))
+        report(path)
 
-    monkeypatch.setattr(experiment, "train_and_evaluate", pretend)
+    monkeypatch.setattr(experiment, "train", pretend)
     return folders
 
 
 @pytest.fixture
-def run(tiny, tmp_path):
-    """Runs a sweep of ``TABLES`` on the tiny set, in the folder ``sweep``."""
+def run(tiny, tmp_path, monkeypatch):
+    """Runs a sweep of some tables on the tiny set, in the folder ``sweep``."""
     workdir = tmp_path / "sweep"
 
-    def run(tables=TABLES, *, seeds=1, folds=None, more=(), root=tiny, **options):
-        settings = {**tiny_set.overrides(tmp_path), **dict(more)}
-        settings.pop("fragments.count")
-        about = {"format": sweep.FORMAT, "tables": list(tables), "seeds": seeds, "folds": folds,
-                 "data_root": str(root), "settings": settings}  # fmt: skip
-        settings = {**settings, "data.root": str(root)}
-        sweep.run(workdir, about, tables, settings=settings, **options)
+    def run(tables=TABLES, *flags, root=tiny, **settings):
+        settings = {**tiny_set.overrides(tmp_path), "num_devices": 1, **settings}
+        del settings["fragments.count"]
+        overrides = [f"--config.{key}={value}" for key, value in settings.items()]
+        monkeypatch.setattr(sweep, "TABLES", tables)
+        table = "all" if len(tables) > 1 else next(iter(tables))
+        words = [f"--table={table}", f"--data_root={root}", f"--workdir={workdir}"]
+        sweep.main(sweep.parse(["sweep", *words, *overrides, *flags]))
         return workdir
 
     return run
 
 
-def records(workdir):
+def lines(workdir):
     with (workdir / "table.csv").open(newline="", encoding="utf-8") as file:
         return {(line["table"], line["name"]): line for line in csv.DictReader(file)}
 
@@ -99,16 +102,16 @@ def test_rows_are_trained_once_each_and_set_beside_the_papers(run, trained, caps
     assert trained == [workdir / "gap" / "seed0", workdir / "mlp" / "seed0"]
     said = capsys.readouterr()
     assert f"run 2 of 2: mlp, seed 0, in {workdir}/mlp/seed0" in said.out + said.err
-    lines, (gap, mlp) = records(workdir), map(right, trained)
-    assert list(lines) == [("1", "gap"), ("1", "mlp"), ("2", "mlp"), ("2", "cut")]
-    line = lines["1", "mlp"]
+    written, (gap, mlp) = lines(workdir), map(right, trained)
+    assert list(written) == [("1", "gap"), ("1", "mlp"), ("2", "mlp"), ("2", "cut")]
+    line = written["1", "mlp"]
     assert float(line["mean"]) == mlp.mean()
     assert (float(line["interval_low"]), float(line["interval_high"])) == pytest.approx(
         wilson_interval(int(mlp.sum()), len(mlp))
     )
     assert line["deviation"] == ""
     assert (line["paper"], line["against"]) == ("0.705", "gap")
-    assert lines["2", "mlp"]["against"] == ""  # that is no comparison of this table
+    assert written["2", "mlp"]["against"] == ""  # that is no comparison of this table
     only_a, only_b = int((mlp & ~gap).sum()), int((gap & ~mlp).sum())
     assert (int(line["only_a"]), int(line["only_b"])) == (only_a, only_b)
     assert float(line["p"]) == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
@@ -116,7 +119,7 @@ def test_rows_are_trained_once_each_and_set_beside_the_papers(run, trained, caps
     assert f"| 70.5 | {100 * mlp.mean():.1f} | " in text
     assert "a tiny mlp against a tiny gap: " in text
     assert "(the paper: +10.5)" in text
-    for words in ("2 of 2 done", "a tiny mlp vgg_tiny random left, right", "95.00", "5 min 8 s"):
+    for words in ("2 of 2 done", "a tiny mlp tiny random left, right", "95.00", "5 min 8 s"):
         assert words.replace("left, right", "average") in plain(workdir)
     html = (workdir / "table.html").read_text(encoding="utf-8")
     assert not re.search(r"url\(|@import|<script|<link|src=", html)
@@ -124,8 +127,8 @@ def test_rows_are_trained_once_each_and_set_beside_the_papers(run, trained, caps
 
 def test_a_row_that_cannot_exist_is_said_with_the_reason(run, trained):
     workdir = run()
-    reason = "can’t exist: vgg_tiny needs at least 32 mel bands × 32 frames, got 40 × 14"
-    assert records(workdir)["2", "cut"]["state"].startswith(reason)
+    reason = "can’t exist: tiny needs at least 16 mel bands × 16 frames, got 40 × 14"
+    assert lines(workdir)["2", "cut"]["state"].startswith(reason)
     assert reason in plain(workdir)
     assert f"| 71.0 | {reason}" in (workdir / "table.md").read_text(encoding="utf-8")
 
@@ -144,10 +147,10 @@ def test_the_same_command_trains_only_what_is_missing(run, trained):
 
 def test_more_seeds_and_tables_extend_a_sweep(run, trained):
     workdir = run({"1": TABLES["1"]})
-    run(TABLES, seeds=3)
+    run(TABLES, "--seeds=3")
     assert len(trained) == len(set(trained)) == 6
     seeds = np.stack([right(workdir / "mlp" / f"seed{seed}") for seed in range(3)])
-    line = records(workdir)["1", "mlp"]
+    line = lines(workdir)["1", "mlp"]
     assert float(line["mean"]) == pytest.approx(seeds.mean())
     assert float(line["deviation"]) == pytest.approx(seeds.mean(axis=1).std(ddof=1))
     assert float(line["interval_low"]) == pytest.approx(wilson_interval(seeds.mean() * 60, 60)[0])
@@ -160,33 +163,40 @@ def test_more_seeds_and_tables_extend_a_sweep(run, trained):
 
 def test_a_finished_sweep_needs_its_data_set_no_more(run, trained, tiny, tmp_path, capsys):
     root = shutil.copytree(tiny, tmp_path / "set")
-    workdir = run(root=root, folds="all")
+    workdir = run(TABLES, "--folds=all", root=root)
     pages = [workdir / name for name in ("table.md", "table.csv", "table.html")]
     made = [page.read_bytes() for page in pages]
     for page in pages:
         page.unlink()
     shutil.rmtree(root)
     trained.clear()
-    run(root=root, folds="all")
+    run(TABLES, "--folds=all", root=root)
     assert [page.read_bytes() for page in pages] == made
     assert trained == []
     capsys.readouterr()
-    run(root=root, folds="all", dry_run=True)
+    run(TABLES, "--folds=all", "--dry_run", root=root)
     assert "0 of 4 runs are left, about 0 s" in capsys.readouterr().out
     with pytest.raises(UserError, match=f"{root} doesn.t exist"):
-        run(root=root, folds="all", seeds=2)
+        run(TABLES, "--folds=all", "--seeds=2", root=root)
 
 
 def test_a_folder_of_another_sweep_is_refused_with_what_differs(run, trained, tiny):
-    run({"2": TABLES["2"]}, seeds=2)
-    for pattern, options in {
-        r"another sweep: tables \(\('2',\) there, \('1',\) now\)": {"tables": {"1": TABLES["1"]}},
-        r"another sweep: seeds \(2 there, 1 now\)": {"seeds": 1},
-        r"settings\.train\.num_epochs \(2 there, 3 now\)": {"more": {"train.num_epochs": 3}},
-        r"another sweep: data_root \(": {"root": tiny / "bus"},
-    }.items():
-        with pytest.raises(UserError, match=pattern):
-            run(**{"tables": {"2": TABLES["2"]}, "seeds": 2, **options})
+    run({"2": TABLES["2"]}, "--seeds=2")
+    for pattern, table, flags, settings in (
+        (r"tables \(\('2',\) there, \('1',\) now\)", "1", ["--seeds=2"], {}),
+        (r"settings\.train\.num_epochs \(2 there, 3 now\)", "2", [], {"train.num_epochs": 3}),
+        (r"data_root \(", "2", [], {"root": tiny / "bus"}),
+        (r"folds \(None there, 'all' now\)", "2", ["--folds=all"], {}),
+    ):
+        with pytest.raises(UserError, match=rf"holds another sweep: {pattern}"):
+            run({table: TABLES[table]}, *flags, **settings)
+
+
+def test_fewer_seeds_are_part_of_a_sweep(run, trained):
+    workdir = run({"1": TABLES["1"]}, "--seeds=2")
+    run({"1": TABLES["1"]})
+    assert len(trained) == 4
+    assert lines(workdir)["1", "gap"]["state"] == "finished"
 
 
 def test_a_folder_of_something_else_is_refused(run, tmp_path):
@@ -201,53 +211,53 @@ def test_damaged_runs_and_newer_formats_are_named(run, trained):
     folder = workdir / "mlp" / "seed0"
     others = json.loads((folder / "results.json").read_text())["decisions"]
     others["predicted"] = others["true"][1:] + others["true"][:1]
-    for name, content, pattern in (
-        ("results.json", b'{"format"', "expected JSON, got .*; remove results.json there and st"),
-        ("results.json", b"newer", "results.json: expected format 2, got 3; use the ve"),
-        ("results.json", b"other", r"results.json: expected decisions on \d+ rec.* to test anew"),
-        ("config.json", b"{", r"config\.json: expected JSON.*; remove the folder to train anew"),
+    for name, changes, pattern in (
+        ("results.json", None, r"results\.json: .*; remove results.json there and st"),
+        ("results.json", {"format": 4}, "expected format 3, got 4; use the version of ascjax"),
+        ("results.json", {"decisions": others}, r"expected decisions on \d+ rec.* to test anew"),
+        (
+            "results.json",
+            {"accuracy": 3},
+            r"expected `object`, got `int` at `\$\.accuracy`; remove",
+        ),
+        ("config.json", None, "expected JSON.*; remove the folder to train anew"),
     ):
         path = folder / name
         whole = path.read_bytes()
-        if content == b"newer":
-            content = json.dumps({**json.loads(whole), "format": 3}).encode()
-        if content == b"other":
-            content = json.dumps({**json.loads(whole), "decisions": others}).encode()
-        path.write_bytes(content)
+        damaged = json.dumps({**json.loads(whole), **changes}) if changes else '{"format"'
+        path.write_text(damaged)
         with pytest.raises(UserError, match=rf"{folder}.*{pattern}"):
             run()
         path.write_bytes(whole)
-    about = json.loads((workdir / "sweep.json").read_text())
-    (workdir / "sweep.json").write_text(json.dumps({**about, "tables": None}))
-    with pytest.raises(
-        UserError, match=r"sweep\.json: expected a list of tables .*; start the sweep in ano"
+    path = workdir / "sweep.json"
+    about = json.loads(path.read_text())
+    for changes, pattern in (
+        (
+            {"tables": None},
+            r"expected `array`, got `null` at `\$\.tables`; start the sweep in anot",
+        ),
+        ({"limits": {"folds": [1]}}, "missing required field `impossible`"),
+        ({"limits": 3}, r"got `int` at `\$\.limits`"),
+        ({"format": 1}, "expected format 2, got 1"),
     ):
-        run()
-    for limits in ({"folds": [1]}, {"folds": 1, "impossible": {}}, ["folds", "impossible"], 3):
-        (workdir / "sweep.json").write_text(json.dumps({**about, "limits": limits}))
-        with pytest.raises(
-            UserError, match=r"sweep\.json: expected limits with folds and impossib"
-        ):
+        path.write_text(json.dumps({**about, **changes}))
+        with pytest.raises(UserError, match=rf"sweep\.json: .*{pattern}"):
             run()
-    (workdir / "sweep.json").write_text(json.dumps({**about, "format": 2}))
-    with pytest.raises(UserError, match=r"sweep\.json: expected format 1, got 2"):
-        run()
 
 
 def test_missing_weights_are_named_before_anything_is_trained(run, trained, capsys):
     tables = {"1": Table("Transfer", {"gap": GAP, "fine": FINE_TUNED})}
-    options = {"more": {"init.weights_dir": "nowhere"}}
-    settings = {"model.trunk": "alexnet", "features.num_mels": 64, "fragments.count": 1}
-    options["more"].update(settings)
+    settings = {"init.weights_dir": "nowhere", "model.trunk": "alexnet", "features.num_mels": 64,
+                "fragments.count": 1}  # fmt: skip
     with pytest.raises(
         UserError,
         match=r"`ascjax convert alexnet --out nowhere`, or .*_dir=DIR.* alone with --rows=gap$",
     ):
-        run(tables, **options)
+        run(tables, **settings)
     assert trained == []
-    run(tables, **options, only=["gap"])
+    run(tables, "--rows=gap", **settings)
     assert len(trained) == 1
-    run(tables, **options, dry_run=True)
+    run(tables, "--dry_run", **settings)
     assert re.search(
         r"fine, seed 0 .* to do; lacks weights: ascjax convert", capsys.readouterr().out
     )
@@ -255,19 +265,19 @@ def test_missing_weights_are_named_before_anything_is_trained(run, trained, caps
 
 def test_a_batch_above_the_training_part_is_said_before_anything_is_trained(run, trained):
     message = (
-        r"gap, seed 0: config\.train\.batch_size is 4096, but .* only \d+ fragments; pass a "
-        r"smaller .*; or train the others alone with --rows=mlp,cut$"
+        r"gap, seed 0: config\.train\.batch_size.*4096.* \d+ fragments.*; or train the others "
+        "alone with --rows=mlp,cut$"
     )
     for protocol in ("paper", "validated"):
-        more = {"train.batch_size": 4096, "protocol": protocol}
+        settings = {"train.batch_size": 4096, "protocol": protocol}
         with pytest.raises(UserError, match=message):
-            run(more=more)
+            run(**settings)
     assert trained == []
-    run(more=more, dry_run=True)
+    run(TABLES, "--dry_run", **settings)
 
 
 def test_a_folder_of_a_row_with_other_things_is_refused_before_anything_is_trained(run, trained):
-    notes = run(only=["gap"]) / "mlp" / "seed0" / "notes.txt"
+    notes = run(TABLES, "--rows=gap") / "mlp" / "seed0" / "notes.txt"
     notes.parent.mkdir(parents=True)
     notes.write_text("mine")
     message = r"mlp/seed0: .*config\.json, found notes\.txt; move them away$"
@@ -277,24 +287,24 @@ def test_a_folder_of_a_row_with_other_things_is_refused_before_anything_is_train
 
 
 def test_only_some_rows_are_trained_when_asked(run, trained):
-    workdir = run(only=["mlp"])
+    workdir = run(TABLES, "--rows=mlp")
     assert [path.parent.name for path in trained] == ["mlp"]
-    assert records(workdir)["1", "gap"]["state"] == "not run yet"
+    assert lines(workdir)["1", "gap"]["state"] == "not run yet"
     with pytest.raises(UserError, match="--rows: expected one of gap, mlp, cut, got 'mpl'"):
-        run(only=["mpl"])
+        run(TABLES, "--rows=mpl")
     with pytest.raises(UserError, match="--rows: expected names of rows, got none; they are gap"):
-        run(only=[])
+        run(TABLES, "--rows=,")
 
 
 def test_a_run_that_fails_keeps_no_other_from_running(run, trained, monkeypatch, capsys):
-    pretend = experiment.train_and_evaluate
+    pretend = experiment.train
 
-    def fail_on_gap(config, path):
+    def fail_on_gap(config, path, report):
         if config.model.head == "gap":
             raise UserError("the loss is nan")
-        pretend(config, path)
+        pretend(config, path, report)
 
-    monkeypatch.setattr(experiment, "train_and_evaluate", fail_on_gap)
+    monkeypatch.setattr(experiment, "train", fail_on_gap)
     with pytest.raises(UserError, match="1 of 2 runs failed, .*: gap, seed 0"):
         run()
     assert [path.parent.name for path in trained] == ["mlp"]
@@ -302,63 +312,67 @@ def test_a_run_that_fails_keeps_no_other_from_running(run, trained, monkeypatch,
 
 
 def test_a_signal_between_runs_stops_with_everything_saved(run, trained, monkeypatch, tmp_path):
-    pretend = experiment.train_and_evaluate
+    pretend = experiment.train
 
-    def then_signal(config, path):
-        pretend(config, path)
+    def then_signal(config, path, report):
+        pretend(config, path, report)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(experiment, "train_and_evaluate", then_signal)
+    monkeypatch.setattr(experiment, "train", then_signal)
     with pytest.raises(Stopped, match="before run 2 of 2") as stopped:
         run()
     assert stopped.value.code == 143
-    assert records(tmp_path / "sweep")["1", "gap"]["state"] == "finished"
+    assert lines(tmp_path / "sweep")["1", "gap"]["state"] == "finished"
 
 
 def test_a_dry_run_trains_and_writes_nothing(run, trained, capsys, tmp_path):
-    workdir = run(dry_run=True)
+    workdir = run(TABLES, "--dry_run")
     said = capsys.readouterr().out
     assert re.search(r"gap, seed 0 +\d+ s  to do", said)
     assert "cut" in said
     assert "2 of 2 runs are left" in said
-    assert re.search(r"vgg_tiny: [\d,.]+ GFLOP/s, as one evaluation step took now", said)
+    assert re.search(r"  tiny: [\d,.]+ GFLOP/s, as one evaluation step took now", said)
     assert not workdir.exists()
     assert trained == []
-    run(only=["gap"])
+    run(TABLES, "--rows=gap")
     config = json.loads((workdir / "gap" / "seed0" / "config.json").read_text())
     config["model"]["head"] = "mlp"
     stopped = workdir / "mlp" / "seed0"
     stopped.mkdir(parents=True)
     (stopped / "config.json").write_text(json.dumps(config))
-    (stopped / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 3.0}\n')
+    (stopped / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "seconds": 3.0}\n')
     capsys.readouterr()
-    run(dry_run=True)
+    run(TABLES, "--dry_run")
     said = capsys.readouterr().out
     assert re.search(r"gap, seed 0 +finished", said)
-    assert "to go on after epoch 1 of 2" in said
+    assert "to resume after epoch 1 of 2" in said
     # 3 × 95 GFLOP for each of 6,122 recordings in 61.5 s, as the made-up run has it.
-    assert "vgg_tiny: 28,370.2 GFLOP/s, as measured by finished runs here" in said
+    assert "  tiny: 28,370.2 GFLOP/s, as measured by finished runs here" in said
 
 
 def test_folds_are_pooled(run, trained):
-    workdir = run({"1": TABLES["1"]}, folds="all")
+    workdir = run({"1": TABLES["1"]}, "--folds=all")
     assert [path.name for path in trained] == ["fold1", "fold2"] * 2
     decisions = np.stack([right(path) for path in trained[:2]])
-    line = records(workdir)["1", "gap"]
+    line = lines(workdir)["1", "gap"]
     assert (int(line["recordings"]), float(line["mean"])) == (120, decisions.mean())
     assert float(line["deviation"]) == pytest.approx(decisions.mean(axis=1).std(ddof=1))
     assert "± the sample deviation of the folds’ accuracies" in plain(workdir)
+    # A seed counts once all its folds are there.
     (trained[1] / "results.json").unlink()
-    for path in trained[2:]:
-        assert path.exists()
+    run({"1": TABLES["1"]}, "--folds=all", "--rows=mlp")
+    assert lines(workdir)["1", "gap"]["state"] == "not run yet"
+    assert lines(workdir)["1", "mlp"]["state"] == "finished"
 
 
 def test_it_trains_for_real(run):
-    workdir = run({"1": Table("One", {"gap": GAP})}, more={"train.num_epochs": 1})
-    line = records(workdir)["1", "gap"]
+    workdir = run({"1": Table("One", {"gap": GAP})}, **{"train.num_epochs": 1})
+    line = lines(workdir)["1", "gap"]
     assert (line["state"], line["recordings"]) == ("finished", "15")
-    assert float(line["flops_per_recording"]) > 1e7
-    assert float(line["train_s"]) > float(line["test_s"]) > 0
+    with (workdir / "gap" / "seed0" / "run.json").open() as file:
+        model = json.load(file)["model"]
+    assert float(line["flops_per_recording"]) == model["flops_per_recording"]
+    assert int(line["parameters"]) == model["parameters"]
 
 
 def test_mistyped_flags_are_answered_in_a_line():

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import tiny_config
 
-from ascjax.configs import common
 from ascjax.data.batches import Fragments
 
 RATE_HZ = 16000
+CONFIG = Path(__file__).with_name("tiny_config.py")
 SCENES = {"bus": 200.0, "park": 1000.0, "tram": 4000.0}
 
 
@@ -33,13 +34,13 @@ def write_set(root: Path, *, per_scene=10, scenes=SCENES) -> Path:
 
 
 def overrides(tmp_path: Path) -> dict:
-    """Settings for a run in seconds; each also stands as a flag."""
+    """Settings for a run in seconds; each also stands as a flag, with the config ``CONFIG``."""
     return {
         "data.store_dir": str(tmp_path / "store"),
         "data.num_workers": 1,
         "features.num_mels": 40,
         "fragments.count": 2,
-        "model.trunk": "vgg_tiny",
+        "model.trunk": "tiny",
         "model.head_width": 16,
         "train.batch_size": 8,
         "train.num_epochs": 2,
@@ -51,7 +52,7 @@ def overrides(tmp_path: Path) -> dict:
 
 def config(tmp_path: Path, root: Path, **more):
     """The defaults with ``overrides``, ``root`` and ``more``."""
-    made = common.get_config()
+    made = tiny_config.get_config()
     made.update_from_flattened_dict({**overrides(tmp_path), "data.root": str(root), **more})
     return made
 

@@ -1,4 +1,4 @@
-"""What the headers of audio files say about their length, and whether it can be true.
+"""Lengths in the headers of audio files, checked against the files.
 
 libsndfile reads a file that was cut short as if it were whole, and a wav file whose header has
 no length or a wrong one as empty or in part.

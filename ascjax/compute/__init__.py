@@ -1,1 +1,1 @@
-"""What is there for speed or for several devices: host options, pmap, rounds, convolutions."""
+"""Speed and several devices: pmap, rounds of steps, convolutions on the CPU."""

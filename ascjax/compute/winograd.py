@@ -1,11 +1,23 @@
 """Convolutions of stride 1 with fewer products, for the CPU: Winograd's minimal filtering.
 
 Lavin & Gray 2016 (arXiv:1509.09308, section 4): an output tile is Aᵀ [(G k Gᵀ) ⊙ (Bᵀ x B)] A.
-Kernels of 3 × 3 take 2.25 times fewer products than the sum over taps for tiles of 2 × 2 and 4
-times fewer for 4 × 4; kernels of 5 × 5 take 2.8 times fewer for tiles of 2 × 2. Over channels and
-tiles it is one product of matrices for each point of a transformed tile. In float32 four points a
-side round as finely as the sum does; six round 4 to 50 times as coarsely, to 3e-5 of the largest
-value.
+
+An example in one dimension: two outputs of a kernel (k0, k1, k2) on inputs (x0, x1, x2, x3) are
+x0·k0 + x1·k1 + x2·k2 and x1·k0 + x2·k1 + x3·k2, six products. With
+
+    m0 = (x0 − x2) · k0                  m1 = (x1 + x2) · (k0 + k1 + k2) / 2
+    m3 = (x1 − x3) · k2                  m2 = (x2 − x1) · (k0 − k1 + k2) / 2
+
+they are m0 + m1 + m2 and m1 − m2 − m3, four products: the sums of inputs are Bᵀ x, those of the
+kernel G k, and the last ones Aᵀ m. For x = (1, 2, 3, 4), k = (1, 0, 2): m = (−2, 7.5, 1.5, −4),
+the outputs are 7 = 1 + 2·3 and 10 = 2 + 2·4.
+
+In two dimensions both axes save: kernels of 3 × 3 take 2.25 times fewer products than the sum over
+taps for tiles of 2 × 2 (36 → 16) and 4 times fewer for 4 × 4 (144 → 36); kernels of 5 × 5 take 2.8
+times fewer for tiles of 2 × 2. The transforms are shared by all channels, and over channels and
+tiles the products are one product of matrices for each point of a transformed tile. In float32 four
+points a side round as finely as the sum does; six round 4 to 50 times as coarsely, to 3e-5 of the
+largest value.
 """
 
 import functools
@@ -17,15 +29,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-# Where the polynomials of a tile and a kernel are taken, besides infinity.
+# Toom–Cook interpolation points, besides infinity.
 _POINTS = ((0, 1, -1), (0, 1, -1, 2, -2))
 # With fewer channels the transforms take longer than the products that they save.
 _MIN_CHANNELS = 64
-# Transforming a value takes as long as so many products (two cores of an Intel Xeon, AVX-512).
-_PRODUCTS_A_VALUE = 140
-# Transforming a kernel takes as long as the products of about so many tiles.
-_TILES_A_KERNEL = 100
-# A batch goes in as few parts as make no more values than this on the way: they stay in the caches.
+# Cost of transforming one value, in products (measured on two cores of an Intel Xeon, AVX-512).
+_PRODUCTS_PER_VALUE = 140
+# Cost of transforming a kernel, in products of tiles.
+_TILES_PER_KERNEL = 100
+# Most intermediate float32 values at a time, 16 MB, so that they stay in the caches.
 _MAX_VALUES = 4e6
 
 
@@ -34,12 +46,17 @@ def best_side(
 ) -> int | None:
     """Returns the side of output tiles that takes the least time; None if the plain sum does.
 
+    An example: 12 maps of 32 × 17 with 256 channels in and out. The plain sum has 9 products for
+    each of 6,528 positions, 58,752. Tiles of 4 × 4 are 12 · 8 · 5 = 480 with 36 points each; with
+    the kernel (100) and the transforms (140 · 480 · 2 / 256 = 525) these cost 36 · 1,105 = 39,780
+    products, less. All for each pair of channels.
+
     Args:
       shape: of the map, [batch, height, width, channel].
       window: height and width of the kernel, which reads ``window // 2`` zeros around the map.
       channels_out: of the kernel.
-      transforms: whether they count beside the products. For gradients they don't: the plain sum
-        over so many positions takes longer than its products do.
+      transforms: whether they count beside the products. For gradients they don't: there the
+        plain sum, over all positions of a batch, takes longer than its products alone.
     """
     batch, height, width, channels = shape
     if window not in (3, 5) or min(channels, channels_out) < _MIN_CHANNELS:
@@ -51,7 +68,7 @@ def best_side(
             tiles = batch * -(-height // side) * -(-width // side)
             values = tiles * (1 / channels + 1 / channels_out) if transforms else 0
             products[side] = (len(points) + 1) ** 2 * (
-                tiles + _TILES_A_KERNEL + _PRODUCTS_A_VALUE * values
+                tiles + _TILES_PER_KERNEL + _PRODUCTS_PER_VALUE * values
             )
     return min(products, key=lambda side: products[side])
 
@@ -64,12 +81,12 @@ def convolve(
     """Returns the convolution, with zeros around x, by output tiles of ``side × side``."""
     kernel_points = _of_kernel(kernel, side)
 
-    def part(x: Array) -> Array:
+    def of_chunk(x: Array) -> Array:
         points = _product("tpc,tco->tpo", _of_data(x, side, len(kernel)), kernel_points)
         return _from_points(points, side)[:, : x.shape[1], : x.shape[2]]
 
-    parts = cut(x, _num_parts(x.shape, kernel.shape, side))
-    return lax.map(part, parts).reshape(*x.shape[:3], -1)
+    chunks = chunked(x, _num_chunks(x.shape, kernel.shape, side))
+    return lax.map(of_chunk, chunks).reshape(*x.shape[:3], -1)
 
 
 def gradients(
@@ -84,24 +101,27 @@ def gradients(
     """Returns the gradients of x and of the kernel, given that of the output."""
     kernel_points, to_kernel = jax.vjp(lambda kernel: _of_kernel(kernel, side), kernel)
 
-    def part(total: Array, taken: tuple[Array, Array]) -> tuple[Array, Array]:
-        points, to_x = jax.vjp(lambda x: _of_data(x, side, len(kernel)), taken[0])
-        cotangents = _of_cotangent(taken[1], side, len(kernel))
+    def of_chunk(total: Array, chunk: tuple[Array, Array]) -> tuple[Array, Array]:
+        points, to_x = jax.vjp(lambda x: _of_data(x, side, len(kernel)), chunk[0])
+        cotangents = _of_cotangent(chunk[1], side, len(kernel))
         total += jnp.einsum("tpc,tpo->tco", _flat(points), _flat(cotangents))
         return total, to_x(_product("tpo,tco->tpc", cotangents, kernel_points))[0]
 
-    count = _num_parts(x.shape, kernel.shape, side)
-    parts = cut(x, count), cut(cotangent, count)
-    total, of_x = lax.scan(part, jnp.zeros_like(kernel_points), parts)
+    count = _num_chunks(x.shape, kernel.shape, side)
+    chunks = chunked(x, count), chunked(cotangent, count)
+    total, of_x = lax.scan(of_chunk, jnp.zeros_like(kernel_points), chunks)
     return of_x.reshape(x.shape), to_kernel(total)[0]
 
 
-def num_parts(batch: int, values: int) -> int:
-    """Returns the fewest equal parts of a batch that stay in the CPU's caches, if one example does.
+def num_chunks(batch: int, values: int) -> int:
+    """Returns the number of equal chunks of a batch, the fewest that each stay in the CPU's caches.
+
+    A batch of 12 with 1,000,000 values each goes in 3 chunks of 4; if one example alone has too
+    many, each is a chunk.
 
     Args:
       batch: examples.
-      values: numbers that are made of each of them on the way.
+      values: intermediate values of each example.
     """
     counts = (count for count in range(1, batch) if batch % count == 0)
     return next(
@@ -109,23 +129,26 @@ def num_parts(batch: int, values: int) -> int:
     )
 
 
-def cut(x: Float[Array, "batch ..."], count: int) -> Float[Array, "part example ..."]:
-    """Returns a batch in equal parts."""
+def chunked(x: Float[Array, "batch ..."], count: int) -> Float[Array, "chunk example ..."]:
+    """Returns a batch in ``count`` equal chunks."""
     return x.reshape(count, len(x) // count, *x.shape[1:])
 
 
-def _num_parts(shape: Sequence[int], kernel: Sequence[int], side: int) -> int:
+def _num_chunks(shape: Sequence[int], kernel: Sequence[int], side: int) -> int:
     batch, height, width, channels = shape
     tiles = -(-height // side) * -(-width // side)
-    return num_parts(batch, (side + kernel[0] - 1) ** 2 * tiles * (channels + kernel[3]))
+    return num_chunks(batch, (side + kernel[0] - 1) ** 2 * tiles * (channels + kernel[3]))
 
 
 @functools.cache
 def matrices(side: int, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns Bᵀ [point, side + window − 1], G [point, window] and Aᵀ [side, point].
 
-    By Toom and Cook's construction: A and G evaluate polynomials with the output's and the kernel's
-    values as coefficients, B multiplies by Lagrange's, of which G takes the denominators.
+    By Toom and Cook's construction: A and G evaluate polynomials whose coefficients are the
+    output's and the kernel's values, and B interpolates by Lagrange's polynomials, whose
+    denominators G takes. For side 2 and window 3 the points are 0, 1, −1 and infinity: the rows of
+    G are k0 / −1, (k0 + k1 + k2) / 2, (k0 − k1 + k2) / 2 and k2, the module's example but
+    for signs that B has too.
     """
     points = next(points for points in _POINTS if len(points) + 2 - window == side)
     others = [[other for other in points if other != point] for point in points]
@@ -170,7 +193,7 @@ def _of_kernel(
 
 def _transform(x: Array, matrix: np.ndarray, side: int) -> Array:
     """Returns matrix · tile · matrixᵀ of the tiles that begin at every ``side``-th position."""
-    for _ in range(2):  # columns, then rows, which the first turn moves to the same axis
+    for _ in range(2):  # columns, then rows: stacking moves the rows to axis 2
         count = (x.shape[2] - matrix.shape[1]) // side + 1
         slices = [
             lax.slice_in_dim(x, start, start + side * (count - 1) + 1, side, axis=2)
@@ -183,7 +206,7 @@ def _transform(x: Array, matrix: np.ndarray, side: int) -> Array:
 def _from_points(
     points: Float[Array, "points points batch rows columns channel"], side: int
 ) -> Float[Array, "batch height width channel"]:
-    """Returns Aᵀ points A of every tile, laid side by side."""
+    """Returns Aᵀ points A of every tile, the tiles put together to a map."""
     output = matrices(side, len(points) + 1 - side)[2]
     for axis in (3, 4):
         points = jnp.stack(_combine(output, list(points)), axis)
@@ -191,9 +214,9 @@ def _from_points(
     return points.reshape(batch, rows * side, columns * side, channels)
 
 
-def _combine(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
-    """Returns matrix · parts as sums of what has no factor of zero."""
-    rows = ([float(f) * part for f, part in zip(row, parts, strict=True) if f] for row in matrix)
+def _combine(matrix: np.ndarray, arrays: Sequence[Array]) -> list[Array]:
+    """Returns matrix · arrays as sums that leave out products with zero."""
+    rows = ([float(f) * x for f, x in zip(row, arrays, strict=True) if f] for row in matrix)
     return [functools.reduce(jnp.add, row) for row in rows]
 
 

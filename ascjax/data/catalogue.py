@@ -98,17 +98,15 @@ def _detect(root: Path, is_folder: bool) -> tuple[str, str]:
         return "csv", "a file was given"
     if not any(root.iterdir()):
         raise UserError(f"{root}: the folder is empty; expected a data set")
-    published = [name for name in LAYOUTS if name not in ("csv", "folders")]
-    for name, layout in LAYOUTS.items():
-        reason = layout.detect(root)
-        if name == "folders":
-            inner = sorted(path for path in root.iterdir() if path.is_dir())
-            for folder in inner:
-                if any(LAYOUTS[name].detect(folder) for name in published):
-                    raise UserError(f"{root}: the data set seems to be in {folder}; pass that")
-        if reason:
-            break
-    return name, reason
+    # Any folder has the layout of last resort, whatever else is in the registry.
+    published = {name: layout for name, layout in LAYOUTS.items() if name != "folders"}
+    for name, layout in published.items():
+        if reason := layout.detect(root):
+            return name, reason
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if any(each.detect(folder) for each in published.values() if not each.table):
+            raise UserError(f"{root}: the data set seems to be in {folder}; pass that")
+    return "folders", LAYOUTS["folders"].detect(root)
 
 
 def _check_request(

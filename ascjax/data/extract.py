@@ -1,4 +1,4 @@
-"""What one worker process of the feature store does: audio file → row of log-mels on disk.
+"""Worker process of the feature store: audio file → row of log-mels on disk.
 
 JAX is kept on one CPU thread of each worker: the processes share the cores, and an accelerator
 belongs to the parent.

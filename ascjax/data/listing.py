@@ -106,21 +106,23 @@ def numbered(numbers: Sequence[int]) -> dict[int, Fold]:
     }
 
 
-def dealt(recordings: Sequence[Recording], num_folds: int = 5) -> tuple[dict[int, Fold], str]:
-    """Deals recordings without folds, balanced by scene, each location in one fold.
+def assign_folds(
+    recordings: Sequence[Recording], num_folds: int = 5
+) -> tuple[dict[int, Fold], str]:
+    """Assigns recordings without folds to folds, balanced by scene, each location in one fold.
 
     Returns:
-      The folds, and a line that says how they were dealt.
+      The folds, and a line that says how they were made.
     """
     located = any(recording.location for recording in recordings)
     note = (
-        f"no folds are given: dealt into {num_folds}, balanced by scene"
+        f"no folds are given: split into {num_folds}, balanced by scene"
         f"{', disjoint in location' * located}; a CSV path,scene,fold"
         + ("" if located else ",location")
         + " gives your own"
         + ("" if located else " and keeps each place in one part")
     )
-    numbers = splits.deal(
+    numbers = splits.assign(
         [recording.scene for recording in recordings],
         splits.groups([recording.location for recording in recordings]),
         num_folds=num_folds,

@@ -1,4 +1,4 @@
-"""Small pure functions that make the sounds of the synthetic scenes, at 48 kHz."""
+"""Sounds of the synthetic scenes at 48 kHz, as small pure functions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

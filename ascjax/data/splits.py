@@ -1,4 +1,9 @@
-"""Dealing recordings into parts that share no location and are alike in scene and city."""
+"""Balanced splits: parts that share no location and are alike in scene and city.
+
+A greedy assignment in random orders, improved by moving groups. Example: scenes a, a, b, b at four
+locations, two folds. Each location holds half of its scene; the first goes to fold 0, which then
+lacks least of its scene, so the second goes to fold 1, and likewise for b.
+"""
 
 from collections.abc import Hashable, Sequence
 
@@ -11,8 +16,8 @@ def groups(locations: Sequence[str]) -> list[Hashable]:
     return [location or index for index, location in enumerate(locations)]
 
 
-def deal(scenes: Sequence[str], together: Sequence[Hashable], *, num_folds: int) -> list[int]:
-    """Deals recordings into folds, balanced by scene.
+def assign(scenes: Sequence[str], together: Sequence[Hashable], *, num_folds: int) -> list[int]:
+    """Assigns recordings to folds, balanced by scene.
 
     Args:
       scenes: of each recording.
@@ -88,13 +93,13 @@ def _balance(
     rng = np.random.default_rng(seed)
     num_tries = min(50, 1 + 10_000 // len(amounts))  # half a second for 10,000 recordings
     tries = [
-        _deal_in_order(amounts, shares, rng.permutation(len(amounts))) for _ in range(num_tries)
+        _assign_in_order(amounts, shares, rng.permutation(len(amounts))) for _ in range(num_tries)
     ]
     part, _ = min(tries, key=lambda result: result[1])
     return part
 
 
-def _deal_in_order(
+def _assign_in_order(
     amounts: Float[np.ndarray, "group value"],
     shares: Float[np.ndarray, " part"],
     order: Int[np.ndarray, " group"],

@@ -33,13 +33,11 @@ def suggest(infos: Sequence[Info], choice: Choice | None) -> Suggestion:
     stereo = 2 * sum(info.num_columns > 1 for info in infos) > len(infos)
     if len(infos) < _FEW:
         why = f"a small trunk, as {len(infos):,} recordings are few"
-        return Suggestion("configs/esc10.py", why, window_s)
+        return Suggestion("esc10", why, window_s)
     if (window_s or duration_s) < _CLIP_S:
         why = "ResNet-18 for short clips, best from ImageNet weights"
-        return Suggestion("configs/esc10_resnet.py", why, window_s)
+        return Suggestion("esc10_resnet", why, window_s)
     if stereo:
         why = "VGG-16 on left, right and average of stereo recordings in six fragments"
-        return Suggestion("configs/vgg_channels.py", why, window_s)
-    return Suggestion(
-        "configs/vgg_fragments.py", "VGG-16 on mono recordings in fragments", window_s
-    )
+        return Suggestion("vgg_channels", why, window_s)
+    return Suggestion("vgg_fragments", "VGG-16 on mono recordings in fragments", window_s)

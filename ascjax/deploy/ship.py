@@ -83,7 +83,7 @@ def _count_correct(run: Run, classifier: predictor.Classifier, root: Path) -> in
     missing = [file for file in files if not file.exists()]
     if missing:
         raise UserError(f"{missing[0]}: expected a recording of the run's test part, there is none")
-    predicted = [each.scene for each in classifier.predict(files)]
+    predicted = [classifier.predict(file).scene for file in files]
     return int(np.sum(np.array(predicted) == np.array(decisions.true)))
 
 

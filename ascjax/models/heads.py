@@ -1,4 +1,4 @@
-"""What follows the trunk: the paper's two ways from a feature map to a decision (section 3)."""
+"""Heads: from the trunk's feature map to logits (paper, section 3)."""
 
 import flax.linen as nn
 import jax.numpy as jnp

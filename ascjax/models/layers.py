@@ -1,4 +1,4 @@
-"""The layers that all trunks share, with torch's semantics where Flax's or XLA's differ."""
+"""Layers that trunks share, with torch's semantics where Flax's or XLA's differ."""
 
 import functools
 import math

@@ -70,7 +70,7 @@ class Network(nn.Module):
             self.remat,
             name="trunk",
         )
-        with convolution.using(self.convolutions):
+        with convolution.use(self.convolutions):
             features = trunk(x, train)
         features = features.astype(jnp.promote_types(jnp.float32, features.dtype))
         return self.make_top(name=self.top_name)(features, train)

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from ascjax.report.text import counted, duration, size
-from ascjax.runs.folder import InitialWeights, RunInfo, RunResults
+from ascjax.runs.folder import RunResults
+from ascjax.runs.info import InitialWeights, RunInfo
 
 Facts = list[tuple[str, str]]
 

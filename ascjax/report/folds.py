@@ -36,7 +36,7 @@ def write(workdir: Path, folds: FoldSummary, runs: Sequence[Path]) -> Path:
     for run in opened:
         if run.results.scenes != scenes:
             raise UserError(f"{run.path}: expected the scenes {', '.join(scenes)} as in {runs[0]}")
-    counts = sum(np.array(run.results.confusion) for run in opened)
+    counts = np.sum([run.results.confusion for run in opened], axis=0)
     info = opened[0].info
     text = page.template("folds.html.j2").render(
         name=workdir.resolve().name,

@@ -1,4 +1,4 @@
-"""The templates of self-contained HTML pages: one look, one way to write numbers."""
+"""Templates of self-contained HTML pages, with filters that format numbers."""
 
 from collections.abc import Callable
 

@@ -30,12 +30,12 @@ from ascjax.scoring.results import Results
 from ascjax.training.journal import read_history
 
 
-def write(run_dir: str | os.PathLike[str]) -> Path:
+def write(run: Run | str | os.PathLike[str]) -> Path:
     """Writes ``report.html`` into the folder of a finished run.
 
     Args:
-      run_dir: the folder; metrics.jsonl, posteriors.npz and examples.npz are shown where they
-        exist.
+      run: opened, or its folder; metrics.jsonl, posteriors.npz and examples.npz are shown where
+        they exist.
 
     Returns:
       The path of the page, which needs no other file.
@@ -43,7 +43,7 @@ def write(run_dir: str | os.PathLike[str]) -> Path:
     Raises:
       UserError: a file is missing or damaged; the message names it.
     """
-    run = Run.open(run_dir)
+    run = run if isinstance(run, Run) else Run.open(run)
     folder, info, results = run.path.resolve(), run.info, run.results
     has_posteriors = (folder / "posteriors.npz").exists()
     calibration = results.calibration

@@ -194,7 +194,7 @@ def _cells(part: Rate) -> tuple[str, str, str, str]:
 
 
 def aligned(rows: Sequence[Sequence[str]], *, num_numbers: int = 4) -> str:
-    """Returns rows as plain text: names to the left, then so many numbers to the right, then words.
+    """Returns rows as plain text: names left-aligned, then right-aligned numbers, then words.
 
     Args:
       rows: of equally many cells.

@@ -1,4 +1,4 @@
-"""How far a run's scores can be trusted, measured on its test part."""
+"""Calibration and selective accuracy of a run's scores, measured on its test part."""
 
 from dataclasses import dataclass
 

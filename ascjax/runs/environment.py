@@ -1,4 +1,4 @@
-"""What a run was made with: versions, date, source revision, hardware and command."""
+"""Environment of a run: versions, date, source revision, hardware and command."""
 
 import os
 import platform

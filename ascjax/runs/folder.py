@@ -11,7 +11,6 @@ results.json       `RunResults`: metrics of the test part, the decision on each 
 report.html        all of it to look at
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,115 +23,13 @@ from ascjax.audio import frontends
 from ascjax.audio.frontend import FrontEnd
 from ascjax.errors import UserError
 from ascjax.files import TEST_AGAIN, is_new, read_arrays, read_json, write_json
-from ascjax.runs.environment import Environment
+from ascjax.runs.info import RUN_FORMAT, RunInfo
 from ascjax.scoring.calibration import Calibration
-from ascjax.scoring.fusion import Fusion, fuse
+from ascjax.scoring.fusion import fuse
 from ascjax.scoring.results import Results, check
 
 TRAIN_AGAIN = "train the run anew in another folder"
-RUN_FORMAT = 2
 RESULTS_FORMAT = 3
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Mean and deviation of each mel band over the training part."""
-
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, (*self.mean, *self.deviation))) or 0 in self.deviation:
-            raise ValueError("expected finite means and deviations other than 0")
-
-
-@dataclass(frozen=True)
-class Model:
-    """The network: arguments of `models.create_model`, and what it costs.
-
-    ``flops_per_recording`` are floating-point operations, a multiplication and an addition counted
-    as two, of all fragments and channels of a recording.
-    """
-
-    trunk: str
-    head: str
-    head_width: int
-    dropout: float
-    compute_dtype: str
-    planes: int
-    parameters: int
-    flops_per_recording: float
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Recordings of each part."""
-
-    train: int
-    validation: int
-    test: int
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """The data set of a run.
-
-    Attributes:
-      root, layout, fold, split: as it was read.
-      fingerprint: SHA-256 of the recordings' names, scenes and parts.
-      synthetic: whether it was synthesised here.
-    """
-
-    root: str
-    layout: str
-    fold: int
-    split: str
-    fingerprint: str
-    synthetic: bool
-
-
-@dataclass(frozen=True)
-class InitialWeights:
-    """What training started from.
-
-    Attributes:
-      weights: ``random`` or the file's path.
-      sha256: of that file, or None.
-      header: what its header says: source, the source's SHA-256, the parity proof's figures.
-    """
-
-    weights: str
-    sha256: str | None
-    header: dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunInfo:
-    """run.json: the model, its inputs, and how it came about.
-
-    Attributes:
-      fragments, overlap: how a log-mel is cut (`fragments.layout`).
-      duration_s: seconds of a recording that the network was trained on.
-      front_end: `FrontEnd.to_dict`.
-      left_out: reason by name of recordings that could not be read.
-    """
-
-    format: int = RUN_FORMAT
-    scenes: tuple[str, ...]
-    channels: tuple[str, ...]
-    fragments: int
-    overlap: float
-    duration_s: float
-    front_end: dict[str, Any]
-    normalisation: Normalisation
-    model: Model
-    fusion: Fusion
-    protocol: str
-    recordings: Counts
-    left_out: dict[str, str]
-    data: DataSource
-    initial_weights: InitialWeights
-    environment: Environment
 
 
 @dataclass(frozen=True)
@@ -290,8 +187,11 @@ def check_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> None:
+def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> RunInfo:
     """Writes config.json and run.json, or checks that a run to resume has the same inputs.
+
+    Returns:
+      What run.json holds.
 
     Raises:
       UserError: recordings, scenes, features or weights are no longer those of the run's start.
@@ -300,7 +200,7 @@ def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> None:
     if not path.exists():
         write_json(workdir / "config.json", config)
         records.write(path, info)
-        return
+        return info
     before = read_run(workdir)
     changed = [
         said
@@ -327,3 +227,4 @@ def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> None:
             f"{path}: the data set has changed since this run began ({', '.join(changed)}); "
             "start anew in another --workdir"
         )
+    return before

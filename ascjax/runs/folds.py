@@ -16,7 +16,8 @@ from ascjax import setup as setups
 from ascjax.errors import UserError
 from ascjax.runs import experiment
 from ascjax.runs.experiment import Report
-from ascjax.runs.folder import RunInfo, Seconds, read_results, read_run
+from ascjax.runs.folder import Seconds, read_results, read_run
+from ascjax.runs.info import RunInfo
 from ascjax.scoring.metrics import FoldSummary, pool_folds
 from ascjax.signals import StopRequest
 
@@ -101,8 +102,11 @@ class Folds(FoldSummary):
     format: int = FOLDS_FORMAT
 
 
-def train_folds(config: ConfigDict, workdir: Path, report: Report) -> Folds:
+def train_folds(config: ConfigDict, workdir: Path, report: Report) -> tuple[Folds, list[Path]]:
     """Trains and tests every fold of a set, pools them and writes folds.json.
+
+    Returns:
+      The pooled results and the folders of the runs.
 
     Raises:
       UserError: the set has one fold only, ``workdir`` is itself a run, or runs failed.
@@ -118,7 +122,7 @@ def train_folds(config: ConfigDict, workdir: Path, report: Report) -> Folds:
     train(runs, report)
     folds = Folds(**vars(read(runs).summary))
     records.write(workdir / "folds.json", folds)
-    return folds
+    return folds, [run.path for run in runs]
 
 
 @dataclass(frozen=True)

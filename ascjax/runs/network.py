@@ -15,7 +15,8 @@ from ascjax.data.fragments import layout
 from ascjax.data.normalisation import normalise
 from ascjax.errors import UserError
 from ascjax.models import variables
-from ascjax.runs.folder import TRAIN_AGAIN, Model
+from ascjax.runs.folder import TRAIN_AGAIN
+from ascjax.runs.info import Model
 from ascjax.runs.run import Run
 
 if TYPE_CHECKING:

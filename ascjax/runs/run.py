@@ -13,7 +13,6 @@ from ascjax.audio.frontend import FrontEnd
 from ascjax.errors import UserError, choose
 from ascjax.files import as_path, read_json
 from ascjax.runs.folder import (
-    RunInfo,
     RunResults,
     TestPosteriors,
     read_posteriors,
@@ -21,6 +20,7 @@ from ascjax.runs.folder import (
     read_run,
     restore_front_end,
 )
+from ascjax.runs.info import RunInfo
 from ascjax.scoring.fusion import METHODS, Fusion
 from ascjax.scoring.results import Results, score
 
@@ -33,11 +33,13 @@ class Run:
       path: its folder.
       info: how it was made (run.json).
       results: of its test part (results.json).
+      known_posteriors: what `test_posteriors` would read, if it is in memory.
     """
 
     path: Path
     info: RunInfo
     results: RunResults
+    known_posteriors: TestPosteriors | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Run":
@@ -72,7 +74,7 @@ class Run:
     @cached_property
     def test_posteriors(self) -> TestPosteriors:
         """Posteriors of the test part with their labels and names (posteriors.npz)."""
-        return read_posteriors(self.path, self.results)
+        return self.known_posteriors or read_posteriors(self.path, self.results)
 
     @property
     def posteriors(self) -> np.ndarray:

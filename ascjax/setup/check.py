@@ -15,7 +15,6 @@ from ascjax.scoring.fusion import METHODS
 from ascjax.setup.keys import keyed
 from ascjax.training import feed, optimizer
 
-LAYOUTS = ("auto", *dataset.LAYOUTS, "synthetic")
 PROTOCOLS = ("paper", "validated")
 ON_BAD_FILE = ("stop", "skip")
 # Lowest and highest value of numbers.
@@ -63,7 +62,7 @@ def _choices() -> dict[str, Iterable[str]]:
     """Returns the names that a leaf may have, by its key; registries may grow at run time."""
     return {
         "protocol": PROTOCOLS,
-        "data.layout": LAYOUTS,
+        "data.layout": ("auto", *dataset.LAYOUTS, "synthetic"),
         "data.on_bad_file": ON_BAD_FILE,
         "data.resident": feed.MEMORY_SHARES,
         "features.name": frontends.FRONT_ENDS,
@@ -98,6 +97,11 @@ def check(config: ConfigDict) -> None:
         )
     for key, choices in _choices().items():
         choose(f"config.{key}", leaves[key], dict.fromkeys(choices))
+    if leaves["optimizer.warmup_epochs"] > leaves["train.num_epochs"]:
+        raise UserError(
+            "config.optimizer.warmup_epochs: expected at most config.train.num_epochs, "
+            f"{leaves['train.num_epochs']}, got {leaves['optimizer.warmup_epochs']}"
+        )
     channels = leaves["channels"]
     for channel in channels:
         choose("config.channels", str(channel), dict.fromkeys(wave.CHANNELS))

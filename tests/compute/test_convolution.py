@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ascjax.compute.convolution import MAX_POSITIONS_A_CHANNEL, convolve
+from ascjax.compute.convolution import MAX_POSITIONS_PER_CHANNEL, convolve, use
+from ascjax.errors import UserError
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -46,7 +47,7 @@ def test_gradients_in_large_maps_are_xlas(batch, window, padding, stride, planes
     x, kernel = arrays((batch, 25 * stride + 1, 22 * stride, planes), window, 24)
     function = jax.jit(lambda *a: gradients(convolve, *a, padding, stride))
     plain = gradients(lax.conv_general_dilated, x, kernel, padding, stride)
-    assert np.prod(plain[0].shape[:3]) > MAX_POSITIONS_A_CHANNEL * 24
+    assert np.prod(plain[0].shape[:3]) > MAX_POSITIONS_PER_CHANNEL * 24
     assert_equal(function(x, kernel), plain)
 
 
@@ -55,7 +56,7 @@ def test_gradients_in_small_maps_are_xlas(window, padding, stride, planes):
     x, kernel = arrays((2, 5 * stride + 3, 4 * stride + 4, planes), window, 64)
     function = jax.jit(lambda *a: gradients(convolve, *a, padding, stride))
     plain = gradients(lax.conv_general_dilated, x, kernel, padding, stride)
-    assert np.prod(plain[0].shape[:3]) <= MAX_POSITIONS_A_CHANNEL * 64
+    assert np.prod(plain[0].shape[:3]) <= MAX_POSITIONS_PER_CHANNEL * 64
     assert_equal(function(x, kernel), plain)
 
 
@@ -121,6 +122,24 @@ def test_what_else_can_be_asked_of_a_convolution_is_left_to_xla(asked):
     ours = convolve(*given, dimension_numbers=LAYOUT, **asked)
     plain = lax.conv_general_dilated(*given, dimension_numbers=LAYOUT, **asked)
     np.testing.assert_array_equal(ours, plain)
+
+
+def test_xlas_own_is_used_where_that_is_asked_for():
+    x, kernel = arrays((2, 12, 10, 64), (3, 3), 64)
+
+    def program():
+        return str(jax.make_jaxpr(lambda *a: gradients(convolve, *a, [(1, 1), (1, 1)]))(x, kernel))
+
+    ours = program()
+    with use("xla"):
+        plain = program()
+        with use("auto"):
+            assert program() == ours
+    assert program() == ours
+    assert "dot_general" in ours
+    assert "dot_general" not in plain
+    with pytest.raises(UserError, match="expected one of auto, xla, got 'xls'"), use("xls"):
+        pass
 
 
 def test_other_platforms_are_left_to_xla():

@@ -21,18 +21,18 @@ from ascjax.errors import UserError
 
 
 def test_replicate_and_first_are_inverse_and_every_device_has_a_copy():
-    over = local_devices(4)
+    used = local_devices(4)
     tree = {"a": np.arange(3.0, dtype=np.float32), "b": np.float32(2)}
-    replicated = replicate(tree, over)
+    replicated = replicate(tree, used)
     assert replicated["a"].shape == (4, 3)
-    assert replicated["a"].sharding.device_set == set(over)
+    assert replicated["a"].sharding.device_set == set(used)
     jax.tree.map(np.testing.assert_array_equal, unreplicate(replicated), tree)
 
 
 def test_sums_and_means_go_over_devices():
-    over = local_devices(4)
-    step = pmap(lambda _, x: (psum(x), pmean(x)), over)
-    total, mean = step(replicate(np.float32(0), over), np.arange(4, dtype=np.float32))
+    used = local_devices(4)
+    step = pmap(lambda _, x: (psum(x), pmean(x)), used)
+    total, mean = step(replicate(np.float32(0), used), np.arange(4, dtype=np.float32))
     np.testing.assert_array_equal(total, [6, 6, 6, 6])
     np.testing.assert_array_equal(mean, [1.5, 1.5, 1.5, 1.5])
 
@@ -45,10 +45,10 @@ def test_convolutions_and_products_are_xlas_own_on_the_cpu_and_sums_are_not():
         )
         return out, out @ kernel[0, 0], out.sum((0, 1, 2))
 
-    over = local_devices(2)
+    used = local_devices(2)
     kernel = np.ones((2, 3, 3, 64, 64), np.float32)
     planes = np.random.default_rng(0).normal(size=(2, 2, 16, 18, 64)).astype(np.float32)
-    ours, plain = pmap(step, over), jax.pmap(step, devices=over)
+    ours, plain = pmap(step, used), jax.pmap(step, devices=used)
     program = ours.lower(kernel, planes).compile().as_text()
     assert " convolution(" in program
     assert " dot(" in program

@@ -34,12 +34,12 @@ def test_the_matrices_of_two_outputs_are_the_papers():
 @pytest.mark.parametrize(("side", "window"), FILTERS)
 @pytest.mark.parametrize("shape", [(4, 9, 7), (3, 8, 12), (1, 1, 2)])
 def test_output_and_gradients_are_the_plain_ones(side, window, shape, monkeypatch):
-    monkeypatch.setattr(winograd, "_MAX_VALUES", 20_000)  # so that batches go in several parts
+    monkeypatch.setattr(winograd, "_MAX_VALUES", 20_000)  # so that batches go in several chunks
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(0), 3)
         x = jax.random.normal(keys[0], (*shape, 6), jnp.float64)
         kernel = jax.random.normal(keys[1], (window, window, 6, 10), jnp.float64)
-        slope = jax.random.normal(keys[2], (*shape, 10), jnp.float64)
+        cotangent = jax.random.normal(keys[2], (*shape, 10), jnp.float64)
 
         def plain(x, kernel):
             edges = [(window // 2, window // 2)] * 2
@@ -47,12 +47,15 @@ def test_output_and_gradients_are_the_plain_ones(side, window, shape, monkeypatc
             return lax.conv_general_dilated(x, kernel, (1, 1), edges, dimension_numbers=layout)
 
         @jax.jit
-        def both(x, kernel, slope):
+        def both(x, kernel, cotangent):
             out, pull_back = jax.vjp(plain, x, kernel)
-            ours = winograd.convolve(x, kernel, side), *winograd.gradients(x, kernel, slope, side)
-            return list(zip(ours, (out, *pull_back(slope)), strict=True))
+            ours = (
+                winograd.convolve(x, kernel, side),
+                *winograd.gradients(x, kernel, cotangent, side),
+            )
+            return list(zip(ours, (out, *pull_back(cotangent)), strict=True))
 
-        for ours, theirs in both(x, kernel, slope):
+        for ours, theirs in both(x, kernel, cotangent):
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-10)
 
 
@@ -88,5 +91,5 @@ def test_the_side_that_takes_the_least_time(shape, window, channels_out, of_grad
         (1, 9 * 10**9, 1),
     ],
 )
-def test_parts_are_the_fewest_that_stay_in_the_caches(batch, values, count):
-    assert winograd.num_parts(batch, values) == count
+def test_chunks_are_the_fewest_that_stay_in_the_caches(batch, values, count):
+    assert winograd.num_chunks(batch, values) == count

@@ -92,7 +92,7 @@ def test_text_says_what_matters_within_100_columns():
         "- sound: digital silence (1), e.g. park/1.wav",
         "1 recording repeated to fill it",
         "warning: 'audio'",
-        "configs/esc10.py",
+        "esc10",
     ):
         assert words in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 100
@@ -139,11 +139,11 @@ def test_same_samples_are_found_among_inspected_recordings():
 @pytest.mark.parametrize(
     ("count", "seconds", "columns", "config", "window_s"),
     [
-        (50, 5, 1, "configs/esc10.py", 0),
-        (400, 5, 1, "configs/esc10_resnet.py", 0),
-        (400, 10, 2, "configs/vgg_channels.py", 0),
-        (400, 10, 1, "configs/vgg_fragments.py", 0),
-        (400, 3_600, 2, "configs/vgg_channels.py", 10),
+        (50, 5, 1, "esc10", 0),
+        (400, 5, 1, "esc10_resnet", 0),
+        (400, 10, 2, "vgg_channels", 0),
+        (400, 10, 1, "vgg_fragments", 0),
+        (400, 3_600, 2, "vgg_channels", 10),
     ],
 )
 def test_suggested_configs_exist(count, seconds, columns, config, window_s):

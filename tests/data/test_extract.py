@@ -14,5 +14,5 @@ def test_a_file_too_loud_for_its_features_is_a_bad_recording(tmp_path):
     samples = np.random.default_rng(0).uniform(-1e38, 1e38, 8_000).astype(np.float32)
     soundfile.write(path, samples, 8_000, subtype="FLOAT")
     job = extract.Job(Path("unused"), LogMel(8_000, 16), ("average",), 8_000, 0.5)
-    with pytest.raises(wave.BadRecording, match=f"{path}: log_mel: the result is not finite"):
+    with pytest.raises(wave.BadRecording, match=f"{path}: .* lie beyond ±1,000"):
         extract.log_mels(path, job)

@@ -41,7 +41,7 @@ def test_esc10(shared):
     assert left_out(dataset) == {"files beside the scenes' folders": (2, "README.md")}
 
 
-def test_folders_without_folds_are_dealt(root):
+def test_folders_without_folds_are_assigned(root):
     (root / "empty").mkdir()
     parts = []
     for fold in range(1, 6):
@@ -52,7 +52,7 @@ def test_folders_without_folds_are_dealt(root):
         parts.append(set(names(dataset, dataset.test)))
     assert len(set.union(*parts)) == 20
     assert dataset.notes[0] == "folders without audio files: empty"
-    assert "dealt into 5, balanced by scene; a CSV path,scene,fold,location" in dataset.notes[1]
+    assert "split into 5, balanced by scene; a CSV path,scene,fold,location" in dataset.notes[1]
     assert load(root) == load(root)
 
 

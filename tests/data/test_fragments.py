@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ascjax.data.fragments import layout
@@ -22,6 +22,7 @@ def test_overlapping_ones_share_their_ends(frames, count, overlap, width, starts
     assert layout(frames, count, overlap) == (width, starts)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2000), st.integers(1, 50), st.floats(0, 0.95))
 def test_all_lie_inside_and_leave_little(frames, count, overlap):
     width, starts = layout(frames, count, overlap)

@@ -104,7 +104,7 @@ def test_labels_of_2013_are_names_without_digits(tmp_path):
     audio(tmp_path / "scenes_stereo" / "notes.txt")
     dataset = load(tmp_path / "scenes_stereo")
     assert Counter(r.scene for r in dataset.recordings) == {"bus": 10, "tubestation": 10}
-    assert "dealt into 5" in dataset.notes[0]
+    assert "split into 5" in dataset.notes[0]
     assert dataset.left_out[0].count == 1
 
 

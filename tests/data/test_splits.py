@@ -46,8 +46,8 @@ def test_locations_of_several_scenes_stay_together(rows, seed):
 
 @settings(max_examples=40, deadline=None)
 @given(rows=SETS)
-def test_dealt_folds_keep_locations_together(rows):
-    folds = splits.deal([row[0] for row in rows], rows, num_folds=5)
+def test_assigned_folds_keep_locations_together(rows):
+    folds = splits.assign([row[0] for row in rows], rows, num_folds=5)
     fold_of = dict(zip(rows, folds, strict=True))
     assert [fold_of[row] for row in rows] == folds
     assert set(folds) <= set(range(5))
@@ -57,11 +57,11 @@ def test_dealt_folds_keep_locations_together(rows):
 @given(counts=st.tuples(st.integers(5, 40), st.integers(5, 40)))
 def test_folds_of_unknown_locations_are_equal_within_one(counts):
     scenes = ["bus"] * counts[0] + ["park"] * counts[1]
-    folds = splits.deal(scenes, splits.groups([""] * len(scenes)), num_folds=5)
+    folds = splits.assign(scenes, splits.groups([""] * len(scenes)), num_folds=5)
     for scene in ("bus", "park"):
-        dealt = Counter(f for f, s in zip(folds, scenes, strict=True) if s == scene)
-        assert len(dealt) == 5
-        assert max(dealt.values()) - min(dealt.values()) <= 1
+        counts = Counter(f for f, s in zip(folds, scenes, strict=True) if s == scene)
+        assert len(counts) == 5
+        assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_unknown_locations_are_all_different():
@@ -81,5 +81,5 @@ def test_hand_made_split_is_balanced():
 def test_dealing_twice_gives_the_same(num_folds):
     scenes = ["bus", "park", "tram"] * 9
     together = list(range(27))
-    first = splits.deal(scenes, together, num_folds=num_folds)
-    assert first == splits.deal(scenes, together, num_folds=num_folds)
+    first = splits.assign(scenes, together, num_folds=num_folds)
+    assert first == splits.assign(scenes, together, num_folds=num_folds)

@@ -17,7 +17,6 @@ import tiny_set
 from ascjax.audio import wave
 from ascjax.audio.logmel import LogMel
 from ascjax.data import dataset, extract, store
-from ascjax.data.normalisation import mel_statistics
 from ascjax.errors import UserError
 from ascjax.files import exclusive
 from ascjax.signals import Stopped, StopRequest
@@ -243,16 +242,6 @@ def test_the_scan_finds_the_common_rate_and_duration(tiny, tmp_path):
     infos, bad = store.scan(listed(root), on_bad_file="skip")
     assert store.common_rate_and_duration(infos) == (16000, 2.0)
     assert list(bad) == [listed(root)[1].name]
-
-
-def test_mel_statistics_are_those_of_the_given_rows_alone():
-    log_mel = np.random.default_rng(0).normal(3.0, 2.0, (7, 2, 5, 11)).astype(np.float32)
-    log_mel[:, :, 4] = 1.25
-    mean, deviation = mel_statistics(log_mel, [5, 0, 2], rows_at_once=2)
-    part = log_mel[[0, 2, 5]]
-    np.testing.assert_allclose(mean, part.mean(axis=(0, 1, 3)), rtol=1e-6)
-    np.testing.assert_allclose(deviation[:4], part.std(axis=(0, 1, 3))[:4], rtol=1e-6)
-    assert deviation[4] == 1.0
 
 
 def test_settings_are_written_for_people(whole):

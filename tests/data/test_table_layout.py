@@ -66,7 +66,7 @@ def test_folds_that_are_not_understood(tmp_path):
     fails(path, "line 11: fold '' is not understood")
 
 
-def test_without_folds_it_is_dealt_by_location(tmp_path):
+def test_without_folds_it_is_split_by_location(tmp_path):
     path = table(tmp_path, "path,scene,location", [f"{row},{row[6:10]}" for row in ROWS])
     dataset = load(path)
     located = [{dataset.recordings[i].location for i in p} for p in (dataset.train, dataset.test)]

@@ -5,7 +5,7 @@ import pytest
 from ascjax.config import load_config
 from ascjax.paper import plan
 from ascjax.paper.tables import TABLES
-from ascjax.setup import builders
+from ascjax.setup import check
 
 ROWS = {name: row for table in TABLES.values() for name, row in table.rows.items()}
 
@@ -22,7 +22,7 @@ def test_the_papers_numbers_in_its_order():
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_is_what_its_name_says(name):
     config = plan.make_config(ROWS[name], {})
-    builders.check(config)
+    check(config)
     trunk, _, what = name.partition("_")
     assert config.model.trunk == trunk
     # A key that no config has would be added in silence by update_from_flattened_dict's caller.

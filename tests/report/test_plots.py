@@ -1,14 +1,11 @@
 import io
 
-import librosa
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from ascjax.report import plots
-from ascjax.scoring.evidence import Concentration, Confusion, Evidence
-from ascjax.scoring.rates import proportion
 
 
 def texts(ax) -> list[str]:
@@ -72,7 +69,7 @@ def test_confusion_gives_each_row_in_percent():
 
 @pytest.mark.parametrize("count", [1, 2, 10, 50])
 def test_confusion_of_few_and_many_scenes_stays_legible(count):
-    counts = np.full((count, count), 7)
+    counts = 7 * np.eye(count, dtype=int)
     figure = plots.confusion(
         counts, scenes=[f"a_very_long_scene_name_{i:020d}" for i in range(count)]
     )
@@ -142,40 +139,6 @@ def test_a_name_is_no_formula_and_matplotlibs_settings_stay():
     assert dict(matplotlib.rcParams) == before
 
 
-def pitched(pitch_hz, sample_rate_hz, frames=50):
-    """A log-mel in which only the band around one pitch sounds."""
-    values = np.full((128, frames), -11.0)
-    centres_hz = librosa.mel_frequencies(130, fmax=sample_rate_hz / 2)[1:-1]
-    values[np.abs(centres_hz - pitch_hz).argmin()] = 1.0
-    return plots.LogMel(values, 0.02, sample_rate_hz)
-
-
-@pytest.mark.parametrize("sample_rate_hz", [16000, 48000])
-def test_a_pitch_stands_at_its_tick(sample_rate_hz):
-    figure = plots.spectrograms([pitched(2000, sample_rate_hz)], titles=["a"], columns=1)
-    ax = figure.axes[0]
-    names = [text.get_text() for text in ax.get_yticklabels()]
-    ticks = dict(zip(names, ax.get_yticks(), strict=True))
-    sounding = int(ax.images[0].get_array()[:, 0].argmax())
-    assert abs(ticks["2,000"] - sounding) <= 0.5
-    assert ("16,000" in ticks) == (sample_rate_hz == 48000)
-
-
-def test_spectrograms_share_colours_and_leave_no_empty_frame():
-    quiet, loud = pitched(500, 48000), pitched(4000, 16000, frames=80)
-    loud = plots.LogMel(loud.values + 3, loud.hop_size_s, loud.sample_rate_hz)
-    figure = plots.spectrograms([quiet, loud, quiet], titles=list("abc"), columns=2)
-    panels = figure.axes[:4]
-    assert [ax.get_title() for ax in panels] == ["a", "b", "c", ""]
-    assert [ax.axison for ax in panels] == [True, True, True, False]
-    assert {ax.images[0].get_clim() for ax in panels[:3]} == {(-11, 4)}
-    assert [ax.get_xlabel() for ax in panels[:3]] == ["", "time / s", "time / s"]
-    assert panels[1].get_xlim() == (0, 80 * 0.02)
-    assert len(figure.axes) == 5, "one colour bar for all"
-    assert figure.get_figwidth() == 7
-    assert draw(figure)
-
-
 def test_confusion_in_a_column_fits_its_numbers_into_cells():
     counts = np.full((10, 10), 7) + 270 * np.eye(10, dtype=int)
     figure = plots.confusion(counts, scenes=["street_pedestrian"] * 10, normalise=False, columns=1)
@@ -199,40 +162,6 @@ def test_confusion_of_too_many_scenes_for_numbers_has_a_colour_bar():
     assert draw(figure)
 
 
-def found_of(positions, pairs):
-    return Evidence(
-        fused=proportion(6, 10),
-        by_position=[proportion(6, 10)] * positions,
-        oracle=proportion(9, 10),
-        oracle_of_guesses=0.75,
-        right=Concentration(6, 1.0, 1.0),
-        wrong=Concentration(4, 1.0, 1.0),
-        pairs=[Confusion(0, 1, 4, [[0.25, 0.5, 0.25]] * positions)] * pairs,
-    )
-
-
-def test_evidence_stacks_votes_and_marks_the_oracle_as_one():
-    figure = plots.evidence(found_of(3, 1), scenes=("metro_station", "bus"), columns=2)
-    accuracy, votes = figure.axes
-    oracle, fused = (line.get_ydata()[0] for line in accuracy.lines[:2])
-    assert (oracle, fused) == (90, 60)
-    named = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert named[0] == "oracle (any fragment right)"
-    assert votes.get_title() == "metro station\n→ bus (4)"
-    heights = [[bar.get_height() for bar in bars] for bars in votes.containers]
-    assert heights == [[25] * 3, [25] * 3, [50] * 3]
-    assert votes.containers[2][0].get_y() == 50
-
-
-@pytest.mark.parametrize(("positions", "pairs", "columns"), [(2, 0, 1), (12, 7, 2), (6, 4, 1)])
-def test_evidence_of_any_size_is_drawn(positions, pairs, columns):
-    figure = plots.evidence(found_of(positions, pairs), scenes=("a" * 40, "$b$"), columns=columns)
-    figure.draw_without_rendering()
-    panels = [ax for ax in figure.axes if ax.axison]
-    assert len(panels) == 1 + pairs
-    assert all(is_inside(each, figure) for each in [*figure.legends, *(ax.title for ax in panels)])
-
-
 def test_files_keep_text_as_text_and_are_the_same_each_time():
     def encoded(suffix):
         figure = plots.confusion(np.eye(2, dtype=int), scenes=("bus", "tram"), columns=1)
@@ -244,3 +173,32 @@ def test_files_keep_text_as_text_and_are_the_same_each_time():
     assert b"/Type3" not in files["pdf"]
     assert int.from_bytes(files["png"][16:20], "big") == 1020, "3.4 inches at 300 dpi"
     assert all(encoded(suffix) == content for suffix, content in files.items())
+
+
+def test_overlapping_fragments_stand_where_they_are_cut():
+    _, posteriors, scores = example(3, 4)
+    log_mel = plots.LogMel(np.zeros((8, 431)), 1.0, 48000)
+    figure = plots.fragments(log_mel, posteriors, scores, scenes="abcd", true_scene=1, overlap=0.5)
+    mel_ax, _, cells_ax = figure.axes[:3]
+    # 431 frames, half overlapping: each 215 wide, from 0, 107 and 215.
+    cuts = [line.get_xdata()[0] for line in mel_ax.lines[:4]]
+    assert cuts == [107, 215, 322, 430]
+    extents = [tuple(line.get_xdata()) for line in mel_ax.lines[4:]]
+    assert extents == [(0, 215), (107, 322), (215, 430)]
+    edges = sorted({x for path in cells_ax.collections[0].get_paths() for x in path.vertices[:, 0]})
+    assert edges == [0, (215 + 107) / 2, (322 + 215) / 2, 430]
+
+
+def test_scores_that_repeat_the_only_posteriors_are_left_out():
+    log_mel, posteriors, scores = example(1, 4)
+    for shown, expected in ((scores, False), (scores[::-1], True)):
+        figure = plots.fragments(log_mel, posteriors, shown, scenes="abcd", true_scene=1)
+        assert figure.axes[3].axison == expected
+
+
+def test_long_names_stay_distinct():
+    scenes = [f"a_rather_long_name_of_a_scene_{kind}_somewhere" for kind in ("indoors", "outdoors")]
+    figure = plots.confusion(np.eye(2, dtype=int), scenes=scenes)
+    names = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert len(set(names)) == 2
+    assert max(map(len, names)) <= 28

@@ -7,7 +7,6 @@ from fake_run import write_fake_run
 from ascjax.errors import UserError
 from ascjax.files import check_new, read_arrays, read_json
 from ascjax.runs.folder import read_results, read_run
-from ascjax.training.journal import read_history
 
 
 def test_json_is_read(tmp_path):
@@ -33,29 +32,6 @@ def test_damaged_json_is_named(tmp_path, content, message):
     with pytest.raises(UserError, match=message) as error:
         read_json(path, required=("format",))
     assert str(error.value).startswith(str(path))
-
-
-def test_history_is_in_order_and_a_repeated_epoch_counts_once(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    entries = [
-        {"epoch": 1, "x": 1},
-        {"epoch": 2, "x": 2},
-        {"epoch": 2, "x": 3},
-        {"epoch": 3, "x": 4},
-    ]
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    assert [entry["x"] for entry in read_history(path)] == [1, 3, 4]
-    assert read_history(tmp_path / "none.jsonl") == []
-
-
-@pytest.mark.parametrize("line", ['{"epoch": 2, "tra', '{"step": 3}', "[1]", ""])
-def test_damaged_line_is_numbered(tmp_path, line):
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"epoch": 1}\n' + line + "\n")
-    with pytest.raises(
-        UserError, match=r"metrics\.jsonl, line 2: expected JSON with the key epoch"
-    ):
-        read_history(path)
 
 
 def test_arrays_are_read(tmp_path):
@@ -93,10 +69,8 @@ def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
 
 
 # Every one is right, which the made-up run's aren't.
-DECISIONS = {
-    "recording": ["a.wav"] * 60, "true": ["bus"] * 60, "predicted": ["bus"] * 60,
-    "score": [0.5] * 60,
-}  # fmt: skip
+DECISIONS: dict = dict.fromkeys(("recording", "true", "predicted"), ["bus"] * 60)
+DECISIONS |= {"score": [0.5] * 60}
 
 
 @pytest.mark.parametrize(

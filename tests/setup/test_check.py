@@ -5,10 +5,10 @@ import re
 import pytest
 
 from ascjax.config import flatten
+from ascjax.configs import common
 from ascjax.errors import UserError
 from ascjax.setup import check
 from ascjax.setup.check import RANGES
-from configs import common
 
 NAMES = {
     "protocol": "papers",
@@ -88,3 +88,8 @@ def test_missing_and_unknown_leaves():
     config.train.batchsize = 3
     with pytest.raises(UserError, match=r"train\.batchsize.*did you mean 'train\.batch_size'"):
         check(config)
+
+
+def test_a_warm_up_longer_than_the_run():
+    message = refused(**{"train.num_epochs": 2, "optimizer.warmup_epochs": 3.0})
+    assert "config.optimizer.warmup_epochs: expected at most config.train.num_epochs, 2" in message

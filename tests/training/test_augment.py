@@ -1,17 +1,21 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tiny_training import ALL_AUGMENTATION, NO_AUGMENTATION
 
-from ascjax.configs import common
+from ascjax.compute.devices import AXIS, example_keys, local_devices, pmap, replicate, shard
 from ascjax.training import augment
+
+
+def keys(seed, count):
+    return example_keys(jax.random.key(seed), count, axis_name=None)
 
 
 def test_spec_augment_masks_whole_bands_and_frames_and_nothing_else():
     log_mel = jax.random.uniform(jax.random.key(1), (64, 32, 20, 1), minval=1.0, maxval=2.0)
     out = augment.spec_augment(
-        jax.random.key(0), log_mel, num_mel_masks=1, max_mel_mask=8, num_frame_masks=1,
-        max_frame_mask=5,
-    )  # fmt: skip
+        keys(0, 64), log_mel, num_mel_masks=1, max_mel_mask=8, num_frame_masks=1, max_frame_mask=5
+    )
     masked = np.asarray(out[..., 0] == 0)
     np.testing.assert_array_equal(out[~masked[..., None]], log_mel[~masked[..., None]])
     bands, frames = masked.all(axis=2), masked.all(axis=1)
@@ -28,22 +32,22 @@ def test_spec_augment_masks_whole_bands_and_frames_and_nothing_else():
 def test_spec_augment_with_nothing_to_mask_is_the_identity():
     log_mel = jnp.ones((2, 4, 5, 1))
     off = {"num_mel_masks": 0, "max_mel_mask": 2, "num_frame_masks": 0, "max_frame_mask": 2}
-    np.testing.assert_array_equal(augment.spec_augment(jax.random.key(0), log_mel, **off), log_mel)
+    np.testing.assert_array_equal(augment.spec_augment(keys(0, 2), log_mel, **off), log_mel)
 
 
-def test_mixup_mixes_inputs_and_targets_by_the_same_shares():
-    targets = jnp.eye(16)
-    log_mel = jnp.broadcast_to(targets[:, :, None, None], (16, 16, 3, 1))
-    mixed, mixed_targets = augment.mixup(jax.random.key(2), log_mel, targets, alpha=0.4)
-    np.testing.assert_allclose(mixed[:, :, 0, 0], mixed_targets, rtol=1e-6)
-    np.testing.assert_allclose(mixed_targets.sum(axis=1), 1.0, rtol=1e-6)
-    assert np.sum(np.asarray(mixed_targets) > 0) > 16
+def test_mixup_mixes_inputs_and_labels_by_the_same_shares():
+    labels = jnp.eye(16)
+    log_mel = jnp.broadcast_to(labels[:, :, None, None], (16, 16, 3, 1))
+    mixed, mixed_labels = augment.mixup(jax.random.key(2), log_mel, labels, alpha=0.4)
+    np.testing.assert_allclose(mixed[:, :, 0, 0], mixed_labels, rtol=1e-6)
+    np.testing.assert_allclose(mixed_labels.sum(axis=1), 1.0, rtol=1e-6)
+    assert np.sum(np.asarray(mixed_labels) > 0) > 16
 
 
-def test_shift_moves_each_example_round_and_round_by_its_own_number_of_frames():
+def test_shift_rolls_each_example_by_its_own_number_of_frames():
     frames = 20
     log_mel = jnp.broadcast_to(jnp.arange(float(frames))[None, None, :, None], (64, 3, frames, 1))
-    moved = np.asarray(augment.shift(jax.random.key(3), log_mel, max_share=0.25))[..., 0]
+    moved = np.asarray(augment.shift(keys(3, 64), log_mel, max_share=0.25))[..., 0]
     first = moved[:, 0, 0]
     np.testing.assert_array_equal(
         moved, (first[:, None, None] + np.arange(frames)) % frames * 1.0 + np.zeros((1, 3, 1))
@@ -52,8 +56,23 @@ def test_shift_moves_each_example_round_and_round_by_its_own_number_of_frames():
 
 
 def test_augmentation_with_everything_off_is_the_identity():
-    log_mel, targets = jnp.ones((2, 4, 5, 1)), jnp.eye(2)
-    settings = common.get_config().augment.to_dict()
-    out = augment.augment(jax.random.key(0), log_mel, targets, **settings)
+    log_mel, labels = jnp.ones((2, 4, 5, 1)), jnp.eye(2)
+    out = augment.augment(jax.random.key(0), log_mel, labels, **NO_AUGMENTATION)
     np.testing.assert_array_equal(out[0], log_mel)
-    np.testing.assert_array_equal(out[1], targets)
+    np.testing.assert_array_equal(out[1], labels)
+
+
+def test_draws_belong_to_examples_and_not_to_devices():
+    num_devices = 4
+    log_mel = jax.random.normal(jax.random.key(4), (8, 16, 12, 1))
+    labels = jnp.eye(8)
+
+    def step(key, batch):
+        return augment.augment(key, *batch, axis_name=AXIS, **ALL_AUGMENTATION)
+
+    key = jax.random.key(5)
+    expected = jax.jit(lambda *a: augment.augment(key, *a, **ALL_AUGMENTATION))(log_mel, labels)
+    devices = local_devices(num_devices)
+    on_many = pmap(step, devices)(replicate(key, devices), shard((log_mel, labels), num_devices))
+    for many, whole in zip(on_many, expected, strict=True):
+        np.testing.assert_allclose(many.reshape(whole.shape), whole, rtol=1e-6, atol=1e-6)

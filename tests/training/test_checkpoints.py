@@ -71,6 +71,32 @@ def test_where_none_is_ranked_the_last_is_kept_and_nothing_warned_of(tmp_path, c
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
+def test_a_step_is_named_once_it_is_on_disk(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"kernel": np.ones((500, 1000), np.float32)}, numbers(0.5))
+    named = checkpoints.latest()
+    assert steps(tmp_path) == [named]
+    checkpoints.save(2, {"kernel": np.ones((500, 1000), np.float32)}, numbers(0.6))
+    assert checkpoints.best() == 2
+    assert steps(tmp_path) == [2]
+
+
+@pytest.mark.parametrize("name", ["a[b]", "[1-3]", "a\\b", "a*b", "a?b", "a b", "ä"])
+def test_a_folder_of_any_name_is_restored(tmp_path, name):
+    path = tmp_path / name / "checkpoints"
+    for step in (1, 2):  # the second in a folder that is there, as a resumed run's is
+        checkpoints = Checkpoints(path)
+        checkpoints.save(step, state(step), numbers(step / 10))
+        checkpoints.close()
+    again = Checkpoints(path)
+    assert (again.latest(), again.best()) == (2, 2)
+    jax.tree.map(np.testing.assert_array_equal, again.restore(2, state(0)), state(2))
+    again.close()
+    like = {"kernel": jax.ShapeDtypeStruct((2, 3), np.float32)}
+    np.testing.assert_array_equal(read(path / "2", like)["kernel"], state(2)["kernel"])
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path):
     checkpoints = saved(tmp_path, [0.5])
     for file in (tmp_path / "1").rglob("*"):
@@ -82,13 +108,13 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
         read(tmp_path / "1", state(0))
 
 
-def test_a_part_is_read_and_nothing_else_is_touched(tmp_path):
+def test_one_array_is_read_and_nothing_is_touched(tmp_path):
     saved(tmp_path, [0.5, 0.6]).close()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     like = {"kernel": jax.ShapeDtypeStruct((2, 3), np.float32)}
-    found = read(tmp_path / "2", like)
-    assert list(found) == ["kernel"]
-    np.testing.assert_array_equal(found["kernel"], state(2)["kernel"])
+    restored = read(tmp_path / "2", like)
+    assert list(restored) == ["kernel"]
+    np.testing.assert_array_equal(restored["kernel"], state(2)["kernel"])
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 

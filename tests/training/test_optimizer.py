@@ -68,9 +68,9 @@ def test_schedules_have_their_peak_and_end_where_they_say():
 
 
 def test_unknown_names_list_the_choices():
-    with pytest.raises(UserError, match=r"optimizer\.schedule: expected one of cosine, one_cycle"):
+    with pytest.raises(UserError, match=r"schedule: expected one of cosine, one_cycle"):
         optimizer.learning_rates("cosin", learning_rate=1.0, num_steps=10, warmup_steps=0)
-    with pytest.raises(UserError, match=r"optimizer\.name: .*did you mean 'adamw'"):
+    with pytest.raises(UserError, match=r"optimizer: .*did you mean 'adamw'"):
         make(name="adamww")
-    with pytest.raises(UserError, match=r"warmup_epochs makes 11 steps, more than the run's 10"):
+    with pytest.raises(UserError, match=r"warm-up takes 11 steps, more than the run's 10"):
         optimizer.learning_rates("cosine", learning_rate=1.0, num_steps=10, warmup_steps=11)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ascjax.audio.formats import is_audio
 from ascjax.data.layouts.layout import Layout, Request
-from ascjax.data.listing import Listing, Recording, Tally, dealt, no_layout, relative
+from ascjax.data.listing import Listing, Recording, Tally, assign_folds, no_layout, relative
 
 _NAME = re.compile(r"([A-Za-z_]*[A-Za-z])(\d\d)\.\w+")
 _FOLDER = "scenes_stereo"
@@ -23,7 +23,7 @@ def detect(root: Path) -> str:
 
 
 def read(root: Path, request: Request) -> Listing:
-    """Reads the names; no folds are published, so five are dealt."""
+    """Reads the names; no folds are published, so five are made."""
     tally, recordings = Tally(), []
     for path in sorted(_folder(root).iterdir()):
         match = _NAME.fullmatch(path.name)
@@ -33,7 +33,7 @@ def read(root: Path, request: Request) -> Listing:
             tally.add("files not named as a scene and two digits", relative(path, root))
     if not recordings:
         raise no_layout(root, "audio files named as bus01.wav")
-    folds, note = dealt(recordings)
+    folds, note = assign_folds(recordings)
     return Listing(recordings, folds, tally.left_out(), [note])
 
 

@@ -11,7 +11,7 @@ from ascjax.data.listing import (
     Listing,
     Recording,
     Tally,
-    dealt,
+    assign_folds,
     numbered,
     printable,
     relative,
@@ -90,7 +90,7 @@ def _folds(recordings: list[Recording]) -> tuple[dict[int, Fold], list[Recording
     notes = []
     if numbers and odd:
         notes.append(f"{len(odd):,} names begin with no fold, e.g. {odd[0]}")
-    folds, note = dealt(recordings)
+    folds, note = assign_folds(recordings)
     return folds, recordings, [*notes, note]
 
 

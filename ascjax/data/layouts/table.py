@@ -7,7 +7,7 @@ from pathlib import Path
 from ascjax.audio.formats import is_audio
 from ascjax.data import tables
 from ascjax.data.layouts.layout import Layout, Request
-from ascjax.data.listing import Fold, Listing, Recording, dealt, numbered
+from ascjax.data.listing import Fold, Listing, Recording, assign_folds, numbered
 from ascjax.errors import UserError, nearest
 
 _SUFFIXES = (".csv", ".tsv", ".tab")
@@ -51,7 +51,7 @@ def read(root: Path, request: Request) -> Listing:
     """Reads a table, or the only one in a folder; paths are relative to the table.
 
     A numeric ``fold`` makes that fold's recordings the test part; ``train`` and ``test`` fix the
-    split; without the column folds are dealt.
+    split; without the column folds are made.
     """
     path = root if root.is_file() else _only(root, request)
     if is_audio(path.name):
@@ -84,7 +84,7 @@ def listing(
     recordings, numbers = _rows(table, places, file_name, root)
     notes = _unread(table, places) if extra else []
     if "fold" not in places:
-        folds, note = dealt(recordings)
+        folds, note = assign_folds(recordings)
         return Listing(recordings, folds, notes=[*notes, note])
     return Listing(recordings, _folds(table.path, numbers), notes=notes)
 

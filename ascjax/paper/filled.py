@@ -1,0 +1,103 @@
+"""Tables of the paper, filled with the results of a sweep."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A row's finished seeds.
+
+    Attributes:
+      recordings: test recordings of a seed.
+      mean, deviation: of the seeds' accuracies; of the folds' where there is one seed.
+      interval_95: Wilson's, at the mean accuracy.
+      parameters, flops_per_recording: of the network.
+      train_s, test_s: mean seconds of a seed.
+    """
+
+    recordings: int
+    mean: float
+    deviation: float | None
+    interval_95: tuple[float, float]
+    parameters: int
+    flops_per_recording: float
+    train_s: float
+    test_s: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table: what it is, the paper's accuracy, ours if a seed is finished.
+
+    ``reports`` are its runs' pages, as paths from the sweep's folder.
+    """
+
+    name: str
+    label: str
+    trunk: str
+    start: str
+    channels: str
+    fragments: int
+    head: str
+    paper: float
+    state: str
+    ours: Ours | None
+    reports: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """McNemar's test of two rows over the seeds that both have, beside the paper's difference."""
+
+    name: str
+    against: str
+    labels: tuple[str, str]
+    seeds: int
+    difference: float
+    paper_difference: float
+    only_a: int
+    only_b: int
+    p: float
+
+
+@dataclass(frozen=True)
+class FilledTable:
+    """A table of the paper with our results."""
+
+    title: str
+    lines: list[Line]
+    comparisons: list[Comparison]
+
+
+@dataclass(frozen=True)
+class FilledTables:
+    """The tables of a sweep, and what their rows share.
+
+    Attributes:
+      tables: by the paper's number.
+      data_root: the data set.
+      settings: overrides of every row, by dotted key, as text.
+      seeds: how many of each row.
+      folds: whether each seed was trained on every fold of the set.
+      num_finished, num_planned: seeds of all rows.
+      synthetic: whether the recordings are synthesised.
+    """
+
+    tables: dict[str, FilledTable]
+    data_root: str
+    settings: dict[str, str]
+    seeds: int
+    folds: bool
+    num_finished: int
+    num_planned: int
+    synthetic: bool
+
+    @property
+    def lines(self) -> list[Line]:
+        """The rows of all tables."""
+        return [line for table in self.tables.values() for line in table.lines]
+
+    @property
+    def recordings(self) -> int | None:
+        """Test recordings of a seed; None if none is finished."""
+        return max((line.ours.recordings for line in self.lines if line.ours), default=None)

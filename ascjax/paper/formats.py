@@ -1,0 +1,163 @@
+"""Filled tables as Markdown, CSV, LaTeX and HTML, each with the data set and the overrides."""
+
+import csv
+import io
+from dataclasses import asdict
+from urllib.parse import quote
+
+from ascjax.paper.filled import Comparison, FilledTables, Line, Ours
+from ascjax.report import page
+from ascjax.report.text import SYNTHETIC_NOTE, counted, duration, interval
+
+HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
+        "parameters", "GFLOP per recording", "training")  # fmt: skip
+_ALIGNMENT = "llllrlrrlrrl"
+_LATEX = str.maketrans({
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", "−": "$-$", "–": "--", "’": "'",
+})  # fmt: skip
+
+
+def markdown(filled: FilledTables) -> str:
+    """Returns the tables as Markdown, rows linked to their reports."""
+    lines = [*([SYNTHETIC_NOTE, ""] if filled.synthetic else []), about(filled), ""]
+    for name, table in filled.tables.items():
+        lines += [f"## Table {name}: {table.title}", ""]
+        lines += [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+        for line in table.lines:
+            label, *cells = _cells(line)
+            lines.append(f"| {' | '.join([_markdown_links(label, line.reports), *cells])} |")
+        lines.append("")
+        lines += [f"- {_sentence(comparison)}" for comparison in table.comparisons]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _markdown_links(label: str, reports: tuple[str, ...]) -> str:
+    """Returns a row's label, linked to its report or followed by a link to each of several."""
+    links = [quote(report) for report in reports]
+    if len(links) == 1:
+        return f"[{label}]({links[0]})"
+    numbered = (f"[{number}]({link})" for number, link in enumerate(links, start=1))
+    return " ".join([label, *numbered])
+
+
+def about(filled: FilledTables) -> str:
+    """Returns what the rows share: data set, test recordings, seeds, folds and overrides."""
+    whole = [f"Data set {filled.data_root}"]
+    if filled.recordings:
+        whole.append(f", {counted(filled.recordings, 'test recording')}")
+    whole.append(f"; {counted(filled.seeds, 'seed')}{' on every fold' if filled.folds else ''}; ")
+    overrides = ", ".join(f"{key}={value}" for key, value in filled.settings.items())
+    whole.append(f"in every row {overrides}. " if overrides else "no overrides. ")
+    whole.append(
+        "The paper's numbers are those of TUT Urban Acoustic Scenes 2018, fold 1, 2,518 test "
+        "recordings."
+    )
+    return "".join(whole)
+
+
+def _cells(line: Line) -> list[str]:
+    """Returns the cells of a row under ``HEAD``."""
+    cells = [line.label, line.trunk, line.start, line.channels, str(line.fragments), line.head]
+    cells.append(f"{100 * line.paper:.1f}")
+    if line.ours is None:
+        return [*cells, line.state, "", "", "", ""]
+    return [
+        *cells,
+        accuracy(line.ours) + ("" if line.state == "finished" else f" ({line.state})"),
+        interval(line.ours.interval_95),
+        f"{line.ours.parameters:,}",
+        f"{line.ours.flops_per_recording / 1e9:,.2f}",
+        duration(line.ours.train_s),
+    ]
+
+
+def accuracy(ours: Ours) -> str:
+    """Returns a row's accuracy in % as ``70.6`` or, with a deviation, ``70.6 ± 0.4``."""
+    deviation = "" if ours.deviation is None else f" ± {100 * ours.deviation:.1f}"
+    return f"{100 * ours.mean:.1f}{deviation}"
+
+
+def points(difference: float) -> str:
+    """Returns a difference of rates in points, with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """Returns ``p = 0.012`` or ``p < 0.001``."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _sentence(comparison: Comparison) -> str:
+    label, against = comparison.labels
+    return (
+        f"{label} against {against}: {points(comparison.difference)} points (the paper: "
+        f"{points(comparison.paper_difference)}); alone right on {comparison.only_a:,} "
+        f"against {comparison.only_b:,} recordings, {p_value(comparison.p)}"
+    )
+
+
+def latex(filled: FilledTables) -> str:
+    r"""Returns the tables as LaTeX ``table`` environments, which need no package."""
+    lines = []
+    for name, table in filled.tables.items():
+        notes = [f"Table {name} of the paper, beside our runs: {table.title}.", about(filled)]
+        notes += [SYNTHETIC_NOTE.replace("\n", " ")] if filled.synthetic else []
+        lines += [
+            r"\begin{table*}", r"\centering", r"\footnotesize",
+            rf"\caption{{{_latex(' '.join(notes))}}}",
+            rf"\begin{{tabular}}{{{_ALIGNMENT}}}", r"\hline",
+            _latex_row([cell.replace("N_s", "Ns") for cell in HEAD]).replace("Ns", "$N_s$"),
+            r"\hline",
+        ]  # fmt: skip
+        for line in table.lines:
+            lines.append(_latex_row(_cells(line)))
+            lines += [f"% {report}" for report in line.reports]
+        lines += [r"\hline", r"\end{tabular}", r"\end{table*}", ""]
+    return "\n".join(lines)
+
+
+def _latex(text: str) -> str:
+    return text.translate(_LATEX)
+
+
+def _latex_row(cells: list[str]) -> str:
+    return " & ".join(map(_latex, cells)) + r" \\"
+
+
+def to_csv(filled: FilledTables) -> str:
+    """Returns a line for each row, numbers in full; its comparisons are joined by semicolons."""
+    overrides = ";".join(f"{key}={value}" for key, value in filled.settings.items())
+    rows = []
+    for name, table in filled.tables.items():
+        for line in table.lines:
+            made = [each for each in table.comparisons if each.name == line.name]
+            shown = asdict(line)
+            ours = shown.pop("ours") or dict.fromkeys(Ours.__dataclass_fields__)
+            low, high = ours.pop("interval_95") or (None, None)
+            shown["reports"] = ";".join(line.reports)
+            tests = {
+                key: ";".join(str(getattr(each, key)) for each in made)
+                for key in ("against", "only_a", "only_b", "p")
+            }
+            rows.append({
+                "table": name, **shown, **ours, "interval_low": low, "interval_high": high,
+                **tests, "data_root": filled.data_root, "overrides": overrides,
+            })  # fmt: skip
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def html(filled: FilledTables, name: str) -> str:
+    """Returns the tables as a page; ``name`` is its title."""
+    return page.template("table.html.j2", accuracy, points, p_value).render(
+        name=name,
+        filled=filled,
+        tables=filled.tables,
+        synthetic_note=SYNTHETIC_NOTE if filled.synthetic else None,
+    )

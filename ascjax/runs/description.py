@@ -1,0 +1,67 @@
+"""Description of a run before its first step, as run.json holds it."""
+
+import hashlib
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from ascjax.data import synthetic
+from ascjax.models import cost, weights
+from ascjax.runs import environment
+from ascjax.runs.info import Counts, DataSource, InitialWeights, Model, Normalisation, RunInfo
+from ascjax.setup import Data, Setup
+from ascjax.setup import network as builders
+
+
+def describe(
+    setup: Setup,
+    data: Data,
+    networks: builders.Networks,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+) -> RunInfo:
+    """Returns run.json: with a checkpoint, all that prediction needs."""
+    config, listed = setup.config, data.dataset
+    params = jax.tree.leaves(networks.variables["params"])
+    settings = builders.model_settings(config)
+    del settings["convolutions"]  # how it is computed, not what
+    fragments_per_recording = len(setup.channels) * data.train.count
+    flops = fragments_per_recording * cost.of_example(networks.evaluation, setup.input_shape)
+    validation = 0 if data.validation is None else len(data.validation.indices)
+    return RunInfo(
+        scenes=listed.scenes,
+        channels=setup.channels,
+        fragments=data.train.count,
+        overlap=data.train.overlap,
+        duration_s=setup.survey.duration_s,
+        front_end=setup.front_end.to_dict(),
+        normalisation=Normalisation(tuple(mean.tolist()), tuple(deviation.tolist())),
+        model=Model(
+            **settings,
+            parameters=sum(p.size for p in params),
+            flops_per_recording=flops,
+        ),
+        fusion=setup.fusion,
+        protocol=config.protocol,
+        recordings=Counts(len(data.train.indices), validation, len(data.test.indices)),
+        left_out=data.store.bad,
+        data=DataSource(
+            root=str(listed.root),
+            layout=listed.layout,
+            fold=config.data.fold,
+            split=config.data.split,
+            fingerprint=data.fingerprint,
+            synthetic=synthetic.is_set(listed.root),
+        ),
+        initial_weights=_initial_weights(setup.weights_file),
+        environment=environment.describe([device.device_kind for device in setup.devices]),
+    )
+
+
+def _initial_weights(file: Path | None) -> InitialWeights:
+    if file is None:
+        return InitialWeights("random", None, {})
+    with file.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    return InitialWeights(str(file), sha256, dict(weights.load(file).metadata))

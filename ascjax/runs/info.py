@@ -1,0 +1,111 @@
+"""run.json: the model of a run, its inputs, and how it came about."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ascjax.runs.environment import Environment
+from ascjax.scoring.fusion import Fusion
+
+RUN_FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and deviation of each mel band over the training part."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (*self.mean, *self.deviation))) or 0 in self.deviation:
+            raise ValueError("expected finite means and deviations other than 0")
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network: arguments of `models.create_model`, and what it costs.
+
+    ``flops_per_recording`` are floating-point operations, a multiplication and an addition counted
+    as two, of all fragments and channels of a recording.
+    """
+
+    trunk: str
+    head: str
+    head_width: int
+    dropout: float
+    compute_dtype: str
+    planes: int
+    parameters: int
+    flops_per_recording: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Recordings of each part."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The data set of a run.
+
+    Attributes:
+      root, layout, fold, split: as it was read.
+      fingerprint: SHA-256 of the recordings' names, scenes and parts.
+      synthetic: whether it was synthesised here.
+    """
+
+    root: str
+    layout: str
+    fold: int
+    split: str
+    fingerprint: str
+    synthetic: bool
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """What training started from.
+
+    Attributes:
+      weights: ``random`` or the file's path.
+      sha256: of that file, or None.
+      header: what its header says: source, the source's SHA-256, the parity proof's figures.
+    """
+
+    weights: str
+    sha256: str | None
+    header: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """run.json: the model, its inputs, and how it came about.
+
+    Attributes:
+      fragments, overlap: how a log-mel is cut (`fragments.layout`).
+      duration_s: seconds of a recording that the network was trained on.
+      front_end: `FrontEnd.to_dict`.
+      left_out: reason by name of recordings that could not be read.
+    """
+
+    format: int = RUN_FORMAT
+    scenes: tuple[str, ...]
+    channels: tuple[str, ...]
+    fragments: int
+    overlap: float
+    duration_s: float
+    front_end: dict[str, Any]
+    normalisation: Normalisation
+    model: Model
+    fusion: Fusion
+    protocol: str
+    recordings: Counts
+    left_out: dict[str, str]
+    data: DataSource
+    initial_weights: InitialWeights
+    environment: Environment

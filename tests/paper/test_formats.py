@@ -1,0 +1,103 @@
+import csv
+import io
+
+import pytest
+from html_page import Page
+
+from ascjax.paper import formats
+from ascjax.paper.filled import Comparison, FilledTable, FilledTables, Line, Ours
+
+OURS = Ours(20, 0.45, None, (0.25, 0.66), 95_000, 1.5e9, 75.0, 3.0)
+LINE = Line("vgg", "VGG-16", "vgg_tiny", "random", "average", 6, "mlp", 0.755, "finished", OURS, ())
+
+
+def filled(*lines, comparisons=(), **options):
+    shared = {
+        "data_root": "clips & <more>",
+        "settings": {"model.trunk": "vgg_tiny", "train.num_epochs": "1"},
+        "seeds": 1,
+        "folds": False,
+        "num_finished": 1,
+        "num_planned": 2,
+        "synthetic": False,
+    }
+    table = FilledTable("Fusion_of 100 %", list(lines), list(comparisons))
+    return FilledTables(tables={"3": table}, **{**shared, **options})
+
+
+def html(tables):
+    return Page(formats.html(tables, "a <sweep>"))
+
+
+@pytest.mark.parametrize("form", [formats.markdown, formats.latex, formats.to_csv])
+def test_every_form_says_its_data_set_and_overrides(form):
+    text = form(filled(LINE)).replace("\\", "")
+    assert "clips & <more>" in text
+    assert "model.trunk=vgg_tiny" in text
+    assert "train.num_epochs=1" in text
+    assert "model.trunk=vgg_tiny" in html(filled(LINE)).plain
+    assert "clips & <more>" in html(filled(LINE)).plain
+
+
+@pytest.mark.parametrize("form", [formats.markdown, formats.latex])
+def test_the_tests_size_stands_beside_the_papers(form):
+    text = form(filled(LINE))
+    assert ", 20 test recordings; 1 seed; in every row model" in text
+    assert "fold 1, 2,518 test recordings." in text
+    assert "no overrides" in form(filled(LINE, settings={}))
+    assert "on every fold" in form(filled(LINE, folds=True))
+
+
+def test_rows_link_to_their_reports():
+    one = Line(**{**vars(LINE), "reports": ("vgg/seed 0/report.html",)})
+    two = Line(**{**vars(LINE), "reports": ("a/report.html", "b/report.html")})
+    text = formats.markdown(filled(one, two, LINE))
+    assert "| [VGG-16](vgg/seed%200/report.html) | vgg_tiny |" in text
+    assert "| VGG-16 [1](a/report.html) [2](b/report.html) | vgg_tiny |" in text
+    assert "| VGG-16 | vgg_tiny |" in text
+    links = html(filled(one, two, LINE)).refers_to
+    assert links == ["vgg/seed%200/report.html", "a/report.html", "b/report.html"]
+    (_, cells, *_) = csv.reader(io.StringIO(formats.to_csv(filled(two))))
+    assert "a/report.html;b/report.html" in cells
+
+
+def test_latex_is_escaped_and_each_row_has_every_cell():
+    waiting = Line(**{**vars(LINE), "ours": None, "state": "can’t exist: 5 % of {x}_y"})
+    text = formats.latex(filled(LINE, waiting))
+    assert r"clips \& <more>" in text
+    assert r"Fusion\_of 100 \%" in text
+    assert r"can't exist: 5 \% of \{x\}\_y" in text
+    assert "$N_s$" in text
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 3
+    assert {line.replace(r"\&", "").count("&") for line in rows} == {11}
+    assert text.count(r"\begin{") == text.count(r"\end{")
+    deviating = Line(**{**vars(LINE), "ours": Ours(**{**vars(OURS), "deviation": 0.004})})
+    assert r"45.0 $\pm$ 0.4" in formats.latex(filled(deviating))
+
+
+def test_comparisons_are_sentences_and_columns():
+    made = Comparison("vgg", "gap", ("VGG-16", "gap"), 1, -0.05, 0.02, 3, 4, 0.0004)
+    tables = filled(LINE, comparisons=[made])
+    assert (
+        "- VGG-16 against gap: −5.0 points (the paper: +2.0); alone right on 3 against 4 "
+        "recordings, p < 0.001"
+    ) in formats.markdown(tables)
+    (row,) = csv.DictReader(io.StringIO(formats.to_csv(tables)))
+    assert (row["against"], row["only_a"], row["only_b"], row["p"]) == ("gap", "3", "4", "0.0004")
+    assert "VGG-16 gap −5.0 +2.0 3 4 p < 0.001" in html(tables).plain
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_synthetic_results_say_so_in_every_form(synthetic):
+    tables = filled(LINE, synthetic=synthetic)
+    for text in (formats.markdown(tables), formats.latex(tables), html(tables).plain):
+        assert ("They are not results about real scenes." in text) == synthetic
+
+
+def test_the_page_needs_nothing_else_and_scrolls_by_keyboard():
+    page = html(filled(LINE))
+    assert page.refers_to == []
+    assert page.text.count('role="region" tabindex="0" aria-label="') == page.text.count("<table")
+    assert "a <sweep>" in page.plain
+    assert "1 of 2 done." in page.plain
