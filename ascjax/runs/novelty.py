@@ -22,9 +22,10 @@ NOVELTY_FILE = "novelty.npz"
 
 # Of more recordings the means and leading directions hardly change.
 MAX_TRAINING, MAX_HELD_OUT = 2_000, 1_000
-# The share of ordinary recordings that aren't called novel, if there are enough to tell.
-QUANTILE = 0.99
-# With fewer held-out recordings, more than one in twenty ordinary ones would be called novel.
+# The share of ordinary recordings that aren't called novel. More lets the few odd ones in any
+# validation part set a threshold that hardly anything exceeds.
+QUANTILE = 0.95
+# Fewer held-out recordings can't set a threshold that keeps it.
 MIN_HELD_OUT = 19
 
 
@@ -36,9 +37,7 @@ def fit(
     Args:
       network: as it will be used.
       train: the training part; of more than ``MAX_TRAINING`` recordings, evenly spaced ones.
-      held_out: the validation part, which sets the threshold. The largest distance among n
-        recordings keeps a share of n / (n + 1) of new ones, so that fewer than 99 can't keep
-        ``QUANTILE``, and keep that.
+      held_out: the validation part, which sets the threshold.
 
     Returns:
       The model, or None without ``MIN_HELD_OUT`` held-out recordings: training recordings, which
@@ -47,12 +46,11 @@ def fit(
     if held_out is None or len(held_out.indices) < MIN_HELD_OUT:
         return None
     train, held_out = _thinned(train, MAX_TRAINING), _thinned(held_out, MAX_HELD_OUT)
-    count = len(held_out.indices)
     return fit_novelty(
-        network.of_part(train)[1],
+        _unit(network.of_part(train)[1]),
         train.labels,
-        network.of_part(held_out)[1],
-        quantile=min(QUANTILE, count / (count + 1)),
+        _unit(network.of_part(held_out)[1]),
+        quantile=QUANTILE,
     )
 
 
@@ -64,7 +62,18 @@ def _thinned(part: "Fragments", most: int) -> "Fragments":
 
 def novelty_of(embeddings: Float[np.ndarray, "window feature"], model: NoveltyModel) -> np.ndarray:
     """Returns the distance of each embedding from training, 1 at the threshold of the novel."""
-    return novelty(embeddings, model) / model.threshold
+    return novelty(_unit(embeddings), model) / model.threshold
+
+
+def _unit(embeddings: np.ndarray) -> np.ndarray:
+    """Returns embeddings of length 1.
+
+    Their length varies much among ordinary recordings, so that distances without it tell novelty
+    better (M. Mueller, M. Hein, "Mahalanobis++: improving OOD detection via feature normalization",
+    ICML 2025).
+    """
+    lengths = np.linalg.norm(embeddings, axis=-1, keepdims=True)
+    return embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def write(folder: Path, model: NoveltyModel) -> None:

@@ -22,11 +22,12 @@ class Network(TrainedNetwork):
 def test_what_lies_apart_from_training_is_novel():
     train, held_out = tiny_set.make_part(60), tiny_set.make_part(30, seed=1)
     model = novelty.fit(Network(), train, held_out)
-    assert model.quantile == pytest.approx(30 / 31)
+    assert model.quantile == 0.95
     embeddings = Network().of_part(held_out)[1]
     distances = novelty.novelty_of(embeddings, model)
     assert distances.max() == pytest.approx(1, abs=1e-6)
-    assert novelty.novelty_of(embeddings + 3, model).min() > 1
+    assert novelty.novelty_of(2 * embeddings, model) == pytest.approx(distances, abs=1e-4)
+    assert novelty.novelty_of(-embeddings, model).min() > 1
 
 
 def test_it_takes_a_validation_part_that_can_set_a_threshold():
