@@ -134,8 +134,6 @@ def test_replicate_needs_a_network_of_three_planes(converted):
         weights.load_weights(
             variables(1), converted[0], trunk="vgg_tiny", input_channel="replicate"
         )
-            variables(1), converted[0], trunk="vgg_tiny", input_channel="replicate"
-        )
 
 
 def test_another_architectures_file(converted):
