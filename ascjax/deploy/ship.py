@@ -58,9 +58,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(options: argparse.Namespace) -> None:
     """Writes the folder and prints the accuracy of what is in it."""
     run, out = Run.open(options.run), options.out
+    if out.exists() and not (out / "CARD.md").exists():
+        raise UserError(f"--out={out}: exists and holds no shipped network; choose another folder")
+    restored = network.restore(run).variables
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    restored = network.restore(run).variables
     sha256 = variables.save(out / network.MODEL_FILE, restored, "float16")
     for name in ("novelty.npz",):
         if (run.path / name).exists():

@@ -102,7 +102,7 @@ def _program(settings: Model, num_scenes: int) -> Any:
             capture_intermediates=lambda module, _: module.name == "trunk",
         )
         (features,) = captured["intermediates"]["trunk"]["__call__"]
-        return jax.nn.softmax(logits), features.astype(jnp.float32).mean((1, 2))
+        return models.posteriors(logits), features.astype(jnp.float32).mean((1, 2))
 
     return jax.jit(apply)
 
