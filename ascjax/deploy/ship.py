@@ -22,6 +22,7 @@ from ascjax.runs import network, predictor
 from ascjax.runs.run import Run
 from ascjax.scoring.rates import proportion
 
+COMMAND = "ascjax train --config=esc10_small --config.data.root=ESC-10"
 CARD = """# A small network for ESC-10
 
 Comes with ascjax: `ascjax.load("esc10")`, `ascjax predict dog.ogg`. To try ascjax with, not to
@@ -67,8 +68,11 @@ def main(options: argparse.Namespace) -> None:
     for name in ("novelty.npz",):
         if (run.path / name).exists():
             shutil.copy(run.path / name, out / name)
+    # Nothing of the machine that trained it: neither its paths nor its processor.
     info = dataclasses.replace(
-        run.info, data=dataclasses.replace(run.info.data, root="ESC-10"), left_out={}
+        run.info,
+        data=dataclasses.replace(run.info.data, root="ESC-10"),
+        environment=dataclasses.replace(run.info.environment, command=COMMAND, hardware="CPU"),
     )
     records.write(out / "run.json", info)
     records.write(out / "results.json", dataclasses.replace(run.results, model_sha256=sha256))
@@ -99,7 +103,7 @@ def _card(run: Run, correct: int) -> str:
         head=info.model.head,
         parameters=f"{info.model.parameters:,}",
         start=info.initial_weights.weights,
-        command="ascjax train --config=esc10_small --config.data.root=ESC-10",
+        command=COMMAND,
         version=info.environment.versions["ascjax"],
         date=info.environment.started[:10],
         correct=correct,
