@@ -71,5 +71,5 @@ def test_runs_with_a_validation_part_have_one(tmp_path):
     settings |= {"train.num_epochs": 1, "num_devices": 1}
     run = ascjax.train(tiny_set.config(tmp_path, root, **settings), tmp_path / "run")
     model = novelty.read(run.path)
-    assert model.means.shape == (3, 128 + 2 * 40)
+    assert model.means.shape == (3, 8 + 2 * 40)
     assert 0 < model.threshold < np.inf
