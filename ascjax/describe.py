@@ -9,8 +9,8 @@ and which config to begin with. --quick reads headers only.
 
 import argparse
 import dataclasses
-import shlex
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
