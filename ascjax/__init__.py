@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ascjax.api import load_weights, train
     from ascjax.audio.frontends import FRONT_ENDS
     from ascjax.audio.logmel import LogMel
     from ascjax.audio.pcen import Pcen
     from ascjax.config import load_config
     from ascjax.errors import UserError
+    from ascjax.main import train
     from ascjax.models import create_model
+    from ascjax.models.weights import load_weights
     from ascjax.runs.predictor import Classifier, Prediction, load
     from ascjax.runs.run import Run
     from ascjax.scoring.fusion import fuse
@@ -40,9 +41,9 @@ _PUBLIC = {
     "fuse": "ascjax.scoring.fusion",
     "load": "ascjax.runs.predictor",
     "load_config": "ascjax.config",
-    "load_weights": "ascjax.api",
+    "load_weights": "ascjax.models.weights",
     "score": "ascjax.scoring.results",
-    "train": "ascjax.api",
+    "train": "ascjax.main",
 }
 
 __all__ = [

@@ -58,6 +58,7 @@ PACKAGE = {
             num_scenes: int
             dropout: float = 0.0
             head_width: int = 256
+            axis_name: str | None = None
             @nn.compact
             def __call__(self, features, train):
                 return nn.Dense(self.num_scenes, name="dense")(features.max((1, 2)))

@@ -22,6 +22,7 @@ from ascjax.runs import network, predictor
 from ascjax.runs.run import Run
 from ascjax.scoring.rates import proportion
 
+COMMAND = "ascjax train --config=esc10_small --config.data.root=ESC-10"
 CARD = """# A small network for ESC-10
 
 Comes with ascjax: `ascjax.load("esc10")`, `ascjax predict dog.ogg`. To try ascjax with, not to
@@ -33,6 +34,7 @@ build on: ten classes of environmental sound, learned from {train} clips of 5 s.
 | network | {trunk}, head {head}, {parameters} parameters in half precision, from {start} weights |
 | made by | `{command}`, ascjax {version}, {date} |
 | accuracy on fold {fold} (unseen) | {correct} of {total}, {accuracy} (95 % interval {interval}) |
+| answered "unknown" there | {unknown} of {total} |
 | calibration | {calibration} |
 | data | ESC-10 by Karol J. Piczak (doi:10.7910/DVN/YDEPUT), clips from freesound.org, CC BY 3.0 |
 
@@ -58,36 +60,43 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(options: argparse.Namespace) -> None:
     """Writes the folder and prints the accuracy of what is in it."""
     run, out = Run.open(options.run), options.out
+    if out.exists() and not (out / "CARD.md").exists():
+        raise UserError(f"--out={out}: exists and holds no shipped network; choose another folder")
+    restored = network.restore(run).variables
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    restored = network.restore(run).variables
     sha256 = variables.save(out / network.MODEL_FILE, restored, "float16")
     for name in ("novelty.npz",):
         if (run.path / name).exists():
             shutil.copy(run.path / name, out / name)
+    # Nothing of the machine that trained it: neither its paths nor its processor.
     info = dataclasses.replace(
-        run.info, data=dataclasses.replace(run.info.data, root="ESC-10"), left_out={}
+        run.info,
+        data=dataclasses.replace(run.info.data, root="ESC-10"),
+        environment=dataclasses.replace(run.info.environment, command=COMMAND, hardware="CPU"),
     )
     records.write(out / "run.json", info)
     records.write(out / "results.json", dataclasses.replace(run.results, model_sha256=sha256))
-    correct = _count_correct(run, predictor.load(out), options.data)
+    correct, unknown = _count(run, predictor.load(out), options.data)
     accuracy = proportion(correct, run.results.recordings)
-    write_text(out / "CARD.md", _card(run, correct))
+    write_text(out / "CARD.md", _card(run, correct, unknown))
     print(f"{out}: {correct} of {accuracy.total} right, {percent(accuracy.accuracy)}")
 
 
-def _count_correct(run: Run, classifier: predictor.Classifier, root: Path) -> int:
-    """Returns how many recordings of the run's test part the classifier gets right."""
+def _count(run: Run, classifier: predictor.Classifier, root: Path) -> tuple[int, int]:
+    """Returns on how many test recordings the best scene is right, and how many are unknown."""
     decisions = run.results.decisions
     files = [root / name for name in decisions.recording]
     missing = [file for file in files if not file.exists()]
     if missing:
         raise UserError(f"{missing[0]}: expected a recording of the run's test part, there is none")
-    predicted = [classifier.predict(file).scene for file in files]
-    return int(np.sum(np.array(predicted) == np.array(decisions.true)))
+    predictions = [classifier.predict(file) for file in files]
+    best = [max(each.scores, key=each.scores.__getitem__) for each in predictions]
+    unknown = sum(bool(each.unknown) for each in predictions)
+    return int(np.sum(np.array(best) == np.array(decisions.true))), unknown
 
 
-def _card(run: Run, correct: int) -> str:
+def _card(run: Run, correct: int, unknown: int) -> str:
     info, results = run.info, run.results
     accuracy, calibration = proportion(correct, results.recordings), results.calibration
     return CARD.format(
@@ -97,10 +106,11 @@ def _card(run: Run, correct: int) -> str:
         head=info.model.head,
         parameters=f"{info.model.parameters:,}",
         start=info.initial_weights.weights,
-        command="ascjax train --config=esc10_small --config.data.root=ESC-10",
+        command=COMMAND,
         version=info.environment.versions["ascjax"],
         date=info.environment.started[:10],
         correct=correct,
+        unknown=unknown,
         total=results.recordings,
         fold=info.data.fold,
         accuracy=percent(accuracy.accuracy),

@@ -78,9 +78,10 @@ class Ensemble:
                 yield item if isinstance(item, Failed) else next(heard)
 
     def _apply(self, windows: list[Input]) -> list[Heard]:
-        posteriors, embeddings = self._of_log_mels(np.stack([w.log_mels for w in windows]))
-        novel = self._novel(embeddings)
-        together = np.concatenate(embeddings, axis=1)
+        log_mels = np.stack([window.log_mels for window in windows])
+        posteriors, features, statistics = self._of_log_mels(log_mels)
+        novel = self._novel(features, statistics)
+        together = np.concatenate(features, axis=1)
         return [
             Heard(
                 window.recording,
@@ -98,8 +99,9 @@ class Ensemble:
     ) -> tuple[
         Float32[np.ndarray, "run window channel fragment scene"],
         list[Float32[np.ndarray, "window _"]],
+        list[Float32[np.ndarray, "window _"]],
     ]:
-        """Returns each network's posteriors and embeddings of windows."""
+        """Returns each network's posteriors, features and statistics of windows."""
         info = self.runs[0].info
         count, channels, num_mels, num_frames = log_mels.shape
         width, starts = layout(num_frames, info.fragments, info.overlap)
@@ -111,17 +113,28 @@ class Ensemble:
         examples = np.pad(examples, [(0, missing), (0, 0), (0, 0), (0, 0)])
         kept, shape = count * channels * info.fragments, (count, channels, info.fragments, -1)
         results = [network(examples) for network in self._networks]
-        posteriors = np.stack([values[:kept].reshape(shape) for values, _ in results])
-        return posteriors, [e[:kept].reshape(shape).mean(axis=(1, 2)) for _, e in results]
+        posteriors, features, statistics = (
+            [values[:kept].reshape(shape) for values in of_networks]
+            for of_networks in zip(*results, strict=True)
+        )
+        return (
+            np.stack(posteriors),
+            [values.mean(axis=(1, 2)) for values in features],
+            [values.mean(axis=(1, 2)) for values in statistics],
+        )
 
-    def _novel(self, embeddings: list[np.ndarray]) -> np.ndarray:
+    def _novel(self, features: list[np.ndarray], statistics: list[np.ndarray]) -> np.ndarray:
         """Whether windows are novel: by the mean over runs of `novelty.novelty_of`."""
-        shares = [
-            novelty.novelty_of(values, model)
-            for values, model in zip(embeddings, self._novelty, strict=True)
+        distances = [
+            novelty.novelty_of(of_run, statistics_of_run, model)
+            for of_run, statistics_of_run, model in zip(
+                features, statistics, self._novelty, strict=True
+            )
             if model is not None
         ]
-        return np.mean(shares, axis=0) > 1 if shares else np.zeros(len(embeddings[0]), bool)
+        if not distances:
+            return np.zeros(len(features[0]), bool)
+        return np.mean(distances, axis=0) > 1
 
     def scores(
         self, posteriors: Float[np.ndarray, "run channel fragment scene"]

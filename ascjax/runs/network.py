@@ -52,28 +52,40 @@ class TrainedNetwork:
 
     def __call__(
         self, log_mel: Float32[np.ndarray, "batch mel frame 1"]
-    ) -> tuple[Float32[np.ndarray, "batch scene"], Float32[np.ndarray, "batch feature"]]:
-        """Returns posteriors, and the trunk's feature maps averaged over mel and time."""
-        posteriors, embeddings = self.program(self.variables, self.mean, self.deviation, log_mel)
-        return np.asarray(posteriors), np.asarray(embeddings)
+    ) -> tuple[
+        Float32[np.ndarray, "batch scene"],
+        Float32[np.ndarray, "batch feature"],
+        Float32[np.ndarray, "batch statistic"],
+    ]:
+        """Applies the network.
+
+        Returns:
+          Posteriors; the trunk's feature maps averaged over mel and time; and of the normalised
+          input, the mean and the deviation over time of each mel band.
+        """
+        values = self.program(self.variables, self.mean, self.deviation, log_mel)
+        posteriors, features, statistics = map(np.asarray, values)
+        return posteriors, features, statistics
 
     def of_part(
         self, part: "Fragments"
     ) -> tuple[
         Float32[np.ndarray, "recording channel fragment scene"],
         Float32[np.ndarray, "recording feature"],
+        Float32[np.ndarray, "recording statistic"],
     ]:
-        """Returns the posteriors of a part's recordings, and their embeddings.
+        """Returns the posteriors of a part's recordings, their features and their statistics.
 
-        An embedding is the mean over a recording's channels and fragments.
+        The latter two are means over a recording's channels and fragments; see `__call__`.
         """
         padded = np.full(-(-len(part) // _BATCH) * _BATCH, -1)
         padded[: len(part)] = np.arange(len(part))
         batches = (part.take(examples)["log_mel"] for examples in padded.reshape(-1, _BATCH))
-        posteriors, embeddings = zip(*map(self, batches), strict=True)
-        by_recording = np.concatenate(embeddings)[: len(part)].reshape(*part.shape, -1)
-        scores = np.concatenate(posteriors)[: len(part)].reshape(*part.shape, -1)
-        return scores, by_recording.mean(axis=(1, 2))
+        posteriors, features, statistics = (
+            np.concatenate(values)[: len(part)].reshape(*part.shape, -1)
+            for values in zip(*map(self, batches), strict=True)
+        )
+        return posteriors, features.mean(axis=(1, 2)), statistics.mean(axis=(1, 2))
 
 
 @cache
@@ -94,15 +106,20 @@ def _program(settings: Model, num_scenes: int) -> Any:
         mean: Float[Array, " mel"],
         deviation: Float[Array, " mel"],
         log_mel: Float[Array, "batch mel frame 1"],
-    ) -> tuple[Float[Array, "batch scene"], Float[Array, "batch feature"]]:
+    ) -> tuple[
+        Float[Array, "batch scene"], Float[Array, "batch feature"], Float[Array, "batch statistic"]
+    ]:
+        normalised = normalise(log_mel, mean, deviation)
         logits, captured = model.apply(
             variables,
-            normalise(log_mel, mean, deviation),
+            normalised,
             train=False,
             capture_intermediates=lambda module, _: module.name == "trunk",
         )
         (features,) = captured["intermediates"]["trunk"]["__call__"]
-        return jax.nn.softmax(logits), features.astype(jnp.float32).mean((1, 2))
+        by_band = normalised[..., 0]
+        statistics = jnp.concatenate([by_band.mean(-1), by_band.std(-1)], axis=-1)
+        return models.posteriors(logits), features.astype(jnp.float32).mean((1, 2)), statistics
 
     return jax.jit(apply)
 

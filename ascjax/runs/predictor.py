@@ -415,10 +415,10 @@ def load(run: str | os.PathLike[str]) -> Classifier:
     folds = sorted(path.parent for path in folder.glob("fold*/config.json"))
     if folds and not (folder / "results.json").exists():
         return Classifier(_same(tuple(map(Run.open, folds))))
-    if folder.is_dir() and not any((folder / name).exists() for name in _OF_A_RUN):
+    if not any((folder / name).exists() for name in _OF_A_RUN):
         raise UserError(
-            f"{folder}: is no run; expected the folder of a finished run, of its folds, or one of "
-            f"{', '.join(shipped())}, which come with ascjax"
+            f"{folder}: expected the folder of a finished run or of its folds, or the name of a "
+            f"network that comes with ascjax ({', '.join(shipped()) or 'none'})"
         )
     return Classifier((Run.open(folder),))
 

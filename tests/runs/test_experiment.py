@@ -125,7 +125,7 @@ def test_a_run_says_which_weights_and_data_it_began_with(tiny, folder, tmp_path,
     assert info.initial_weights.weights == str(file)
     assert info.initial_weights.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert info.initial_weights.header.items() >= header.items()
-    assert (info.data.root, info.data.layout, info.data.fold) == (str(tiny), "esc10", 1)
+    assert (info.data.root, info.data.layout, info.data.fold) == (str(tiny), "folders", 1)
     assert len(info.data.fingerprint) == 64
     assert info.environment.versions.keys() >= {"ascjax", "python", "jax", "numpy"}
     assert info.environment.hardware

@@ -9,24 +9,28 @@ from ascjax.runs.network import TrainedNetwork
 
 
 class Network(TrainedNetwork):
-    """Embeds a recording as the mean of its log-mel in three groups of bands."""
+    """Its features of a recording are the means of its log-mel in three groups of bands."""
 
     def __init__(self):
         pass
 
     def of_part(self, part):
         log_mel = part.log_mel[part.indices][:, 0, :30]
-        return None, log_mel.reshape(len(log_mel), 3, -1).mean(axis=2)
+        features = log_mel.reshape(len(log_mel), 3, -1).mean(axis=2)
+        return None, features, log_mel.std(axis=2)
 
 
 def test_what_lies_apart_from_training_is_novel():
     train, held_out = tiny_set.make_part(60), tiny_set.make_part(30, seed=1)
     model = novelty.fit(Network(), train, held_out)
-    assert model.quantile == pytest.approx(30 / 31)
-    embeddings = Network().of_part(held_out)[1]
-    distances = novelty.novelty_of(embeddings, model)
+    assert model.quantile == 0.95
+    _, features, statistics = Network().of_part(held_out)
+    distances = novelty.novelty_of(features, statistics, model)
     assert distances.max() == pytest.approx(1, abs=1e-6)
-    assert novelty.novelty_of(embeddings + 3, model).min() > 1
+    longer = novelty.novelty_of(2 * features, statistics, model)
+    np.testing.assert_allclose(longer, distances, rtol=1e-4)
+    assert novelty.novelty_of(-features, statistics, model).min() > 1
+    assert novelty.novelty_of(features, 0 * statistics, model).min() > 1
 
 
 def test_it_takes_a_validation_part_that_can_set_a_threshold():
@@ -67,5 +71,5 @@ def test_runs_with_a_validation_part_have_one(tmp_path):
     settings |= {"train.num_epochs": 1, "num_devices": 1}
     run = ascjax.train(tiny_set.config(tmp_path, root, **settings), tmp_path / "run")
     model = novelty.read(run.path)
-    assert model.means.shape == (3, 128)
+    assert model.means.shape == (3, 8 + 2 * 40)
     assert 0 < model.threshold < np.inf
