@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ascjax.api import load_weights, train
     from ascjax.audio.frontends import FRONT_ENDS
     from ascjax.audio.logmel import LogMel
     from ascjax.audio.pcen import Pcen
     from ascjax.config import load_config
     from ascjax.errors import UserError
+    from ascjax.main import train
     from ascjax.models import create_model
-    from ascjax.runs.predictor import Classifier, Prediction, load
+    from ascjax.models.weights import load_weights
+    from ascjax.runs.loading import load
+    from ascjax.runs.predictor import Classifier
     from ascjax.runs.run import Run
+    from ascjax.runs.verdict import Prediction
     from ascjax.scoring.fusion import fuse
     from ascjax.scoring.results import Results, score
 
@@ -32,17 +35,17 @@ _PUBLIC = {
     "FRONT_ENDS": "ascjax.audio.frontends",
     "LogMel": "ascjax.audio.logmel",
     "Pcen": "ascjax.audio.pcen",
-    "Prediction": "ascjax.runs.predictor",
+    "Prediction": "ascjax.runs.verdict",
     "Results": "ascjax.scoring.results",
     "Run": "ascjax.runs.run",
     "UserError": "ascjax.errors",
     "create_model": "ascjax.models",
     "fuse": "ascjax.scoring.fusion",
-    "load": "ascjax.runs.predictor",
+    "load": "ascjax.runs.loading",
     "load_config": "ascjax.config",
-    "load_weights": "ascjax.api",
+    "load_weights": "ascjax.models.weights",
     "score": "ascjax.scoring.results",
-    "train": "ascjax.api",
+    "train": "ascjax.main",
 }
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What every command shares: a parser with short errors, exit codes, the compilation cache.
+"""Command-line parser with short errors, exit codes and the compilation cache.
 
 Imports nothing slow, so that help and mistakes are answered before JAX is loaded.
 """

@@ -58,7 +58,7 @@ def find_config(name: str) -> Path:
     if path.is_file():
         return path
     hint = nearest(path.stem, list(configs)) or f", one of {', '.join(configs)}"
-    raise UserError(f"--config={name}: expected a file or the name of a shipped config{hint}")
+    raise UserError(f"config {name}: expected a file or the name of a shipped config{hint}")
 
 
 def load_config(name: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
@@ -82,6 +82,31 @@ def load_config(name: str, overrides: Mapping[str, str] | None = None) -> Config
         ) from error
     config.update_from_flattened_dict(parse_overrides(leaves, overrides or {}))
     return config
+
+
+def override(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
+    """Sets leaves of a config by dotted key; text is parsed as in ``parse_overrides``.
+
+    Raises:
+      UserError: an unknown key or a value of a wrong type.
+    """
+    leaves = flatten(config.to_dict())
+    text = {key: value for key, value in overrides.items() if isinstance(value, str)}
+    values = {**overrides, **parse_overrides(leaves, text)}
+    for key, value in values.items():
+        if key not in leaves:
+            raise UserError(f"config.{key}: no such key{nearest_key(key, list(leaves))}")
+        default = leaves[key]
+        value = tuple(value) if isinstance(value, list) else value
+        if isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(default):
+            raise UserError(
+                f"config.{key}: expected {_KINDS.get(type(default), type(default).__name__)}, "
+                f"e.g. {default!r}, got {value!r}"
+            )
+        values[key] = value
+    config.update_from_flattened_dict(values)
 
 
 def parse_overrides(leaves: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from ascjax.audio.finding import find
 from ascjax.errors import UserError, choose
 from ascjax.files import check_new, write_arrays, write_bytes
 from ascjax.predict import finish, open_classifier, readable, seconds
-from ascjax.report.text import counted
 from ascjax.runs.predictor import Embeddings
+from ascjax.words import counted
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -18,6 +18,7 @@ from ascjax.runs import rescore
 from ascjax.runs.run import Run
 from ascjax.scoring.fusion import METHODS
 from ascjax.scoring.results import Results
+from ascjax.words import counted
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -56,7 +57,7 @@ def main(options: argparse.Namespace) -> None:
     print("\n" + text.accuracies(accuracies))
     test = rescored.mcnemar
     print(
-        f"alone right on {text.counted(test.only_a, 'recording')}, the run alone on "
+        f"alone right on {counted(test.only_a, 'recording')}, the run alone on "
         f"{test.only_b:,}; McNemar's test: p = {test.p:.2g}"
     )
     if options.out:
@@ -65,7 +66,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def _settings(results: Results) -> str:
-    by, count = results.fusion, text.counted(results.fragments, "fragment")
+    by, count = results.fusion, counted(results.fragments, "fragment")
     return f"{by.fragments} over {count}, {by.channels} over {', '.join(results.channels)}"
 
 

@@ -5,9 +5,10 @@ import fcntl
 import io
 import json
 import os
+import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -102,11 +103,11 @@ def check_new(path: Path, flag: str) -> None:
         raise UserError(f"{flag}={path}: cannot be written ({error.strerror})") from None
 
 
-def read_json(path: Path, *, required: Sequence[str] = (), hint: str = RUN_AGAIN) -> dict[str, Any]:
+def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
     """Returns the JSON object in ``path``; ``hint`` says what to do where it is damaged.
 
     Raises:
-      UserError: the file is missing, is no JSON object or lacks a ``required`` key.
+      UserError: the file is missing, or is no JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -116,15 +117,7 @@ def read_json(path: Path, *, required: Sequence[str] = (), hint: str = RUN_AGAIN
         raise UserError(f"{path}: expected JSON, got {error}; {hint}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {hint}")
-    need(content, *required, path=path, hint=hint)
     return content
-
-
-def need(content: Mapping[str, Any], *keys: str, path: Path, hint: str = RUN_AGAIN) -> None:
-    """Raises UserError, naming ``path``, unless ``content`` has every one of ``keys``."""
-    missing = [key for key in keys if key not in content]
-    if missing:
-        raise UserError(f"{path}: expected the keys {', '.join(missing)} in it; {hint}")
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
@@ -152,7 +145,7 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
 
 
 def is_new(workdir: Path, marker: str, hint: str = "choose another folder") -> bool:
-    """Makes sure that ``workdir`` is there; returns whether it is empty, not yet what it will be.
+    """Makes sure that ``workdir`` is there; returns True if it is new or empty.
 
     Args:
       workdir: of a run or of a sweep.
@@ -201,3 +194,37 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
         except BlockingIOError:
             raise UserError(f"{folder}: another process is {doing} here; wait for it") from None
         yield
+
+
+@contextlib.contextmanager
+def output(path: Path | None) -> Iterator[Callable[[str], object]]:
+    """Yields a function that writes text to a new file, or, without a path, to standard output.
+
+    The file is there once the block ends without error. If whoever reads standard output has
+    closed it, as ``head`` does, the process ends.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    if path is None:
+        yield _print
+    else:
+        with writing(path) as file:
+            yield file.write
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard()
+        sys.exit(0)
+    except OSError as error:
+        _discard()
+        raise UserError(f"standard output: cannot be written ({error.strerror})") from None
+
+
+def _discard() -> None:
+    """Sends to nowhere what Python would try to write again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,12 +6,21 @@ run resumes with the same command.
 """
 
 import argparse
+import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ascjax import cli
-from ascjax.config import describe, find_config, load_config, shipped
+from ascjax.config import describe, find_config, load_config, override, shipped
+from ascjax.errors import UserError
+from ascjax.files import as_path
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from ascjax.runs.run import Run
 
 USAGE = """ascjax train --config=NAME_OR_FILE [--config.KEY=VALUE ...]
                     [--workdir=DIR] [--folds=all]"""
@@ -80,6 +89,41 @@ def main(options: argparse.Namespace) -> None:
     for where, peak_gb in run.results.peak_memory_gb.items():
         print(f"peak memory of the {where}: {peak_gb:.2f} GB")
     print(f"report: {run.path}/report.html")
+
+
+def train(
+    config: "ConfigDict | str | os.PathLike[str]",
+    workdir: str | os.PathLike[str],
+    **overrides: Any,
+) -> "Run":
+    """Trains and tests a network; the same call resumes a run that was stopped.
+
+    Args:
+      config: a config, its file, or the name of one that comes with ascjax, e.g. ``vgg_mlp``.
+      workdir: the run folder: new, empty, or that of the same config.
+      **overrides: leaves by dotted key, e.g. ``**{"data.root": "recordings", "seed": 1}``; text is
+        parsed as on the command line.
+
+    Returns:
+      The finished run; its folder holds report.html.
+
+    Raises:
+      UserError: a mistake in the config, the data or the folder.
+      Stopped: Ctrl-C or SIGTERM; everything done is saved.
+    """
+    from ml_collections import ConfigDict
+
+    from ascjax.report import report
+    from ascjax.runs import experiment
+
+    if isinstance(config, ConfigDict):
+        made = config.copy_and_resolve_references()
+    elif isinstance(config, str | os.PathLike):
+        made = load_config(os.fspath(config))
+    else:
+        raise UserError(f"config: expected a ConfigDict, a file or a name, got {config!r:.60}")
+    override(made, overrides)
+    return experiment.train(made, as_path(workdir), report.write)
 
 
 if __name__ == "__main__":

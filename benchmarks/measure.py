@@ -23,7 +23,7 @@ import numpy as np
 
 from ascjax.cli import Parser
 from ascjax.data import synthetic
-from ascjax.report.text import aligned
+from ascjax.words import aligned
 
 Row = dict[str, Any]
 

@@ -145,7 +145,7 @@ def test_runs_that_are_missing_unfinished_or_damaged_are_named(run, tone, tmp_pa
     write_fake_run(tmp_path, fragments=2)
     path = tmp_path / "posteriors.npz"
     path.write_bytes((run / "posteriors.npz").read_bytes())
-    fails(r"npz: expected posteriors as in results\.json", "fragments", f"--run={tmp_path}")
+    fails(r"npz: expected posteriors of shape .* as in results", "fragments", f"--run={tmp_path}")
     path.write_bytes(path.read_bytes()[:1000])
     fails(r"npz: expected the arrays posteriors", "fragments", f"--run={tmp_path}")
     arrays = dict(np.load(run / "posteriors.npz"))
@@ -158,7 +158,7 @@ def test_runs_that_are_missing_unfinished_or_damaged_are_named(run, tone, tmp_pa
     draw("confusion", f"--run={tmp_path}")  # needs results.json alone
     about = json.loads((tmp_path / "run.json").read_text())
     for front_end, reason in (
-        (3, "expected front_end as dict, got 3"),
+        (3, r"expected `object`, got `int` at `\$\.front_end`"),
         ({"mels": 5}, "front_end: "),
         ({"num_mels": 5}, "front_end: "),
     ):

@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "ascjax"
 # From the ground up; files in the package's own folder are the ground floor or commands.
 FLOORS = (
-    ("errors", "signals", "files", "records", "configs", "config", "cli"),
+    ("errors", "signals", "files", "words", "records", "configs", "config", "cli"),
     ("audio", "compute"),
     ("data", "models"),
     ("scoring",),
@@ -16,7 +16,6 @@ FLOORS = (
     ("runs",),
     ("report",),
     ("paper", "deploy"),
-    ("api",),
 )
 COMMANDS = ("main", "sweep", "predict", "evaluate", "figures", "describe", "embed", "__main__")
 

@@ -17,7 +17,7 @@ CLIPPED_RUN = 3
 
 @dataclass(frozen=True)
 class Quality:
-    """What can be heard to be wrong with a waveform.
+    """Level, silence and clipping of a waveform with a waveform.
 
     Attributes:
       peak: the largest absolute sample, 1 at full scale.

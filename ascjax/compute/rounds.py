@@ -77,7 +77,7 @@ def loop(step: Callable, state: Any, values: Array, round_: dict[str, Any]) -> t
 
 
 def stack(steps: Sequence[Any], length: int, num_devices: int) -> dict[str, Any]:
-    """Returns the batches of a round, stacked and spread over devices.
+    """Returns the batches of a round, stacked and sharded over devices.
 
     Args:
       steps: the batch of each step, a tree of arrays [batch, ...].

@@ -10,6 +10,7 @@ from ascjax.data.catalogue import Catalogue, read_catalogue
 from ascjax.data.layouts import LAYOUTS
 from ascjax.data.listing import LeftOut, Recording, composed
 from ascjax.errors import UserError
+from ascjax.words import counted
 
 __all__ = ["LAYOUTS", "Dataset", "Recording", "load", "select", "validation_split"]
 
@@ -162,7 +163,7 @@ def _check_parts(dataset: Dataset, fold: int) -> None:
         scene, count = unlisted.most_common(1)[0]
         example = next(r.name for r in dataset.recordings if r.scene == scene)
         raise UserError(
-            f"{dataset.root}: {count:,} recordings are labelled {scene!r}, which is not in the "
+            f"{dataset.root}: {counted(count, 'recording')} labelled {scene!r}, not in the "
             f"list of scenes {dataset.scenes}; the first is {example!r}"
         )
     lacking = _absent(dataset, dataset.train)

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from ascjax.data.describe import Amount, Description
+from ascjax.words import aligned, counted, duration
 
 _WIDTH = 100
 _MOST_ROWS = 30
@@ -36,20 +37,20 @@ def brief(description: Description) -> str:
     lines += [str(kind) for kind in d.left_out if not kind.harmless]
     if d.unreadable:
         first = next(iter(d.unreadable.values()))
-        lines.append(f"{_counted(len(d.unreadable), 'file')} can't be read, the first: {first}")
+        lines.append(f"{counted(len(d.unreadable), 'file')} can't be read, the first: {first}")
     return "\n".join(_wrapped(line) for line in [*lines, *_problems(d), *d.notes])
 
 
 def _head(d: Description) -> list[str]:
     counts = [
-        _counted(d.total.recordings, "recording"),
+        counted(d.total.recordings, "recording"),
         duration(d.total.seconds),
-        _counted(len(d.scenes), "scene"),
-        _counted(len(d.folds), "fold"),
+        counted(len(d.scenes), "scene"),
+        counted(len(d.folds), "fold"),
     ]
     for amounts, noun in ((d.locations, "location"), (d.devices, "device")):
         if amounts:
-            counts.append(_counted(len(amounts), noun))
+            counts.append(counted(len(amounts), noun))
     if d.cities:
         counts.append(f"{len(d.cities):,} cit{'y' if len(d.cities) == 1 else 'ies'}")
     return [_wrapped(d.root), ", ".join(counts), _wrapped(f"layout {d.layout}: {d.reason}")]
@@ -73,7 +74,7 @@ def _table(title: str, amounts: Sequence[Amount], total: Amount) -> str:
         for amount in shown
     ]
     rest = len(amounts) - len(shown)
-    return _aligned(rows) + (f"\n… and {rest:,} more" if rest else "")
+    return aligned(rows, num_numbers=9) + (f"\n… and {rest:,} more" if rest else "")
 
 
 def _folds(d: Description) -> str:
@@ -83,7 +84,7 @@ def _folds(d: Description) -> str:
         return f"{len(d.folds)} folds, each of {train:,} training and {test:,} test recordings"
     rows = [("fold", "training", "test")]
     rows += [(f"{fold.fold}", f"{fold.train:,}", f"{fold.test:,}") for fold in d.folds[:_MOST_ROWS]]
-    return _aligned(rows)
+    return aligned(rows, num_numbers=9)
 
 
 def _places(d: Description) -> str:
@@ -127,7 +128,7 @@ def _choice(d: Description) -> list[str]:
         else f"{duration(c.used_s)} of {duration(c.total_s)} of audio are used"
     )
     costs = [
-        f"{_counted(count, 'recording')} {what}"
+        f"{counted(count, 'recording')} {what}"
         for count, what in (
             (c.num_resampled, "resampled"),
             (c.num_cut, "cut"),
@@ -152,7 +153,9 @@ def _problems(d: Description) -> list[str]:
 def _advice(d: Description) -> list[str]:
     s = d.suggestion
     lines = [] if d.inspected else [_UNCHECKED]
+    window = f" --config.data.window_s={s.window_s:g}" if s.window_s else ""
     lines.append(f"A config to begin with: {s.config} ({s.why}).")
+    lines.append(f"  ascjax train --config={s.config} --config.data.root={d.root}{window}")
     if s.window_s:
         lines.append(
             f"Recordings are long: windows of {s.window_s:g} s would use all of their audio."
@@ -171,18 +174,6 @@ def _list(title: str, lines: Iterable[str], most: int = _MOST_ROWS) -> str:
     return "\n".join([title, *shown, *([f"… and {rest:,} more"] if rest else [])])
 
 
-def duration(seconds: float) -> str:
-    """Returns ``7.5 s``, ``5 min 3 s`` or ``24 h 0 min``."""
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60:,} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def _shortened(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - 1]}…"
 
@@ -190,15 +181,4 @@ def _shortened(name: str, width: int) -> str:
 def _wrapped(line: str, indent: int = 2) -> str:
     return textwrap.fill(
         line, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        )
-        for row in rows
     )

@@ -56,7 +56,7 @@ def start_worker(job: Job) -> None:
 
 
 def _end_with_parent() -> None:
-    """A killed parent leaves its workers waiting for work for ever, if nothing else is done."""
+    """Ends this worker when its parent dies, which else would leave it waiting for work."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

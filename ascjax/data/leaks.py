@@ -7,6 +7,7 @@ from typing import Literal
 
 from ascjax.data.duplicates import Copies
 from ascjax.data.listing import Fold, Recording, quoted
+from ascjax.words import counted
 
 Gravity = Literal["leak", "contradiction", "copy"]
 
@@ -48,7 +49,7 @@ class Finding:
         where = _WHERE[self.kind]
         if self.kind == "leak":
             where += _listed(self.folds)
-        groups = f"{self.count:,} group{'' if self.count == 1 else 's'}"
+        groups = counted(self.count, "group")
         first, second = map(quoted, self.example)
         return (
             f"{self.kind}: {self.what} {where} ({groups}, {self.num_recordings:,} recordings), "

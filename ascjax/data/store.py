@@ -214,7 +214,7 @@ def _read(path: Path, name: str, mode: Literal["r", "r+"] = "r") -> Any:
 
 
 def _reserve(path: Path) -> None:
-    """Takes the disk space of a sparse file now: later, a full disk would kill who writes to it."""
+    """Preallocates a sparse file: a full disk would raise SIGBUS in a writer to its memory map."""
     with path.open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 

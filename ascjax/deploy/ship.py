@@ -18,10 +18,11 @@ from ascjax.errors import UserError
 from ascjax.files import write_text
 from ascjax.models import variables
 from ascjax.report.text import interval, percent
-from ascjax.runs import network, predictor
+from ascjax.runs import loading, network
 from ascjax.runs.run import Run
 from ascjax.scoring.rates import proportion
 
+COMMAND = "ascjax train --config=esc10_small --config.data.root=ESC-10"
 CARD = """# A small network for ESC-10
 
 Comes with ascjax: `ascjax.load("esc10")`, `ascjax predict dog.ogg`. To try ascjax with, not to
@@ -58,19 +59,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(options: argparse.Namespace) -> None:
     """Writes the folder and prints the accuracy of what is in it."""
     run, out = Run.open(options.run), options.out
+    if out.exists() and not (out / "CARD.md").exists():
+        raise UserError(f"--out={out}: exists and holds no shipped network; choose another folder")
+    restored = network.restore(run).variables
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    restored = network.restore(run).variables
     sha256 = variables.save(out / network.MODEL_FILE, restored, "float16")
     for name in ("novelty.npz",):
         if (run.path / name).exists():
             shutil.copy(run.path / name, out / name)
+    # Nothing of the machine that trained it: neither its paths nor its processor.
     info = dataclasses.replace(
-        run.info, data=dataclasses.replace(run.info.data, root="ESC-10"), left_out={}
+        run.info,
+        data=dataclasses.replace(run.info.data, root="ESC-10"),
+        environment=dataclasses.replace(run.info.environment, command=COMMAND, hardware="CPU"),
     )
     records.write(out / "run.json", info)
     records.write(out / "results.json", dataclasses.replace(run.results, model_sha256=sha256))
-    correct = _count_correct(run, predictor.load(out), options.data)
+    correct = _count_correct(run, loading.load(out), options.data)
     accuracy = proportion(correct, run.results.recordings)
     write_text(out / "CARD.md", _card(run, correct))
     print(f"{out}: {correct} of {accuracy.total} right, {percent(accuracy.accuracy)}")
@@ -97,7 +103,7 @@ def _card(run: Run, correct: int) -> str:
         head=info.model.head,
         parameters=f"{info.model.parameters:,}",
         start=info.initial_weights.weights,
-        command="ascjax train --config=esc10_small --config.data.root=ESC-10",
+        command=COMMAND,
         version=info.environment.versions["ascjax"],
         date=info.environment.started[:10],
         correct=correct,

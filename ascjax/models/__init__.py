@@ -9,6 +9,7 @@ from ascjax.models.network import (
     create_model,
     frozen_mask,
     min_input,
+    posteriors,
 )
 from ascjax.models.trunk import Architecture, num_frozen
 
@@ -23,4 +24,5 @@ __all__ = [
     "frozen_mask",
     "min_input",
     "num_frozen",
+    "posteriors",
 ]

@@ -155,6 +155,15 @@ def create_full(architecture: str, num_classes: int = 1000, *, dropout: float = 
     return Network(architecture, make_top, top_name="classifier", planes=3)
 
 
+def posteriors(logits: Float[Array, "batch scene"]) -> Float[Array, "batch scene"]:
+    """Returns the softmax of logits, NaN where one of a row's is not finite.
+
+    XLA's softmax on the CPU makes numbers of NaN, such as −3.15.
+    """
+    finite = jnp.isfinite(logits).all(-1, keepdims=True)
+    return jnp.where(finite, jax.nn.softmax(logits), jnp.nan)
+
+
 def min_input(trunk: str) -> tuple[int, int]:
     """Returns the smallest (mel, frame) for which the trunk's feature map isn't empty."""
     return choose("trunk", trunk, TRUNKS).min_input

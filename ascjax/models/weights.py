@@ -132,7 +132,7 @@ def _view(content: np.ndarray, entry: Mapping, where: str) -> np.ndarray:
     return content[start:stop].view(dtypes[entry["dtype"]]).reshape(entry["shape"])
 
 
-def init_from(
+def load_weights(
     variables: PyTree, path: str | Path, *, trunk: str, input_channel: str = "sum"
 ) -> PyTree:
     """Returns ``variables`` with the trunk's replaced by converted weights; the head stays fresh.

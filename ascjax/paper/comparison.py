@@ -10,7 +10,7 @@ import numpy as np
 from ascjax.errors import UserError
 from ascjax.files import write_text
 from ascjax.paper import formats
-from ascjax.paper.filled import Comparison, FilledTable, FilledTables, Line, Ours
+from ascjax.paper.filled import Comparison, FilledTable, FilledTables, RowResults, TableRow
 from ascjax.paper.plan import Entry, Sweep
 from ascjax.paper.tables import Table
 from ascjax.runs import folds
@@ -86,14 +86,14 @@ def _finished(entry: Entry) -> dict[int, Outcome]:
     }
 
 
-def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome], workdir: Path) -> Line:
+def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome], workdir: Path) -> TableRow:
     config, state = entry.config, "finished"
     if entry.impossible:
         state = f"can’t exist: {entry.impossible}"
     elif len(seeds) < len(entry.seeds):
         state = f"{len(seeds)} of {len(entry.seeds)} seeds" if seeds else "not run yet"
     reports = (run.path / "report.html" for run in entry.runs)
-    return Line(
+    return TableRow(
         name=name,
         label=entry.row.label,
         trunk=config.model.trunk,
@@ -108,11 +108,11 @@ def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome], workdir: Path) 
     )
 
 
-def _ours(seeds: Sequence[Outcome]) -> Ours:
+def _ours(seeds: Sequence[Outcome]) -> RowResults:
     summary, model = seeds[0].summary, seeds[0].info.model
     total = summary.accuracy.total
     pooled = pool_seeds([seed.summary.accuracy.correct for seed in seeds], total)
-    return Ours(
+    return RowResults(
         recordings=total,
         mean=pooled.mean,
         # With one seed there is nothing to deviate from but the other folds.

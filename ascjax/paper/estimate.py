@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from ascjax.compute.devices import local_devices, pmap
 from ascjax.models import cost
 from ascjax.paper.plan import Entry
-from ascjax.report.text import aligned, duration
 from ascjax.runs.folder import read_run
 from ascjax.runs.folds import PlannedRun
 from ascjax.setup import Setup, Survey
 from ascjax.setup.network import evaluation_network
 from ascjax.training.journal import read_history
+from ascjax.words import aligned, duration
 
 # Training on a fragment beside an evaluation: gradients of inputs and of kernels are two more.
 TRAINING_FACTOR = 3
@@ -45,7 +45,9 @@ def listing(entries: Mapping[str, Entry], survey: Survey | None) -> str:
             whole_s = flops / paces[trunk]
         for run, (state, share_left) in zip(entry.runs, states, strict=True):
             lacking = f"; lacks weights: {entry.lacking}" if entry.lacking and share_left else ""
-            lines.append((run.name, duration(share_left * whole_s), state + lacking))
+            lines.append(
+                (run.name, duration(share_left * whole_s) if whole_s else "", state + lacking)
+            )
             total_s += share_left * whole_s
     num_runs = sum(len(entry.runs) for entry in entries.values())
     num_left = sum(bool(seconds) for _, seconds, _ in lines[1:])
@@ -53,7 +55,7 @@ def listing(entries: Mapping[str, Entry], survey: Survey | None) -> str:
         [
             aligned(lines, num_numbers=1),
             "",
-            f"{num_left} of {num_runs} runs are left, about {duration(total_s) or '0 s'} without "
+            f"{num_left} of {num_runs} runs are left, about {duration(total_s)} without "
             "extraction and compilation, by pace of",
             *(
                 f"  {trunk}: {pace / 1e9:,.1f} GFLOP/s, {sources[trunk]}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Ours:
+class RowResults:
     """A row's finished seeds.
 
     Attributes:
@@ -26,7 +26,7 @@ class Ours:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """A row of a table: what it is, the paper's accuracy, ours if a seed is finished.
 
     ``reports`` are its runs' pages, as paths from the sweep's folder.
@@ -41,7 +41,7 @@ class Line:
     head: str
     paper: float
     state: str
-    ours: Ours | None
+    ours: RowResults | None
     reports: tuple[str, ...]
 
 
@@ -65,7 +65,7 @@ class FilledTable:
     """A table of the paper with our results."""
 
     title: str
-    lines: list[Line]
+    lines: list[TableRow]
     comparisons: list[Comparison]
 
 
@@ -93,7 +93,7 @@ class FilledTables:
     synthetic: bool
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[TableRow]:
         """The rows of all tables."""
         return [line for table in self.tables.values() for line in table.lines]
 

@@ -5,9 +5,10 @@ import io
 from dataclasses import asdict
 from urllib.parse import quote
 
-from ascjax.paper.filled import Comparison, FilledTables, Line, Ours
+from ascjax.paper.filled import Comparison, FilledTables, RowResults, TableRow
 from ascjax.report import page
-from ascjax.report.text import SYNTHETIC_NOTE, counted, duration, interval
+from ascjax.report.text import SYNTHETIC_NOTE, interval
+from ascjax.words import counted, duration
 
 HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
         "parameters", "GFLOP per recording", "training")  # fmt: skip
@@ -58,7 +59,7 @@ def about(filled: FilledTables) -> str:
     return "".join(whole)
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: TableRow) -> list[str]:
     """Returns the cells of a row under ``HEAD``."""
     cells = [line.label, line.trunk, line.start, line.channels, str(line.fragments), line.head]
     cells.append(f"{100 * line.paper:.1f}")
@@ -74,7 +75,7 @@ def _cells(line: Line) -> list[str]:
     ]
 
 
-def accuracy(ours: Ours) -> str:
+def accuracy(ours: RowResults) -> str:
     """Returns a row's accuracy in % as ``70.6`` or, with a deviation, ``70.6 ± 0.4``."""
     deviation = "" if ours.deviation is None else f" ± {100 * ours.deviation:.1f}"
     return f"{100 * ours.mean:.1f}{deviation}"
@@ -135,7 +136,7 @@ def to_csv(filled: FilledTables) -> str:
         for line in table.lines:
             made = [each for each in table.comparisons if each.name == line.name]
             shown = asdict(line)
-            ours = shown.pop("ours") or dict.fromkeys(Ours.__dataclass_fields__)
+            ours = shown.pop("ours") or dict.fromkeys(RowResults.__dataclass_fields__)
             low, high = ours.pop("interval_95") or (None, None)
             shown["reports"] = ";".join(line.reports)
             tests = {

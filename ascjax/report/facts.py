@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from ascjax.report.text import counted, duration, size
+from ascjax.report.text import size
 from ascjax.runs.folder import RunResults
 from ascjax.runs.info import InitialWeights, RunInfo
+from ascjax.words import counted, duration
 
 Facts = list[tuple[str, str]]
 
@@ -49,7 +50,7 @@ def cost(info: RunInfo, results: RunResults, *, epochs: int, model_bytes: int | 
         ("parameters", f"{model.parameters:,}"),
         *([("model.safetensors", size(model_bytes))] if model_bytes is not None else []),
         ("computation", f"{model.flops_per_recording / 1e9:,.2f} GFLOP per recording"),
-        ("training", (duration(seconds.train) or "0 s") + of_epochs),
+        ("training", duration(seconds.train) + of_epochs),
         ("test", f"{seconds.test:.1f} s for {counted(results.recordings, 'recording')}"),
         *(
             (f"peak memory, {where}", f"{gigabytes:.2f} GB")

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import jinja2
 
-from ascjax.report.text import counted, duration, interval, label, percent, size
+from ascjax.report.text import interval, label, percent, size
+from ascjax.words import counted, duration
 
 
 def template(name: str, *more: Callable[..., str]) -> jinja2.Template:

@@ -8,6 +8,7 @@ from ascjax.scoring.evidence import Evidence
 from ascjax.scoring.metrics import FoldSummary
 from ascjax.scoring.rates import Proportion, Rate
 from ascjax.scoring.results import Results
+from ascjax.words import aligned, counted
 
 SYNTHETIC_NOTE = (
     "Synthetic recordings: these numbers prove that the machinery works.\n"
@@ -153,24 +154,9 @@ def interval(bounds: Sequence[float] | None) -> str:
     return "–" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
 
 
-def counted(count: int, noun: str) -> str:
-    """Returns ``1 scene`` or ``2,518 scenes``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def size(num_bytes: int) -> str:
     """Returns ``59.4 MB`` or ``2.0 kB``."""
     return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:,.1f} kB"
-
-
-def duration(seconds: float) -> str:
-    """Returns ``50 s``, ``5 min 3 s`` or ``2 h 5 min``; nothing for 0."""
-    minutes, hours = divmod(round(seconds), 60), divmod(round(seconds / 60), 60)
-    if hours[0]:
-        return f"{hours[0]} h {hours[1]} min"
-    if minutes[0]:
-        return f"{minutes[0]} min {minutes[1]} s"
-    return f"{seconds:.0f} s" if seconds else ""
 
 
 def worst_confusions(results: Results) -> dict[str, tuple[str, int] | None]:
@@ -191,21 +177,3 @@ def commonest_share(results: Results) -> float:
 def _cells(part: Rate) -> tuple[str, str, str, str]:
     bounds = interval(part.interval_95) if isinstance(part, Proportion) else ""
     return percent(part.accuracy), bounds, f"{part.correct:,}", f"{part.total:,}"
-
-
-def aligned(rows: Sequence[Sequence[str]], *, num_numbers: int = 4) -> str:
-    """Returns rows as plain text: names left-aligned, then right-aligned numbers, then words.
-
-    Args:
-      rows: of equally many cells.
-      num_numbers: columns after the first that are aligned to the right.
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if 1 <= index <= num_numbers else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

@@ -16,7 +16,7 @@ MAX_BINS, MIN_BIN_SIZE = 15, 10
 
 
 @dataclass(frozen=True)
-class Sharpness:
+class ScoreQuality:
     """Scores before or after calibration: calibration error, and log loss in nats."""
 
     ece: CalibrationError
@@ -24,7 +24,7 @@ class Sharpness:
 
 
 @dataclass(frozen=True)
-class Trust:
+class CalibrationReport:
     """Calibrated scores of the test part.
 
     Attributes:
@@ -36,15 +36,15 @@ class Trust:
     """
 
     calibration: Calibration
-    before: Sharpness
-    after: Sharpness
+    before: ScoreQuality
+    after: ScoreQuality
     kept: dict[float, Answered | None]
     sets: dict[float, SetStatistics]
     reliability: Image
     coverage: Image
 
 
-def assess(run: Run, calibration: Calibration) -> Trust:
+def assess(run: Run, calibration: Calibration) -> CalibrationReport:
     """Applies a run's calibration to its test posteriors.
 
     Raises:
@@ -56,7 +56,9 @@ def assess(run: Run, calibration: Calibration) -> Trust:
     tempered = temper(fused, calibration.temperature)
     bins = min(MAX_BINS, max(1, len(labels) // MIN_BIN_SIZE))
     before, after = (
-        Sharpness(expected_calibration_error(scores, labels, bins=bins), log_loss(scores, labels))
+        ScoreQuality(
+            expected_calibration_error(scores, labels, bins=bins), log_loss(scores, labels)
+        )
         for scores in (fused, tempered)
     )
     kept = {
@@ -70,7 +72,7 @@ def assess(run: Run, calibration: Calibration) -> Trust:
         coverage_accuracy(tempered, labels),
         {aim: each for aim, each in kept.items() if each is not None},
     )
-    return Trust(
+    return CalibrationReport(
         calibration=calibration,
         before=before,
         after=after,

@@ -40,7 +40,7 @@ class Seconds:
     test: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RunResults(Results):
     """results.json: the results of a run's test part.
 

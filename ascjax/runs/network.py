@@ -119,7 +119,7 @@ def _program(settings: Model, num_scenes: int) -> Any:
         (features,) = captured["intermediates"]["trunk"]["__call__"]
         by_band = normalised[..., 0]
         statistics = jnp.concatenate([by_band.mean(-1), by_band.std(-1)], axis=-1)
-        return jax.nn.softmax(logits), features.astype(jnp.float32).mean((1, 2)), statistics
+        return models.posteriors(logits), features.astype(jnp.float32).mean((1, 2)), statistics
 
     return jax.jit(apply)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ascjax.data.batches import Fragments
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Rescored(Results):
     """Results of a run's test part as they would have been, beside the run's own.
 

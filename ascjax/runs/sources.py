@@ -1,4 +1,4 @@
-"""What can be predicted: files, arrays with their rate, streams; checked before any is read."""
+"""Inputs of predict, validated before any is read: paths, arrays with their rate, streams."""
 
 import math
 import os

@@ -27,7 +27,7 @@ def effective_fragments(
     scores: Float[np.ndarray, "recording fragment scene"],
     predictions: Int[np.ndarray, " recording"],
 ) -> Float[np.ndarray, " recording"]:
-    """On how many fragments a prediction rests: 1 if on one alone, N_s if on all of them alike.
+    """Effective number of fragments behind a prediction: 1 if one decides, N_s if all do alike.
 
     exp(H), where H is Shannon's entropy of the fragments' shares in the predicted scene's summed
     scores: Hill's diversity of order 1 (M. O. Hill, Ecology 54, 1973). H / ln N_s is the normalised

@@ -93,6 +93,7 @@ def fuse(
       >>> fuse(two_fragments).round(2).tolist()
       [[0.7, 0.3]]
     """
+    posteriors = np.asarray(posteriors)
     choose("fusion of channels", channels, METHODS)
     check_posteriors(posteriors)
     return fuse_channels(fuse_fragments(posteriors, fragments), channels)

@@ -22,7 +22,7 @@ class Decisions:
     score: tuple[float, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Results:
     """Metrics of fused posteriors, each with the counts behind it.
 
@@ -61,6 +61,10 @@ class Results:
     single_fragment: Rate
     fragments_fused: Rate
     decisions: Decisions
+
+    def __repr__(self) -> str:
+        accuracy = self.accuracy
+        return f"{type(self).__name__}({accuracy.correct:,} of {accuracy.total:,} right)"
 
     @property
     def right(self) -> Bool[np.ndarray, " recording"]:

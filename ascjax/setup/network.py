@@ -72,7 +72,7 @@ def networks(
         )
     if file:
         with keyed("init.weights"):
-            variables = weights.init_from(
+            variables = weights.load_weights(
                 variables,
                 file,
                 trunk=config.model.trunk,

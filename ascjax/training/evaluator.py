@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Float32
 from tqdm import tqdm
 
+from ascjax import models
 from ascjax.compute import rounds
 from ascjax.compute.devices import pmap, replicate
 from ascjax.data import batches
@@ -111,9 +112,7 @@ class Evaluator:
         def of_batch(_: None, log_mel: Float[Array, "batch mel frame 1"]) -> tuple[None, Array]:
             normalised = normalise(log_mel, *round_["inputs"])
             logits: Any = self.model.apply(variables, normalised, train=False)
-            # XLA's softmax on the CPU makes numbers of NaN, such as −3.15.
-            finite = jnp.isfinite(logits).all(-1, keepdims=True)
-            return None, jnp.where(finite, jax.nn.softmax(logits), jnp.nan)
+            return None, models.posteriors(logits)
 
         log_mels = round_["batches"]
         _, shape = jax.eval_shape(of_batch, None, log_mels[0])

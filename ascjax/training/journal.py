@@ -2,7 +2,6 @@
 
 import json
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from tqdm import tqdm
 
 from ascjax.errors import UserError
 from ascjax.files import write_text
+from ascjax.words import duration
 
 # Seconds between lines of progress where there is no terminal for a bar.
 _PROGRESS_PERIOD_S = 60
@@ -87,7 +87,7 @@ class TrainingLog:
 
     def _time_left(self, step: int) -> str:
         seconds = (self._num_steps - step) / max(self._steps_per_s(step), 1e-9)
-        return f"{timedelta(seconds=round(seconds))} left"
+        return f"{duration(seconds)} left"
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ class Metrics(clu_metrics.Collection):
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """All that resuming a run exactly takes, besides its config."""
+    """Training state, as checkpoints save it."""
 
     step: Any
     params: Any

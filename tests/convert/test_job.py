@@ -38,7 +38,7 @@ def test_the_real_resnet18_of_200_classes(shared, tmp_path):
     plane = np.random.default_rng(0).normal(size=(1, 45, 71, 1)).astype(np.float32)
     fresh = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, False), plane)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), fresh)
-    variables = weights.init_from(zeros, tmp_path, trunk="resnet18")
+    variables = weights.load_weights(zeros, tmp_path, trunk="resnet18")
     run = jax.jit(lambda v, x: network.apply(v, x, False, capture_intermediates=True))
     _, captured = run(variables, plane)
     state = torch.load(source, weights_only=True)
@@ -151,7 +151,7 @@ def test_one_input_plane_starts_a_training(tmp_path, state_dict, small_proof):
     fresh = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, False), image)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), fresh)
     starts = [
-        weights.init_from(
+        weights.load_weights(
             zeros, convert("alexnet", source, tmp_path / source.stem), trunk="alexnet"
         )
         for source in (three, one)

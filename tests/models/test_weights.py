@@ -69,7 +69,7 @@ def test_trunk_is_replaced_and_head_kept(converted):
     path, tensors = converted
     fresh = variables(planes=3)
     before = jax.tree.map(np.array, fresh)
-    loaded = weights.init_from(fresh, path.parent, trunk="vgg_tiny", input_channel="replicate")
+    loaded = weights.load_weights(fresh, path.parent, trunk="vgg_tiny", input_channel="replicate")
     jax.tree.map(np.testing.assert_array_equal, fresh, before)
     for key, value in traverse_util.flatten_dict(loaded, sep="/").items():
         assert isinstance(value, jax.Array)
@@ -83,8 +83,8 @@ def test_trunk_is_replaced_and_head_kept(converted):
 def test_sum_equals_feeding_three_equal_planes(converted):
     path, _ = converted
     x = jnp.array(np.random.default_rng(2).normal(size=(2, 40, 33, 1)).astype(np.float32))
-    one = weights.init_from(variables(1), path, trunk="vgg_tiny", input_channel="sum")
-    three = weights.init_from(variables(3), path, trunk="vgg_tiny", input_channel="replicate")
+    one = weights.load_weights(variables(1), path, trunk="vgg_tiny", input_channel="sum")
+    three = weights.load_weights(variables(3), path, trunk="vgg_tiny", input_channel="replicate")
     three["params"]["head"] = one["params"]["head"]
     expected = logits(3, three, jnp.concatenate([x, x, x], axis=-1))
     np.testing.assert_array_equal(logits(3, three, x), expected)
@@ -95,7 +95,7 @@ def test_sum_equals_feeding_three_equal_planes(converted):
 @pytest.mark.parametrize(("input_channel", "factor"), [("sum", 1), ("mean", 1 / 3)])
 def test_one_plane_kernels_by_hand(converted, input_channel, factor):
     path, tensors = converted
-    loaded = weights.init_from(variables(1), path, trunk="vgg_tiny", input_channel=input_channel)
+    loaded = weights.load_weights(variables(1), path, trunk="vgg_tiny", input_channel=input_channel)
     kernel = tensors["params/trunk/stage1/conv1/kernel"]
     summed = kernel[:, :, 0] + kernel[:, :, 1] + kernel[:, :, 2]
     got = loaded["params"]["trunk"]["stage1"]["conv1"]["kernel"]
@@ -114,7 +114,7 @@ def test_every_problem_is_listed(converted):
     tensors["params/trunk/stage9/conv1/kernel"] = tensors.pop("params/trunk/stage2/conv1/bias")
     tensors["batch_stats/trunk/stage3/bn1/var"] = np.ones(65, np.float32)
     with pytest.raises(UserError) as raised:
-        weights.init_from(variables(1), rewritten(path, tensors), trunk="vgg_tiny")
+        weights.load_weights(variables(1), rewritten(path, tensors), trunk="vgg_tiny")
     for text in (
         str(path),
         "missing params/trunk/stage2/conv1/bias",
@@ -131,14 +131,16 @@ def test_a_long_list_is_cut():
 
 def test_replicate_needs_a_network_of_three_planes(converted):
     with pytest.raises(UserError, match=r"conv1/kernel is \[3, 3, 3, 16\], expected \[3, 3, 1, 1"):
-        weights.init_from(variables(1), converted[0], trunk="vgg_tiny", input_channel="replicate")
+        weights.load_weights(
+            variables(1), converted[0], trunk="vgg_tiny", input_channel="replicate"
+        )
 
 
 def test_another_architectures_file(converted):
     path, tensors = converted
     rewritten(path, tensors, {"architecture": "resnet34"})
     with pytest.raises(UserError, match="holds resnet34, but config.model.trunk is vgg_tiny"):
-        weights.init_from(variables(1), path, trunk="vgg_tiny")
+        weights.load_weights(variables(1), path, trunk="vgg_tiny")
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
@@ -191,7 +193,7 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
     for call in (
         lambda: weights.resolve("imagenet", "vgg16", folder),
         lambda: weights.load(folder / "vgg16.safetensors"),
-        lambda: weights.init_from({}, folder / "vgg16.safetensors", trunk="vgg16"),
+        lambda: weights.load_weights({}, folder / "vgg16.safetensors", trunk="vgg16"),
     ):
         with pytest.raises(UserError) as raised:
             call()

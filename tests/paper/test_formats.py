@@ -5,10 +5,12 @@ import pytest
 from html_page import Page
 
 from ascjax.paper import formats
-from ascjax.paper.filled import Comparison, FilledTable, FilledTables, Line, Ours
+from ascjax.paper.filled import Comparison, FilledTable, FilledTables, RowResults, TableRow
 
-OURS = Ours(20, 0.45, None, (0.25, 0.66), 95_000, 1.5e9, 75.0, 3.0)
-LINE = Line("vgg", "VGG-16", "vgg_tiny", "random", "average", 6, "mlp", 0.755, "finished", OURS, ())
+OURS = RowResults(20, 0.45, None, (0.25, 0.66), 95_000, 1.5e9, 75.0, 3.0)
+LINE = TableRow(
+    "vgg", "VGG-16", "vgg_tiny", "random", "average", 6, "mlp", 0.755, "finished", OURS, ()
+)
 
 
 def filled(*lines, comparisons=(), **options):
@@ -49,8 +51,8 @@ def test_the_tests_size_stands_beside_the_papers(form):
 
 
 def test_rows_link_to_their_reports():
-    one = Line(**{**vars(LINE), "reports": ("vgg/seed 0/report.html",)})
-    two = Line(**{**vars(LINE), "reports": ("a/report.html", "b/report.html")})
+    one = TableRow(**{**vars(LINE), "reports": ("vgg/seed 0/report.html",)})
+    two = TableRow(**{**vars(LINE), "reports": ("a/report.html", "b/report.html")})
     text = formats.markdown(filled(one, two, LINE))
     assert "| [VGG-16](vgg/seed%200/report.html) | vgg_tiny |" in text
     assert "| VGG-16 [1](a/report.html) [2](b/report.html) | vgg_tiny |" in text
@@ -62,7 +64,7 @@ def test_rows_link_to_their_reports():
 
 
 def test_latex_is_escaped_and_each_row_has_every_cell():
-    waiting = Line(**{**vars(LINE), "ours": None, "state": "can’t exist: 5 % of {x}_y"})
+    waiting = TableRow(**{**vars(LINE), "ours": None, "state": "can’t exist: 5 % of {x}_y"})
     text = formats.latex(filled(LINE, waiting))
     assert r"clips \& <more>" in text
     assert r"Fusion\_of 100 \%" in text
@@ -72,7 +74,7 @@ def test_latex_is_escaped_and_each_row_has_every_cell():
     assert len(rows) == 3
     assert {line.replace(r"\&", "").count("&") for line in rows} == {11}
     assert text.count(r"\begin{") == text.count(r"\end{")
-    deviating = Line(**{**vars(LINE), "ours": Ours(**{**vars(OURS), "deviation": 0.004})})
+    deviating = TableRow(**{**vars(LINE), "ours": RowResults(**{**vars(OURS), "deviation": 0.004})})
     assert r"45.0 $\pm$ 0.4" in formats.latex(filled(deviating))
 
 

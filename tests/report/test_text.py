@@ -8,9 +8,7 @@ from ascjax.report.text import (
     SYNTHETIC_NOTE,
     accuracies,
     commonest_share,
-    counted,
     distinct,
-    duration,
     folds_table,
     interval,
     percent,
@@ -22,6 +20,7 @@ from ascjax.runs.folder import read_results
 from ascjax.scoring.metrics import pool_folds
 from ascjax.scoring.rates import proportion
 from ascjax.scoring.results import score
+from ascjax.words import counted, duration
 
 
 def results_of(predictions, labels, scenes):

@@ -14,7 +14,7 @@ from ascjax import records
 from ascjax.audio.errors import BadRecording
 from ascjax.audio.raw import RawFormat
 from ascjax.errors import UserError
-from ascjax.runs import novelty, predictor
+from ascjax.runs import loading, novelty
 from ascjax.runs.folder import read_results
 from ascjax.runs.verdict import Prediction
 from ascjax.scoring.calibration import Calibration, temper
@@ -318,6 +318,6 @@ def test_what_is_no_run(tmp_path):
 
 def test_networks_that_come_along(copy, monkeypatch, tmp_path):
     copy("shipped/small")
-    monkeypatch.setattr(predictor, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(loading, "SHIPPED", tmp_path / "shipped")
     assert ascjax.load("small").scenes == ("bus", "park", "tram")
-    assert predictor.shipped() == ["small"]
+    assert loading.shipped() == ["small"]
