@@ -307,10 +307,11 @@ def test_another_networks_variables(copy, files):
 
 
 def test_what_is_no_run(tmp_path):
-    with pytest.raises(UserError, match="is no run; expected the folder of a finished run"):
-        ascjax.load(tmp_path)
-    with pytest.raises(UserError, match="expected the folder of a run, there is none"):
-        ascjax.load(tmp_path / "none")
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(
+            UserError, match="expected the folder of a finished run or of its folds"
+        ):
+            ascjax.load(folder)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="start the run's command again to finish it"):
         ascjax.load(tmp_path)
