@@ -10,6 +10,7 @@ and which config to begin with. --quick reads headers only.
 import argparse
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,7 +60,26 @@ def main(options: argparse.Namespace) -> None:
     if not options.quick and description.choice:
         training_s = _estimate_training(catalogue, description)
         description = dataclasses.replace(description, training_s=training_s)
-    print(description.to_json() if options.json else describe_text.text(description))
+    if options.json:
+        print(description.to_json())
+    else:
+        print(describe_text.text(description))
+        print(f"\n  {_command(description, options)}")
+
+
+def _command(description: Description, options: argparse.Namespace) -> str:
+    """Returns the command that trains with the suggested config."""
+    suggestion = description.suggestion
+    settings = {"data.root": str(options.root)}
+    if suggestion.window_s:
+        settings["data.window_s"] = f"{suggestion.window_s:g}"
+    for name, value in (("layout", options.layout), ("split", options.split)):
+        if value not in ("", "auto"):
+            settings[f"data.{name}"] = value
+    if options.columns:
+        settings["data.columns"] = options.columns
+    flags = [f"--config.{key}={value}" for key, value in settings.items()]
+    return shlex.join(["ascjax", "train", f"--config={suggestion.config}", *flags])
 
 
 def read(catalogue: Catalogue, *, samples: bool) -> Description:

@@ -153,9 +153,7 @@ def _problems(d: Description) -> list[str]:
 def _advice(d: Description) -> list[str]:
     s = d.suggestion
     lines = [] if d.inspected else [_UNCHECKED]
-    window = f" --config.data.window_s={s.window_s:g}" if s.window_s else ""
     lines.append(f"A config to begin with: {s.config} ({s.why}).")
-    lines.append(f"  ascjax train --config={s.config} --config.data.root={d.root}{window}")
     if s.window_s:
         lines.append(
             f"Recordings are long: windows of {s.window_s:g} s would use all of their audio."

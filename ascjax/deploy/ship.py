@@ -34,6 +34,7 @@ build on: ten classes of environmental sound, learned from {train} clips of 5 s.
 | network | {trunk}, head {head}, {parameters} parameters in half precision, from {start} weights |
 | made by | `{command}`, ascjax {version}, {date} |
 | accuracy on fold {fold} (unseen) | {correct} of {total}, {accuracy} (95 % interval {interval}) |
+| answered "unknown" there | {unknown} of {total} |
 | calibration | {calibration} |
 | data | ESC-10 by Karol J. Piczak (doi:10.7910/DVN/YDEPUT), clips from freesound.org, CC BY 3.0 |
 
@@ -76,24 +77,26 @@ def main(options: argparse.Namespace) -> None:
     )
     records.write(out / "run.json", info)
     records.write(out / "results.json", dataclasses.replace(run.results, model_sha256=sha256))
-    correct = _count_correct(run, loading.load(out), options.data)
+    correct, unknown = _count(run, loading.load(out), options.data)
     accuracy = proportion(correct, run.results.recordings)
-    write_text(out / "CARD.md", _card(run, correct))
+    write_text(out / "CARD.md", _card(run, correct, unknown))
     print(f"{out}: {correct} of {accuracy.total} right, {percent(accuracy.accuracy)}")
 
 
-def _count_correct(run: Run, classifier: predictor.Classifier, root: Path) -> int:
-    """Returns how many recordings of the run's test part the classifier gets right."""
+def _count(run: Run, classifier: predictor.Classifier, root: Path) -> tuple[int, int]:
+    """Returns on how many test recordings the best scene is right, and how many are unknown."""
     decisions = run.results.decisions
     files = [root / name for name in decisions.recording]
     missing = [file for file in files if not file.exists()]
     if missing:
         raise UserError(f"{missing[0]}: expected a recording of the run's test part, there is none")
-    predicted = [classifier.predict(file).scene for file in files]
-    return int(np.sum(np.array(predicted) == np.array(decisions.true)))
+    predictions = [classifier.predict(file) for file in files]
+    best = [max(each.scores, key=each.scores.__getitem__) for each in predictions]
+    unknown = sum(bool(each.unknown) for each in predictions)
+    return int(np.sum(np.array(best) == np.array(decisions.true))), unknown
 
 
-def _card(run: Run, correct: int) -> str:
+def _card(run: Run, correct: int, unknown: int) -> str:
     info, results = run.info, run.results
     accuracy, calibration = proportion(correct, results.recordings), results.calibration
     return CARD.format(
@@ -107,6 +110,7 @@ def _card(run: Run, correct: int) -> str:
         version=info.environment.versions["ascjax"],
         date=info.environment.started[:10],
         correct=correct,
+        unknown=unknown,
         total=results.recordings,
         fold=info.data.fold,
         accuracy=percent(accuracy.accuracy),

@@ -1,4 +1,4 @@
-"""A config becomes objects, each once: the only room that reads a ConfigDict.
+"""A config becomes objects, each once; rooms below know no config.
 
 `check` refuses a config that can't work, `survey` lists the data set, `Setup` makes the rest.
 """
