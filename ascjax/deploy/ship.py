@@ -19,6 +19,7 @@ from ascjax.files import write_text
 from ascjax.models import variables
 from ascjax.report.text import interval, percent
 from ascjax.runs import loading, network
+from ascjax.runs.predictor import Classifier
 from ascjax.runs.run import Run
 from ascjax.scoring.rates import proportion
 
@@ -83,7 +84,7 @@ def main(options: argparse.Namespace) -> None:
     print(f"{out}: {correct} of {accuracy.total} right, {percent(accuracy.accuracy)}")
 
 
-def _count(run: Run, classifier: predictor.Classifier, root: Path) -> tuple[int, int]:
+def _count(run: Run, classifier: Classifier, root: Path) -> tuple[int, int]:
     """Returns on how many test recordings the best scene is right, and how many are unknown."""
     decisions = run.results.decisions
     files = [root / name for name in decisions.recording]
