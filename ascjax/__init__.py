@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from ascjax.main import train
     from ascjax.models import create_model
     from ascjax.models.weights import load_weights
-    from ascjax.runs.predictor import Classifier, Prediction, load
+    from ascjax.runs.loading import load
+    from ascjax.runs.predictor import Classifier
     from ascjax.runs.run import Run
+    from ascjax.runs.verdict import Prediction
     from ascjax.scoring.fusion import fuse
     from ascjax.scoring.results import Results, score
 
@@ -33,13 +35,13 @@ _PUBLIC = {
     "FRONT_ENDS": "ascjax.audio.frontends",
     "LogMel": "ascjax.audio.logmel",
     "Pcen": "ascjax.audio.pcen",
-    "Prediction": "ascjax.runs.predictor",
+    "Prediction": "ascjax.runs.verdict",
     "Results": "ascjax.scoring.results",
     "Run": "ascjax.runs.run",
     "UserError": "ascjax.errors",
     "create_model": "ascjax.models",
     "fuse": "ascjax.scoring.fusion",
-    "load": "ascjax.runs.predictor",
+    "load": "ascjax.runs.loading",
     "load_config": "ascjax.config",
     "load_weights": "ascjax.models.weights",
     "score": "ascjax.scoring.results",

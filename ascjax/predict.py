@@ -28,7 +28,7 @@ from ascjax.errors import UserError, choose
 from ascjax.files import check_new, output
 from ascjax.report.predictions import FORMS, LABELS, Columns
 from ascjax.report.submission import SUBMISSIONS
-from ascjax.runs import predictor, sources
+from ascjax.runs import loading, sources
 from ascjax.runs.predictor import PARTS, Classifier
 from ascjax.runs.verdict import Prediction, Scored
 from ascjax.words import counted
@@ -151,7 +151,7 @@ def open_classifier(run: str | None) -> Classifier:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if run is None:
         print(f"no --run: the network {DEFAULT_RUN} that comes with ascjax", file=sys.stderr)
-    return predictor.load(run or DEFAULT_RUN)
+    return loading.load(run or DEFAULT_RUN)
 
 
 def readable(files: Iterable[Path]) -> tuple[list[Path], list[BadRecording]]:

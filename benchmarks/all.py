@@ -15,7 +15,9 @@ from ascjax import cli
 from ascjax.cli import Parser
 from ascjax.errors import UserError, choose
 
-PROGRAMS = ("frontend", "extract", "train_step", "inference", "epoch", "scaling", "convert")
+PROGRAMS = (
+    "frontend", "extract", "train_step", "inference", "predict", "epoch", "scaling", "convert",
+)  # fmt: skip
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

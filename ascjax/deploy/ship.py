@@ -18,7 +18,8 @@ from ascjax.errors import UserError
 from ascjax.files import write_text
 from ascjax.models import variables
 from ascjax.report.text import interval, percent
-from ascjax.runs import network, predictor
+from ascjax.runs import loading, network
+from ascjax.runs.predictor import Classifier
 from ascjax.runs.run import Run
 from ascjax.scoring.rates import proportion
 
@@ -77,13 +78,13 @@ def main(options: argparse.Namespace) -> None:
     )
     records.write(out / "run.json", info)
     records.write(out / "results.json", dataclasses.replace(run.results, model_sha256=sha256))
-    correct, unknown = _count(run, predictor.load(out), options.data)
+    correct, unknown = _count(run, loading.load(out), options.data)
     accuracy = proportion(correct, run.results.recordings)
     write_text(out / "CARD.md", _card(run, correct, unknown))
     print(f"{out}: {correct} of {accuracy.total} right, {percent(accuracy.accuracy)}")
 
 
-def _count(run: Run, classifier: predictor.Classifier, root: Path) -> tuple[int, int]:
+def _count(run: Run, classifier: Classifier, root: Path) -> tuple[int, int]:
     """Returns on how many test recordings the best scene is right, and how many are unknown."""
     decisions = run.results.decisions
     files = [root / name for name in decisions.recording]

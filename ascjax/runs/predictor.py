@@ -1,13 +1,11 @@
 """A classifier of any recordings, from run folders alone: without data set or config file."""
 
 import math
-import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
 from operator import attrgetter
-from pathlib import Path
 from typing import TypeVar, overload
 
 import numpy as np
@@ -18,7 +16,6 @@ from ascjax.audio.raw import RawFormat
 from ascjax.audio.windows import Window, windows
 from ascjax.data.fragments import layout
 from ascjax.errors import UserError
-from ascjax.files import as_path
 from ascjax.runs import sources
 from ascjax.runs.ensemble import Ensemble, Heard
 from ascjax.runs.reading import Failed, inputs, read_ahead
@@ -29,7 +26,6 @@ from ascjax.scoring.calibration import Calibration
 
 T = TypeVar("T")
 
-SHIPPED = Path(__file__).parents[1] / "shipped"
 PARTS = ("fragment", "channel")
 
 
@@ -55,7 +51,7 @@ class Embeddings:
 
 @dataclass(frozen=True, repr=False)
 class Classifier:
-    """Trained networks with all that it takes to apply them; made by `load`.
+    """Trained networks with all that it takes to apply them; made by `loading.load`.
 
     Attributes:
       runs: one, or those of a set's folds, whose scores are averaged.
@@ -397,47 +393,3 @@ def _chosen(what: str, value: float, known: Collection[float]) -> float:
         listed = ", ".join(f"{each:g}" for each in known)
         raise UserError(f"{what}: expected one of {listed}, got {value}")
     return value
-
-
-def load(run: str | os.PathLike[str]) -> Classifier:
-    """Loads a classifier from the folder of a finished run, or of the runs of a set's folds.
-
-    Args:
-      run: the folder; or the name of a network that comes with the package, such as ``esc10``.
-
-    Raises:
-      UserError: there is no such run, it isn't finished, is damaged or of another format, or folds
-        that don't fit together.
-    """
-    folder = as_path(run)
-    if not folder.exists() and (SHIPPED / folder / "results.json").is_file():
-        folder = SHIPPED / folder
-    folds = sorted(path.parent for path in folder.glob("fold*/config.json"))
-    if folds and not (folder / "results.json").exists():
-        return Classifier(_same(tuple(map(Run.open, folds))))
-    if not any((folder / name).exists() for name in _OF_A_RUN):
-        raise UserError(
-            f"{folder}: expected the folder of a finished run or of its folds, or the name of a "
-            f"network that comes with ascjax ({', '.join(shipped()) or 'none'})"
-        )
-    return Classifier((Run.open(folder),))
-
-
-_OF_A_RUN = ("results.json", "run.json", "config.json")
-
-
-def shipped() -> list[str]:
-    """Returns the names of the networks that come with the package."""
-    return sorted(path.parent.name for path in SHIPPED.glob("*/results.json"))
-
-
-def _same(runs: tuple[Run, ...]) -> tuple[Run, ...]:
-    """Returns the runs of folds, which take the same input and give the same scenes."""
-    for other in runs[1:]:
-        for name in ("scenes", "channels", "fragments", "overlap", "duration_s", "front_end"):
-            if getattr(other.info, name) != getattr(runs[0].info, name):
-                raise UserError(
-                    f"{other.path}: its {name} aren't those of {runs[0].path}; folds that are "
-                    "fused must agree"
-                )
-    return runs

@@ -1,5 +1,7 @@
 import pytest
+import scipy.fft
 
+from ascjax.audio import melfrontend
 from ascjax.audio.logmel import LogMel
 from ascjax.errors import UserError
 
@@ -31,3 +33,9 @@ def test_lengths_of_the_paper():
 def test_values_without_a_mel_spectrogram_are_refused(key, value, reason):
     with pytest.raises(UserError, match=rf"^{key}: .*{reason}"):
         LogMel(48_000, **{key: value})
+
+
+def test_fast_lengths_are_scipys():
+    lengths = [*range(1, 300), 2_227, 40_001, 768_000]
+    expected = [scipy.fft.next_fast_len(length, real=True) for length in lengths]
+    assert [melfrontend.fast_length(length) for length in lengths] == expected

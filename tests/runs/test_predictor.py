@@ -14,7 +14,7 @@ from ascjax import records
 from ascjax.audio.errors import BadRecording
 from ascjax.audio.raw import RawFormat
 from ascjax.errors import UserError
-from ascjax.runs import novelty, predictor
+from ascjax.runs import loading, novelty
 from ascjax.runs.folder import read_results
 from ascjax.runs.verdict import Prediction
 from ascjax.scoring.calibration import Calibration, temper
@@ -307,10 +307,11 @@ def test_another_networks_variables(copy, files):
 
 
 def test_what_is_no_run(tmp_path):
-    with pytest.raises(UserError, match="is no run; expected the folder of a finished run"):
-        ascjax.load(tmp_path)
-    with pytest.raises(UserError, match="expected the folder of a run, there is none"):
-        ascjax.load(tmp_path / "none")
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(
+            UserError, match="expected the folder of a finished run or of its folds"
+        ):
+            ascjax.load(folder)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="start the run's command again to finish it"):
         ascjax.load(tmp_path)
@@ -318,6 +319,6 @@ def test_what_is_no_run(tmp_path):
 
 def test_networks_that_come_along(copy, monkeypatch, tmp_path):
     copy("shipped/small")
-    monkeypatch.setattr(predictor, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(loading, "SHIPPED", tmp_path / "shipped")
     assert ascjax.load("small").scenes == ("bus", "park", "tram")
-    assert predictor.shipped() == ["small"]
+    assert loading.shipped() == ["small"]
