@@ -1,6 +1,7 @@
 """Configs: finding, loading, overriding, checking and comparing them."""
 
 import ast
+import os
 import runpy
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,6 +99,7 @@ def override(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
             raise UserError(f"config.{key}: no such key{nearest_key(key, list(leaves))}")
         default = leaves[key]
         value = tuple(value) if isinstance(value, list) else value
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
         if isinstance(default, float) and type(value) is int:
             value = float(value)
         if type(value) is not type(default):

@@ -56,7 +56,7 @@ def ascjax(wheel, tmp_path_factory):
     assert done.returncode == 0, done.stderr
 
     def run(*words):
-        flags = "--xla_force_host_platform_device_count=1"
+        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"
         done = python("-m", "ascjax", *words, cwd=folder, PYTHONPATH=str(target), XLA_FLAGS=flags)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -89,7 +89,7 @@ def test_it_sweeps_predicts_and_trains_in_another_folder(ascjax, tmp_path):
     root = tiny_set.write_set(tmp_path / "set", per_scene=4)
     # The head is that of other tests, whose compiled programs serve here.
     settings = {**tiny_set.overrides(tmp_path), "train.num_epochs": 1, "init.weights": "random",
-                "model.head": "gap"}  # fmt: skip
+                "model.head": "gap", "model.trunk": "vgg_tiny"}  # fmt: skip
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
     workdir = tmp_path / "sweep" / "vgg16_mlp" / "seed0"
     rows = ["--table=3", "--rows=vgg16_mlp", f"--data_root={root}",

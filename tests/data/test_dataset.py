@@ -22,7 +22,7 @@ def folders(tmp_path) -> Path:
 
 def test_scene_lists(folders):
     assert load(folders, scenes=("park", "bus")).scenes == ("park", "bus")
-    fails(folders, "10 recordings are labelled 'bus', which is not in", scenes=("park",))
+    fails(folders, "10 recordings labelled 'bus', not in the list", scenes=("park",))
     fails(folders, "no training recording of tram in fold 1", scenes=("park", "bus", "tram"))
     fails(folders, "expected each scene once", scenes=("park", "bus", "bus"))
 

@@ -207,20 +207,34 @@ def test_a_row_is_written_whole_however_little_one_call_writes(tmp_path, monkeyp
     assert (tmp_path / "file").read_bytes() == b"\0\x000123456789"
 
 
-def test_what_the_scan_found_bad_is_left_out_and_tried_again_next_time(tiny, tmp_path):
+def test_an_unreadable_header_stays_left_out_and_costs_no_check_of_the_others(
+    tiny, tmp_path, monkeypatch
+):
     name = listed(tiny)[2].name
-    skipped = prepare(tiny, tmp_path, on_bad_file="skip", known_bad={name: "unreadable"})
-    assert skipped.bad == {name: "unreadable"}
+    known_bad = {name: "unreadable"}
+    skipped = prepare(tiny, tmp_path, on_bad_file="skip", known_bad=known_bad)
+    assert skipped.bad == known_bad
     assert np.flatnonzero(~skipped.usable).tolist() == [2]
-    again = prepare(tiny, tmp_path, on_bad_file="skip")
-    assert again.path == skipped.path
-    assert again.usable.all()
-    assert again.bad == {}
+    checked, crc32 = [], zlib.crc32
+
+    def count(data):
+        checked.append(len(data))
+        return crc32(data)
+
+    monkeypatch.setattr(store.zlib, "crc32", count)
+    again = prepare(tiny, tmp_path, on_bad_file="skip", known_bad=known_bad)
+    assert (again.path, again.bad, checked) == (skipped.path, known_bad, [])
+    # To stop at bad files is to try them again.
+    whole = prepare(tiny, tmp_path, on_bad_file="stop")
+    assert (whole.path, whole.usable.all(), whole.bad) == (skipped.path, True, {})
+    assert len(checked) >= len(whole.usable) - 1
 
 
 def test_a_store_that_cannot_be_written_or_does_not_fit_is_said(tiny, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot keep the feature store.*store_dir"):
+    with pytest.raises(
+        UserError, match="cannot keep the feature store there .*; choose another folder"
+    ):
         prepare(tiny, tmp_path / "file")
     monkeypatch.setattr(store.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 9))
     with pytest.raises(UserError, match=r"need 0\.0 GB and 0\.0 GB are free"):
@@ -233,14 +247,15 @@ def test_a_damaged_store_is_named(tiny, made, tmp_path):
         prepare(tiny, tmp_path)
 
 
-def test_the_scan_finds_the_common_rate_and_duration(tiny, tmp_path):
+def test_the_scan_reads_headers_and_leaves_out_what_has_none(tiny, tmp_path):
     root = shutil.copytree(tiny, tmp_path / "set")
     tiny_set.write_wave(listed(root)[0].path, seconds=3.0, rate_hz=8000)
     listed(root)[1].path.write_text("no sound")
     with pytest.raises(wave.BadRecording):
         store.scan(listed(root), on_bad_file="stop")
     infos, bad = store.scan(listed(root), on_bad_file="skip")
-    assert store.common_rate_and_duration(infos) == (16000, 2.0)
+    assert (infos[0].sample_rate_hz, infos[0].duration_s) == (8000, 3.0)
+    assert (infos[2].sample_rate_hz, infos[2].duration_s) == (16000, 2.0)
     assert list(bad) == [listed(root)[1].name]
 
 

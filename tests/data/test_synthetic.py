@@ -107,7 +107,7 @@ def test_nothing_is_left_of_a_set_that_was_interrupted(tmp_path, monkeypatch):
 
 def test_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"config\.data\.root: can't write a synthetic set"):
+    with pytest.raises(UserError, match="can't write a synthetic set"):
         synthetic.make(tmp_path / "file" / "set", **SMALL)
 
 
@@ -116,7 +116,7 @@ def test_place_that_cannot_be_written(tmp_path):
     [("num_recordings", 19), ("duration_s", 0.1), ("duration_s", float("nan")), ("seed", -1)],
 )
 def test_nonsense_is_named(tmp_path, key, value):
-    with pytest.raises(UserError, match=rf"config\.synthetic\.{key}: expected"):
+    with pytest.raises(UserError, match=f"^{key}: expected"):
         synthetic.make(tmp_path / "set", **{**SMALL, key: value})
 
 
