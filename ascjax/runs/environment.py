@@ -10,9 +10,17 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-import ascjax
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile", "soxr")
+PACKAGES = (
+    "ascjax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "soundfile",
+    "soxr",
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +44,8 @@ class Environment:
 
 def describe(devices: list[str]) -> Environment:
     """Returns the environment of this process; ``devices`` are the kinds of those that train."""
-    versions = {"ascjax": ascjax.__version__, "python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in PACKAGES}
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    versions["python"] = platform.python_version()
     cores = f"{os.cpu_count()} × {_processor()}"
     accelerators = [kind for kind in devices if kind.lower() != "cpu"]
     return Environment(
