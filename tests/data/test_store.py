@@ -232,9 +232,7 @@ def test_an_unreadable_header_stays_left_out_and_costs_no_check_of_the_others(
 
 def test_a_store_that_cannot_be_written_or_does_not_fit_is_said(tiny, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        UserError, match="cannot keep the feature store there .*; choose another folder"
-    ):
+    with pytest.raises(UserError, match="cannot keep the feature store there .*; choose"):
         prepare(tiny, tmp_path / "file")
     monkeypatch.setattr(store.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 9))
     with pytest.raises(UserError, match=r"need 0\.0 GB and 0\.0 GB are free"):

@@ -65,7 +65,7 @@ def size(tree):
 
 
 def test_every_trunk_is_counted():
-    assert set(models.TRUNKS) == {*NUM_PARAMS, "vgg_tiny", "baseline"}
+    assert set(models.TRUNKS) - {"tiny"} == {*NUM_PARAMS, "vgg_tiny", "baseline"}  # tiny: tests'
 
 
 @pytest.mark.parametrize("name", NUM_PARAMS)
