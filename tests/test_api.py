@@ -86,7 +86,7 @@ def test_a_shipped_config_by_its_name(trained, tmp_path):
     run = ascjax.train("vgg_mlp", tmp_path, **overrides)
     assert run.info.channels == ("left", "right", "average")
     config = ascjax.load_config("vgg_mlp")
-    config.update_from_flattened_dict(overrides)
+    config.update_from_flattened_dict({**overrides, "data.root": str(overrides["data.root"])})
     assert ascjax.train(config, tmp_path).results == run.results
 
 
@@ -130,7 +130,7 @@ MISTAKES = (
     ("ascjax.train('vgg', 3)", r"expected a path, got 3 \(int\)"),
     ("ascjax.train('vgg', 'new', sede=1)", "sede: no such key; did you mean 'seed'"),
     ("ascjax.train('vgg', 'new', seed='x')", r"seed=x: expected an int, e\.g\. 0"),
-    ("ascjax.train('vgg', 'new')", r"config\.data\.root is empty"),
+    ("ascjax.train('common', 'new')", r"config\.data\.root is empty"),
     ("ascjax.Run.open(None)", r"expected a path, got None \(NoneType\)"),
     ("ascjax.Run.open('none')", "none: expected the folder of a run, there is none"),
     ("ascjax.Run.open('.')", r"results\.json: expected this file of a finished run"),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Run:
     path: Path
     info: RunInfo
     results: RunResults
-    known_posteriors: TestPosteriors | None = None
+    known_posteriors: TestPosteriors | None = field(default=None, compare=False)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Run":
