@@ -4,6 +4,7 @@ Imports nothing slow, so that help and mistakes are answered before JAX is loade
 """
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -148,3 +149,11 @@ def count(text: str) -> int:
 def names(text: str) -> list[str]:
     """Returns the parts of ``a,b,c``; the ``type`` of an argument."""
     return [word for word in text.split(",") if word]
+
+
+def seconds(text: str) -> float:
+    """Returns a number above 0; the ``type`` of an argument."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
+    return value

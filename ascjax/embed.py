@@ -18,10 +18,10 @@ import numpy as np
 
 from ascjax import cli
 from ascjax.audio.errors import BadRecording
-from ascjax.audio.finding import find
+from ascjax.audio.finding import find, finish, readable
 from ascjax.errors import UserError, choose
 from ascjax.files import check_new, write_arrays, write_bytes
-from ascjax.predict import finish, open_classifier, readable, seconds
+from ascjax.runs.loading import open_classifier
 from ascjax.runs.predictor import Embeddings
 from ascjax.words import counted
 
@@ -33,7 +33,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="audio, or folders of it")
     add("--run", metavar="DIR", help="see `ascjax predict`")
     add("--out", type=Path, metavar="FILE", help="a new file, .npz or .parquet")
-    add("--hop_s", type=seconds, metavar="S", help="see `ascjax predict`")
+    add("--hop_s", type=cli.seconds, metavar="S", help="see `ascjax predict`")
     options = parser.parse(argv)
     cli.require(options, out="features.npz")
     choose("--out", options.out.suffix, WRITERS)

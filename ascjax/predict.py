@@ -12,29 +12,25 @@ training, and with --min_score or --accuracy low scores.
 """
 
 import argparse
-import math
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from ascjax import cli
 from ascjax.audio.errors import BadRecording, display
-from ascjax.audio.finding import find, find_bad
+from ascjax.audio.finding import STDIN, find, finish, readable
 from ascjax.audio.formats import SUFFIXES
 from ascjax.audio.raw import ENCODINGS, RawFormat
 from ascjax.errors import UserError, choose
 from ascjax.files import check_new, output
 from ascjax.report.predictions import FORMS, LABELS, Columns
 from ascjax.report.submission import SUBMISSIONS
-from ascjax.runs import loading, sources
+from ascjax.runs import sources
+from ascjax.runs.loading import DEFAULT_RUN, open_classifier
 from ascjax.runs.predictor import PARTS, Classifier
 from ascjax.runs.verdict import Prediction, Scored
 from ascjax.words import counted
-
-DEFAULT_RUN = "esc10"
-STDIN = Path("-")
 
 T = TypeVar("T")
 
@@ -48,7 +44,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "input")  # fmt: skip
     add("--run", metavar="DIR",
         help=f"a finished run, a folder of folds, or a network's name ({DEFAULT_RUN})")  # fmt: skip
-    add("--hop_s", type=seconds, metavar="S",
+    add("--hop_s", type=cli.seconds, metavar="S",
         help="seconds from one window to the next; default: a window's length")  # fmt: skip
     add("--timeline", action="store_true", help="write every window instead of one decision a file")
     add("--by", type=cli.names, default=[], metavar="PARTS",
@@ -142,34 +138,6 @@ def main(options: argparse.Namespace) -> None:
             for name, scored in _rows(options, classifier, good, min_score, bad):
                 write(form.row(name, scored))
     finish(bad, len(files))
-
-
-def open_classifier(run: str | None) -> Classifier:
-    """Loads a run, or the network that comes along and says so; JAX isn't imported yet."""
-    # Of a small network's programs each compiles in less than the second from which JAX keeps
-    # them, but all of them take longer than the rest of the answer.
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    if run is None:
-        print(f"no --run: the network {DEFAULT_RUN} that comes with ascjax", file=sys.stderr)
-    return loading.load(run or DEFAULT_RUN)
-
-
-def readable(files: Iterable[Path]) -> tuple[list[Path], list[BadRecording]]:
-    """Returns the files that can be opened, and the errors of the others, which are printed."""
-    files = list(files)
-    bad = find_bad(file for file in files if file != STDIN)
-    for error in bad.values():
-        print(error, file=sys.stderr)
-    return [file for file in files if file not in bad], list(bad.values())
-
-
-def finish(bad: Sequence[BadRecording], count: int) -> None:
-    """Raises UserError if some of ``count`` recordings were bad."""
-    if bad:
-        raise UserError(
-            f"{len(bad)} of {counted(count, 'recording')} can't be read, as said above; "
-            f"{'the others are done' if count > len(bad) else 'nothing is done'}"
-        )
 
 
 def _thresholds(options: argparse.Namespace, classifier: Classifier) -> tuple[float, float | None]:
@@ -267,14 +235,6 @@ def _submit(
     form = SUBMISSIONS[options.submission_format]
     form.write(options.submission, zip(files, scenes, strict=True))
     print(f"submission of {counted(len(files), 'file')}: {options.submission}")
-
-
-def seconds(text: str) -> float:
-    """Returns a number above 0; the ``type`` of an argument."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
-    return value
 
 
 def _share(text: str) -> float:

@@ -156,7 +156,7 @@ def test_a_key_needs_a_value(words):
         (
             Stopped("at step 3", 143),
             143,
-            "stopped at step 3; the same command goes on from there\n",
+            "stopped at step 3; the same command resumes from there\n",
         ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],

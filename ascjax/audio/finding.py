@@ -1,12 +1,17 @@
 """Finds the audio files that paths name, and those that can't be read."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ascjax.audio.errors import BadRecording, bad_recording, display
 from ascjax.audio.formats import SUFFIXES, is_audio
 from ascjax.audio.opening import open_source
 from ascjax.errors import UserError
+from ascjax.words import counted
+
+# Standard input, among paths.
+STDIN = Path("-")
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
@@ -50,3 +55,21 @@ def find_bad(files: Iterable[Path]) -> dict[Path, BadRecording]:
         except BadRecording as error:
             bad[file] = error
     return bad
+
+
+def readable(files: Iterable[Path]) -> tuple[list[Path], list[BadRecording]]:
+    """Returns the files that can be opened, and the errors of the others, which are printed."""
+    files = list(files)
+    bad = find_bad(file for file in files if file != STDIN)
+    for error in bad.values():
+        print(error, file=sys.stderr)
+    return [file for file in files if file not in bad], list(bad.values())
+
+
+def finish(bad: Sequence[BadRecording], count: int) -> None:
+    """Raises UserError if some of ``count`` recordings were bad."""
+    if bad:
+        raise UserError(
+            f"{len(bad)} of {counted(count, 'recording')} can't be read, as said above; "
+            f"{'the others are done' if count > len(bad) else 'nothing is done'}"
+        )

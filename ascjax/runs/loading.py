@@ -1,6 +1,7 @@
 """Loads classifiers: from a run, from the folds of a set, from what comes with the package."""
 
 import os
+import sys
 from pathlib import Path
 
 from ascjax.errors import UserError
@@ -52,3 +53,16 @@ def _same(runs: tuple[Run, ...]) -> tuple[Run, ...]:
                     "fused must agree"
                 )
     return runs
+
+
+DEFAULT_RUN = "esc10"
+
+
+def open_classifier(run: str | None) -> Classifier:
+    """Loads a run, or the network that comes along and says so; JAX isn't imported yet."""
+    # Of a small network's programs each compiles in less than the second from which JAX keeps
+    # them, but all of them take longer than the rest of the answer.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    if run is None:
+        print(f"no --run: the network {DEFAULT_RUN} that comes with ascjax", file=sys.stderr)
+    return load(run or DEFAULT_RUN)
