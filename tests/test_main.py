@@ -93,7 +93,7 @@ def test_it_trains_evaluates_prints_and_reports(finished):
     assert f"report: {workdir}/report.html" in done.stdout
     said = done.stderr + done.stdout
     assert re.search(
-        r"tiny, head gap: 251 parameters, 0\.\d\d GFLOP a recording, from random", said
+        r"tiny, head gap: 179 parameters, 0\.\d\d GFLOP a recording, from random", said
     )
     assert (
         "15 training, 0 validation and 15 test recordings of 2 s, 3 scenes, channels left" in said
@@ -197,7 +197,7 @@ def test_stopped_and_started_again_it_ends_as_if_it_had_not_been(finished, tiny,
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM, said
-    assert re.search(r"stopped at step \d+ of 22, saved; the same command goes on", said)
+    assert re.search(r"stopped at step \d+ of 22, saved; the same command resumes", said)
     assert "Traceback" not in said
     resumes_as(finished, tiny, tmp_path / "run", cache)
 
@@ -211,7 +211,7 @@ def test_ctrl_c_stops_as_sigterm_does(finished, tiny, cache, tmp_path, monkeypat
         patched.setattr(TrainingLog, "progress", interrupt)
         done = run(tiny, tmp_path / "run", cache, THREE_CHANNELS, "--config.log_every_steps=2")
     assert done.returncode == 130
-    assert "stopped at step 4 of 22, saved; the same command goes on" in done.stderr
+    assert "stopped at step 4 of 22, saved; the same command resumes" in done.stderr
     resumes_as(finished, tiny, tmp_path / "run", cache)
 
 
@@ -387,7 +387,7 @@ def parsed(*flags):
 
 def test_mistyped_flags_and_keys_say_the_nearest_right_name():
     assert "expected --config, e.g. --config=quickstart, got none" in parsed()
-    assert "--config=vgg_mpl: expected a file or the name of a shipped config; did you mean " in (
+    assert "config vgg_mpl: expected a file or the name of a shipped config; did you mean " in (
         parsed("--config=vgg_mpl")
     )
     assert "did you mean 'vgg_mlp'?" in parsed("--config=elsewhere/vgg_mlp.py")

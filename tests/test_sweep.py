@@ -326,7 +326,7 @@ def test_a_signal_between_runs_stops_with_everything_saved(run, trained, monkeyp
 def test_a_dry_run_trains_and_writes_nothing(run, trained, capsys, tmp_path):
     workdir = run(TABLES, "--dry_run")
     said = capsys.readouterr().out
-    assert re.search(r"gap, seed 0 +\d+ s  to do", said)
+    assert re.search(r"gap, seed 0 +[\d.e-]+ s  to do", said)
     assert "cut" in said
     assert "2 of 2 runs are left" in said
     assert re.search(r"  tiny: [\d,.]+ GFLOP/s, as one evaluation step took now", said)

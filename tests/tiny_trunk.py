@@ -14,8 +14,9 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        x = layers.conv(8, 5, 4, 2, dtype=self.dtype, name="conv")(x)
-        return nn.relu(layers.BatchNorm(self.axis_name, self.dtype, name="bn")(x, train))
+        x = layers.conv(8, window=4, stride=4, dtype=self.dtype, name="conv")(x)
+        x = nn.relu(layers.BatchNorm(self.axis_name, self.dtype, name="bn")(x, train))
+        return layers.max_pool(x, 4, 4)
 
 
 TRUNKS["tiny"] = Architecture("tiny", {"block": Block}, "block/conv/kernel", None, (16, 16))

@@ -82,14 +82,12 @@ def test_frontend(tmp_path):
 def test_extract(tmp_path):
     (rows,) = run(extract, tmp_path, "--counts=4,8", "--workers=1")
     assert [row["recordings"] for row in rows] == [4, 8]
-    assert all("extraction s" in row for row in rows)
 
 
 def test_train_step(tmp_path):
     flags = ["--trunks=alexnet", "--heads=mlp", "--frames=63", "--batch=8", "--repeats=1"]
     ((row,),) = run(train_step, tmp_path, *flags, "--no_compile")
     assert row["loss differs by"] < 1e-4
-    assert "share of peak" in row
 
 
 def test_convolutions():

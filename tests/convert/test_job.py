@@ -146,7 +146,7 @@ def test_one_input_plane_starts_a_training(tmp_path, state_dict, small_proof):
     one = tmp_path / "one.pth"
     plane = {"features.0.weight": state["features.0.weight"].sum(1, keepdim=True)}
     torch.save({**state, **plane}, one)
-    network = models.build("alexnet", "gap", 4)
+    network = models.create_model("alexnet", "gap", 4)
     image = jnp.zeros((1, 64, 64, 1))
     fresh = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, False), image)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), fresh)

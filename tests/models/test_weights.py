@@ -105,7 +105,7 @@ def test_one_plane_kernels_by_hand(converted, input_channel, factor):
 
 def test_planes_of_each_choice():
     assert [weights.planes(choice) for choice in ("sum", "mean", "replicate")] == [1, 1, 3]
-    with pytest.raises(UserError, match="config.init.input_channel: expected one of sum, mean"):
+    with pytest.raises(UserError, match="input planes: expected one of sum, mean"):
         weights.planes("average")
 
 
@@ -139,7 +139,7 @@ def test_replicate_needs_a_network_of_three_planes(converted):
 def test_another_architectures_file(converted):
     path, tensors = converted
     rewritten(path, tensors, {"architecture": "resnet34"})
-    with pytest.raises(UserError, match="holds resnet34, but config.model.trunk is vgg_tiny"):
+    with pytest.raises(UserError, match="holds resnet34, but the trunk is vgg_tiny"):
         weights.load_weights(variables(1), path, trunk="vgg_tiny")
 
 
@@ -205,5 +205,5 @@ def test_resolve(converted):
     assert weights.resolve("imagenet", "vgg_tiny", path.parent) == path
     assert weights.resolve(str(path), "vgg_tiny", "nowhere") == path
     assert weights.resolve(str(path.parent), "vgg_tiny", "nowhere") == path
-    with pytest.raises(UserError, match="vgg_tiny has no twin in torchvision"):
+    with pytest.raises(UserError, match="vgg_tiny has no counterpart in torchvision"):
         weights.resolve("imagenet", "vgg_tiny", "nowhere")

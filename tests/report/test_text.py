@@ -41,7 +41,7 @@ def test_numbers_in_words():
     assert interval([0.7612, 0.7938]) == "76.1–79.4 %"
     assert (counted(1, "scene"), counted(2518, "recording")) == ("1 scene", "2,518 recordings")
     said = [duration(seconds) for seconds in (0.0, 50.4, 303.0, 7500.0)]
-    assert said == ["", "50 s", "5 min 3 s", "2 h 5 min"]
+    assert said == ["0 s", "50 s", "5 min 3 s", "2 h 5 min"]
 
 
 def test_long_names_are_cut_where_they_stay_apart():

@@ -31,8 +31,8 @@ def test_an_epochs_line_gives_the_time_that_is_left(tmp_path, capsys, clock):
     log.epoch(12, 3, NUMBERS)
     log.close()
     assert capsys.readouterr().out.splitlines() == [
-        "epoch 1 of 3: loss 0.500, accuracy 75.0 %, 12.0 s, 0:01:00 left",
-        "epoch 2 of 3: loss 0.500, accuracy 75.0 %, validation 50.0 %, 12.0 s, 0:00:10 left",
+        "epoch 1 of 3: loss 0.500, accuracy 75.0 %, 12.0 s, 1 min 0 s left",
+        "epoch 2 of 3: loss 0.500, accuracy 75.0 %, validation 50.0 %, 12.0 s, 10 s left",
         "epoch 3 of 3: loss 0.500, accuracy 75.0 %, 12.0 s",
     ]
 
@@ -45,8 +45,8 @@ def test_without_a_terminal_there_is_a_line_a_minute_and_no_bar(tmp_path, capsys
     log.close()
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        "step 3 of 12, 0.32 fragments/s, 0:03:45 left",
-        "step 6 of 12, 0.32 fragments/s, 0:02:30 left",
+        "step 3 of 12, 0.32 fragments/s, 3 min 45 s left",
+        "step 6 of 12, 0.32 fragments/s, 2 min 30 s left",
     ]
     assert err == ""
 

@@ -63,8 +63,8 @@ def test_the_keys_of_steps_are_no_seeds_key_of_initial_weights():
 
 def build(**options):
     """vgg_tiny for training, its variables, and an optimiser with decay."""
-    network = models.build("vgg_tiny", "gap", 3, axis_name=AXIS, **options)
-    evaluation = models.build("vgg_tiny", "gap", 3, **options)
+    network = models.create_model("vgg_tiny", "gap", 3, axis_name=AXIS, **options)
+    evaluation = models.create_model("vgg_tiny", "gap", 3, **options)
     init = jax.jit(partial(evaluation.init, train=False))
     return network, evaluation, init(jax.random.key(0), jnp.zeros((1, 32, 33, 1)))
 
@@ -91,7 +91,9 @@ def test_frozen_blocks_stay_to_the_bit_with_their_statistics():
 def test_bf16_computes_in_bf16_keeps_all_in_f32_and_learns_as_f32_does(tmp_path):
     def fit(dtype, seed=0):
         def network(dropout=0.0, axis_name=None):
-            return models.build("vgg_tiny", "gap", 3, compute_dtype=dtype, axis_name=axis_name)
+            return models.create_model(
+                "vgg_tiny", "gap", 3, compute_dtype=dtype, axis_name=axis_name
+            )
 
         path = tmp_path / f"{dtype} {seed}"
         options = {"optimizer_name": "adamw", "learning_rate": 1e-3, "rates": "cosine"}
