@@ -57,6 +57,7 @@ def train(
     setups.devices(config)
     check_workdir(workdir, config.to_dict())
     if not (workdir / "results.json").exists():
+        setups.check_root(config)
         setups.weights_file(config)  # names missing weights before the data set is read
     with exclusive(workdir, "training"), StopRequest() as stop:
         if (workdir / "results.json").exists():

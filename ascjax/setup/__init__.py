@@ -4,7 +4,7 @@
 """
 
 from ascjax.setup.check import check
-from ascjax.setup.data import Data, Split, Survey, catalogue, survey
+from ascjax.setup.data import Data, Split, Survey, catalogue, check_root, survey
 from ascjax.setup.setup import Setup, devices, weights_file
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Survey",
     "catalogue",
     "check",
+    "check_root",
     "devices",
     "survey",
     "weights_file",

@@ -70,6 +70,15 @@ class Data:
         return digest.hexdigest()
 
 
+def check_root(config: ConfigDict) -> None:
+    """Raises UserError if no data set is named."""
+    if not config.data.root:
+        raise UserError(
+            "config.data.root is empty: expected the folder of a data set or a CSV file; pass "
+            "--config.data.root=DIR"
+        )
+
+
 def catalogue(config: ConfigDict, stop: StopRequest) -> dataset.Catalogue:
     """Lists all recordings and folds of the set that ``config.data`` names.
 
@@ -80,11 +89,7 @@ def catalogue(config: ConfigDict, stop: StopRequest) -> dataset.Catalogue:
     """
     settings = config.data
     layout = settings.layout
-    if not settings.root:
-        raise UserError(
-            "config.data.root is empty: expected the folder of a data set or a CSV file; pass "
-            "--config.data.root=DIR"
-        )
+    check_root(config)
     root = Path(settings.root).expanduser()
     with keyed("data.root"):
         if layout == "synthetic":
