@@ -113,14 +113,14 @@ def test_inference(tmp_path, clip):
 
 
 def test_epoch(tmp_path):
-    flags = ["--trunk=vgg_tiny", "--steps=2", "--batch=8", "--repeats=1"]
+    flags = ["--trunk=tiny", "--steps=2", "--batch=8", "--repeats=1"]
     ((row,),) = run(epoch, tmp_path, *flags)
     assert row["steps"] == 2
 
 
 def test_scaling(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "COUNTS", (1, 2))
-    flags = ["--trunk=vgg_tiny", "--batch=4", "--repeats=1", "--model_trunks=vgg_tiny"]
+    flags = ["--trunk=tiny", "--batch=4", "--repeats=1", "--model_trunks=vgg_tiny"]
     rows, model = run(scaling, tmp_path, *flags)
     assert [row["devices"] for row in rows] == [1, 2]
     assert rows[1]["differs from one device by"] < 0.05
