@@ -97,7 +97,9 @@ def test_it_sweeps_predicts_and_trains_in_another_folder(ascjax, tmp_path):
     assert f"table: {tmp_path / 'sweep'}/table.html" in ascjax("sweep", *rows, *flags)
     assert "0 of 1 runs are left" in ascjax("sweep", *rows, "--dry_run", *flags)
     predicted = ascjax("predict", f"--run={workdir}", "--format=csv", root / "bus" / "1-000-A.wav")
-    assert predicted.startswith("file,scene,score,")
+    assert predicted.splitlines()[0] == "file,scene,score,unknown,bus,park,tram"
+    shipped = ascjax("predict", "--format=csv", root / "bus" / "1-000-A.wav")
+    assert "009 - Rooster" in shipped
     # The same config by its name and the same overrides, so that the run is finished already.
     trained = ascjax("train", "--config=vgg_mlp", f"--config.data.root={root}",
                      f"--workdir={workdir}", *flags)  # fmt: skip

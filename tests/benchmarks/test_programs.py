@@ -84,6 +84,7 @@ def test_extract(tmp_path):
     assert [row["recordings"] for row in rows] == [4, 8]
 
 
+@pytest.mark.slow
 def test_train_step(tmp_path):
     flags = ["--trunks=alexnet", "--heads=mlp", "--frames=63", "--batch=8", "--repeats=1"]
     ((row,),) = run(train_step, tmp_path, *flags, "--no_compile")
@@ -112,6 +113,7 @@ def test_inference(tmp_path, clip):
         assert max(row["scores differ by"] for row in rows[:3]) < 1e-5
 
 
+@pytest.mark.slow
 def test_epoch(tmp_path):
     flags = ["--trunk=tiny", "--steps=2", "--batch=8", "--repeats=1"]
     ((row,),) = run(epoch, tmp_path, *flags)
