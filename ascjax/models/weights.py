@@ -155,7 +155,10 @@ def load_weights(
     """
     architecture = choose("trunk", trunk, TRUNKS)
     adapt = choose("conversion of input planes", input_channel, INPUT_CHANNEL)
-    converted = load(Path(path) / f"{trunk}.safetensors" if Path(path).is_dir() else path)
+    path = Path(path) / f"{trunk}.safetensors" if Path(path).is_dir() else Path(path)
+    if not path.is_file():
+        raise UserError(_missing(path, trunk))
+    converted = load(path)
     if converted.metadata["architecture"] != trunk:
         raise UserError(
             f"{converted.path} holds {converted.metadata['architecture']}, but the trunk "
@@ -200,7 +203,7 @@ def listed(items: list[str], limit: int = 8) -> str:
 
 
 def _missing(path: Path, trunk: str) -> str:
-    folder = f"{path.parent}/" if str(path.parent) != "." else "."
+    folder = f"{path.parent}/".replace("//", "/") if str(path.parent) != "." else "."
     made = path.with_name(f"{trunk}.safetensors")
     and_use = "" if made == path else f", which writes {made}"
     return (
