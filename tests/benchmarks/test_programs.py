@@ -120,6 +120,7 @@ def test_epoch(tmp_path):
     assert row["steps"] == 2
 
 
+@pytest.mark.slow
 def test_scaling(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "COUNTS", (1, 2))
     flags = ["--trunk=tiny", "--batch=4", "--repeats=1", "--model_trunks=vgg_tiny"]
