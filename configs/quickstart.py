@@ -5,7 +5,7 @@ make run, or ascjax train --config=quickstart
 As vgg_mlp.py (left + right + average, N_s = 6, head mlp), but the trunk is a VGG with one
 convolution a stage, from random weights, and the recordings are synthesised. Its accuracy shows
 that the machinery works and says nothing about real scenes.
-Takes: 3 minutes on two cores, installation included
+Takes: 3 minutes on two cores
 """
 
 from ml_collections import ConfigDict
