@@ -131,6 +131,7 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
             window_s=settings.window_s,
             hop_s=settings.window_hop_s or settings.window_s,
         )
+        bad = {each.name: bad[each.whole] for each in listed.recordings if each.whole in bad}
     return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s)
 
 
