@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from ascjax.scoring.conformal import conformal_quantile
 
@@ -124,13 +124,6 @@ def novelty(
         squared = (along**2 / model.variances).sum(axis=1) + rest / model.residual_variance
         nearest = np.minimum(nearest, squared)
     return np.sqrt(nearest / means.shape[1])
-
-
-def is_novel(
-    embeddings: Float[np.ndarray, "recording feature"], model: NoveltyModel
-) -> Bool[np.ndarray, " recording"]:
-    """Whether each recording lies further off than the threshold."""
-    return novelty(embeddings, model) > model.threshold
 
 
 def _principal(
