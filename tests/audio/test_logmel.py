@@ -59,12 +59,12 @@ def test_channels_are_mixed_from_the_columns_as_the_waveform_is(num_columns):
     np.testing.assert_array_equal(mixed[2], front_end(columns)[0])
 
 
-@pytest.mark.parametrize("rate", [48_000, 44_100])
-def test_agrees_with_librosa_on_esc10(shared, rate):
+@pytest.mark.parametrize(("rate", "first"), [(48_000, 0), (44_100, 16)])
+def test_agrees_with_librosa_on_esc10(shared, rate, first):
     # Among them clips cut off at 16 kHz by their codec, where float32 is off by 4e-3.
     paths = sorted((shared / "data" / "esc10").glob("*/*.ogg"))
     assert len(paths) == 400
-    for path in paths[::16]:
+    for path in paths[first::32]:
         assert_as_reference(LogMel(rate), wave.read(path, rate)[0], atol=TOLERANCE)
 
 

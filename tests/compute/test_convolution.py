@@ -11,20 +11,28 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def gradients(convolution, x, kernel, padding, stride=1):
-    """Output, and gradients of x and the kernel for a cotangent of its own."""
+    """Output, and gradients of x and the kernel for a cotangent of its own, by one program."""
 
     def of(x, kernel):
         return convolution(x, kernel, (stride, stride), padding, dimension_numbers=LAYOUT)
 
-    out, pull_back = jax.vjp(of, x, kernel)
-    cotangent = jax.random.normal(jax.random.key(9), out.shape, out.dtype)
-    return out, *pull_back(cotangent)
+    @jax.jit
+    def output_and_gradients(x, kernel, cotangent):
+        out, pull_back = jax.vjp(of, x, kernel)
+        return out, *pull_back(cotangent)
+
+    out = jax.eval_shape(of, x, kernel)
+    return output_and_gradients(x, kernel, normal(9, out.shape, out.dtype))
+
+
+def normal(seed, shape, dtype=jnp.float32):
+    """Values by NumPy: for each shape JAX would compile a program that draws them."""
+    return jnp.array(np.random.default_rng(seed).standard_normal(shape, np.float32).astype(dtype))
 
 
 def arrays(shape, window, channels_out, dtype=jnp.float32):
-    keys = jax.random.split(jax.random.key(0))
-    x = jax.random.normal(keys[0], shape, dtype)
-    return x, jax.random.normal(keys[1], (*window, shape[-1], channels_out), dtype)
+    x = normal(0, shape, dtype)
+    return x, normal(1, (*window, shape[-1], channels_out), dtype)
 
 
 KERNELS = [
@@ -45,19 +53,19 @@ LARGE = [*((3, *kernel) for kernel in KERNELS), (1, *KERNELS[0])]
 @pytest.mark.parametrize(("batch", "window", "padding", "stride", "planes"), LARGE)
 def test_gradients_in_large_maps_are_xlas(batch, window, padding, stride, planes):
     x, kernel = arrays((batch, 25 * stride + 1, 22 * stride, planes), window, 24)
-    function = jax.jit(lambda *a: gradients(convolve, *a, padding, stride))
+    ours = gradients(convolve, x, kernel, padding, stride)
     plain = gradients(lax.conv_general_dilated, x, kernel, padding, stride)
     assert np.prod(plain[0].shape[:3]) > MAX_POSITIONS_PER_CHANNEL * 24
-    assert_equal(function(x, kernel), plain)
+    assert_equal(ours, plain)
 
 
 @pytest.mark.parametrize(("window", "padding", "stride", "planes"), KERNELS)
 def test_gradients_in_small_maps_are_xlas(window, padding, stride, planes):
     x, kernel = arrays((2, 5 * stride + 3, 4 * stride + 4, planes), window, 64)
-    function = jax.jit(lambda *a: gradients(convolve, *a, padding, stride))
+    ours = gradients(convolve, x, kernel, padding, stride)
     plain = gradients(lax.conv_general_dilated, x, kernel, padding, stride)
     assert np.prod(plain[0].shape[:3]) <= MAX_POSITIONS_PER_CHANNEL * 64
-    assert_equal(function(x, kernel), plain)
+    assert_equal(ours, plain)
 
 
 def assert_equal(ours, plain, rounding=2e-5):
@@ -157,7 +165,7 @@ def test_bfloat16_sums_are_taken_in_float32():
     assert got.dtype == jnp.bfloat16
     wide = [a.astype(jnp.float32) for a in (x, kernel)]
     out = lax.conv_general_dilated(*wide, (1, 1), padding, dimension_numbers=LAYOUT)
-    cotangent = jax.random.normal(jax.random.key(9), out.shape, jnp.bfloat16).astype(jnp.float32)
+    cotangent = normal(9, out.shape, jnp.bfloat16).astype(jnp.float32)
     expected = jax.vjp(
         lambda k: lax.conv_general_dilated(wide[0], k, (1, 1), padding, dimension_numbers=LAYOUT),
         wide[1],
