@@ -1,7 +1,9 @@
 """Settings for every test: shapes checked, no silent rank promotion, real data by name."""
 
+import gc
 import os
 import shutil
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -32,6 +34,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # No test is timed: a busy machine is no fault.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+# Tracing a network makes many small objects that stay: at Python's own thresholds, looking for
+# cycles among all of JAX's takes a quarter of its time.
+gc.set_threshold(20_000, 10, 10)
+
+
+def pytest_collection_finish() -> None:
+    """Takes what has been imported out of every later search for cycles."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +63,45 @@ def compilation_cache(session_folder) -> None:
     for name, value in settings.items():
         os.environ[f"JAX_{name.upper()}"] = str(value)  # for commands that tests run
         jax.config.update(f"jax_{name}", value)
+
+
+class InThisProcess:
+    """Stands for a pool of one process that extracts features: does it here and now."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def submit(self, function, files) -> Future:
+        from ascjax.data import extract
+
+        extract._job = self.job
+        future: Future = Future()
+        try:
+            future.set_result(function(files))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, *, cancel_futures):
+        pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_worker_is_this_process():
+    """Spares a process, which imports JAX, wherever features are extracted by one worker.
+
+    Not by two, nor for ``finished_run``, nor by commands that tests run apart.
+    """
+    from ascjax.data import store
+
+    def pool(workers, context, initializer, arguments):
+        if workers > 1:
+            return ProcessPoolExecutor(workers, context, initializer, arguments)
+        return InThisProcess(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store, "ProcessPoolExecutor", pool)
+        yield
 
 
 @pytest.fixture(scope="session")

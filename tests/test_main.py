@@ -137,13 +137,12 @@ def test_a_finished_run_is_reported_again_and_not_trained(finished, tiny, cache)
     assert (before.keys(), changed - {".lock"}) == (after.keys(), {"report.html"})
 
 
-def test_a_run_resumes_only_with_the_data_it_began_with(tiny, cache, tmp_path):
-    root, workdir = copied(tiny, tmp_path), tmp_path / "run"
-    assert run(root, workdir, cache).returncode == 0
+def test_a_run_resumes_only_with_the_data_it_began_with(finished, tiny, cache, tmp_path):
+    root, workdir = copied(tiny, tmp_path), shutil.copytree(finished[0], tmp_path / "run")
     results = workdir / "results.json"
     before = json.loads(results.read_text())
     results.unlink()  # as if killed while testing
-    assert run(root, workdir, cache).returncode == 0
+    assert run(root, workdir, cache, THREE_CHANNELS).returncode == 0
     again = json.loads(results.read_text())
     for took in ("seconds", "peak_memory_gb"):
         assert again.pop(took).keys() == before.pop(took).keys()
@@ -156,25 +155,26 @@ def test_a_run_resumes_only_with_the_data_it_began_with(tiny, cache, tmp_path):
     park.rename(bus)
     (root / "aside.wav").rename(park)
     bus.rename(bus.with_name("2-900-A.wav"))
-    fails(run(root, workdir, cache), changed)
+    fails(run(root, workdir, cache, THREE_CHANNELS), changed)
     bus.with_name("2-900-A.wav").rename(bus)
     park.rename(root / "aside.wav")
     bus.rename(park)
     (root / "aside.wav").rename(bus)
-    assert run(root, workdir, cache).returncode == 0
+    assert run(root, workdir, cache, THREE_CHANNELS).returncode == 0
     results.unlink()
     bus.unlink()
-    fails(run(root, workdir, cache), changed)
+    fails(run(root, workdir, cache, THREE_CHANNELS), changed)
 
 
-def test_a_run_resumes_where_only_places_and_how_often_to_save_differ(tiny, cache, tmp_path):
-    workdir = tmp_path / "run"
-    assert run(tiny, workdir, cache).returncode == 0
+def test_a_run_resumes_where_only_places_and_how_often_to_save_differ(
+    finished, tiny, cache, tmp_path
+):
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
     with np.load(workdir / "posteriors.npz") as saved:
         before = saved["posteriors"]
     (workdir / "results.json").unlink()
     moved = copied(tiny, tmp_path)
-    flags = ("--config.eval.batch_size=4", "--config.checkpoint.keep=3",
+    flags = (THREE_CHANNELS, "--config.eval.batch_size=4", "--config.checkpoint.keep=3",
              "--config.checkpoint.every_epochs=2")  # fmt: skip
     done = run(moved, workdir, cache, *flags)
     assert done.returncode == 0, done.stderr

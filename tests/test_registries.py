@@ -107,6 +107,11 @@ def get_config():
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_worker_is_this_process():
+    """It isn't: a worker's own process has to find the package."""
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()

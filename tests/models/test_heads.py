@@ -46,14 +46,13 @@ def test_mlp_is_not_a_layer_on_the_mean():
 def test_dropout_is_just_before_the_last_layer(head):
     module = HEADS[head](3, dropout=0.5)
     features = jnp.array(np.random.default_rng(0).normal(size=(4, 2, 3, 8)).astype(np.float32))
-    variables = module.init(jax.random.key(1), features, False)
-    _, captured = module.apply(
-        variables,
-        features,
-        True,
-        rngs={"dropout": jax.random.key(2)},
-        capture_intermediates=True,
+    variables = jax.jit(module.init, static_argnums=2)(jax.random.key(1), features, False)
+    apply = jax.jit(
+        lambda key: module.apply(
+            variables, features, True, rngs={"dropout": key}, capture_intermediates=True
+        )
     )
+    _, captured = apply(jax.random.key(2))
     dropped = captured["intermediates"]["Dropout_0"]["__call__"][0]
     assert dropped.ndim == 2  # after the mean over positions
     kernel, bias = (variables["params"]["dense"][k] for k in ("kernel", "bias"))

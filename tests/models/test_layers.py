@@ -26,13 +26,19 @@ def test_max_pool_and_its_gradient_are_torchs(window, stride, padding, size, tie
     x = normal(2, *size, 3)
     if ties:
         x = np.round(x).clip(0, 1)
-    pooled, pull_back = jax.vjp(lambda x: layers.max_pool(x, window, stride, padding), jnp.array(x))
-    cotangent = normal(*pooled.shape, seed=1)
     twin = to_torch(x).requires_grad_()
     expected = torch.nn.functional.max_pool2d(twin, window, stride, padding)
+    cotangent = normal(*from_torch(expected).shape, seed=1)
+
+    @jax.jit
+    def pooled_and_gradient(x, cotangent):
+        pooled, pull_back = jax.vjp(lambda x: layers.max_pool(x, window, stride, padding), x)
+        return pooled, *pull_back(cotangent)
+
+    pooled, gradient = pooled_and_gradient(x, cotangent)
     np.testing.assert_array_equal(pooled, from_torch(expected))
     expected.backward(to_torch(cotangent))
-    np.testing.assert_allclose(pull_back(jnp.array(cotangent))[0], from_torch(twin.grad), atol=1e-6)
+    np.testing.assert_allclose(gradient, from_torch(twin.grad), atol=1e-6)
 
 
 @pytest.mark.parametrize("where", range(4))
@@ -47,7 +53,7 @@ def test_max_pool_lets_nan_through(where):
 def test_adaptive_avg_pool_is_torchs(size, side):
     x = normal(2, *size, 3)
     expected = torch.nn.functional.adaptive_avg_pool2d(to_torch(x), side)
-    pooled = layers.adaptive_avg_pool(jnp.array(x), side)
+    pooled = jax.jit(lambda x: layers.adaptive_avg_pool(x, side))(x)
     np.testing.assert_allclose(pooled, from_torch(expected), atol=1e-6)
 
 
@@ -60,7 +66,7 @@ def test_flatten_is_in_torchs_order():
 def test_batch_norm_trains_as_torchs():
     x = 3 * normal(4, 5, 6, 7) + 1
     module = layers.BatchNorm()
-    variables = module.init(jax.random.key(0), jnp.array(x), False)
+    variables = jax.jit(module.init, static_argnums=2)(jax.random.key(0), x, False)
     twin = torch.nn.BatchNorm2d(7)
     for step in range(3):
         step_x = x * (1 + step)
@@ -77,11 +83,12 @@ def test_batch_norm_trains_as_torchs():
 
 @pytest.mark.parametrize("axis", [1, 3])
 def test_synchronised_batch_norm_equals_one_big_batch(axis):
-    x = jnp.array(2 * normal(8, 3, 4, 5) + 1)
+    x = 2 * normal(8, 3, 4, 5) + 1
     alone = layers.BatchNorm(axis=axis)
     together = layers.BatchNorm(axis_name="device", axis=axis)
-    variables = together.init(jax.random.key(0), x, False)
-    y, updates = alone.apply(variables, x, True, mutable=["batch_stats"])
+    variables = jax.jit(together.init, static_argnums=2)(jax.random.key(0), x, False)
+    apply = jax.jit(lambda x: alone.apply(variables, x, True, mutable=["batch_stats"]))
+    y, updates = apply(x)
     step = jax.pmap(
         lambda x: together.apply(variables, x, True, mutable=["batch_stats"]), axis_name="device"
     )

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +34,23 @@ TRUNK_SHAPES = {
     "resnet50": (4, 3, 2048),
     "vgg_tiny": (4, 2, 128),
 }
+
+
+def traced(model, shape):
+    """Shapes of the variables, and of the last feature map under "features"; nothing is run."""
+    variables = jax.eval_shape(
+        lambda: model.init_with_output(
+            jax.random.key(0), jnp.zeros(shape), False, mutable=True, capture_intermediates=True
+        )[1]
+    )
+    features = variables.pop("intermediates")["trunk"]["__call__"][0].shape
+    return variables | {"features": features}
+
+
+@functools.cache
+def full(name):
+    """torchvision's whole network on the smallest input."""
+    return traced(models.create_full(name), (1, *models.min_input(name), 3))
 
 
 def variables_of(model, shape):
@@ -71,35 +90,27 @@ def test_every_trunk_is_counted():
 
 @pytest.mark.parametrize("name", NUM_PARAMS)
 def test_full_network_has_torchvisions_parameter_count(name):
-    variables = variables_of(models.create_full(name), (1, 224, 224, 3))
-    assert size(variables["params"]) == NUM_PARAMS[name]
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    params = full(name)["params"]
+    assert size(params) == NUM_PARAMS[name]
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize("name", TRUNK_SHAPES)
 def test_trunk_on_a_fragment_of_the_paper(name):
     model = models.create_model(name, "gap", 10)
-    shape = (2, 128, 71, 1)
-    _, captured = jax.eval_shape(
-        lambda variables, x: model.apply(variables, x, False, capture_intermediates=True),
-        variables_of(model, shape),
-        jnp.zeros(shape),
-    )
-    features = captured["intermediates"]["trunk"]["__call__"][0]
-    assert features.shape == (2, *TRUNK_SHAPES[name])
+    assert traced(model, (2, 128, 71, 1))["features"] == (2, *TRUNK_SHAPES[name])
 
 
 @pytest.mark.parametrize("name", models.TRUNKS)
 def test_min_input_is_the_smallest(name):
     mel, frame = models.min_input(name)
-    architecture = models.TRUNKS[name]
 
     def feature_map(mel, frame):
         x = jnp.zeros((1, mel, frame, 1))
-        trunk = models.network.Trunk(architecture)
+        trunk = models.network.Trunk(models.TRUNKS[name])
         return jax.eval_shape(lambda: trunk.init_with_output(jax.random.key(0), x, False))[0].shape
 
-    assert min(feature_map(mel, frame)) == 1
+    assert min(full(name)["features"] if name in NUM_PARAMS else feature_map(mel, frame)) == 1
     if mel > 1:
         assert min(feature_map(mel - 1, frame)) == 0
         with pytest.raises(UserError, match=f"at least {mel} mel bands × {frame} frames, got"):

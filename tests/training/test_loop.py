@@ -69,20 +69,25 @@ def test_a_run_learns_and_logs_every_epoch(tmp_path):
     assert max(line["learning_rate"] for line in lines) == pytest.approx(0.01)
 
 
-def test_any_number_of_devices_gives_the_same_parameters_with_dropout_and_augmentation(tmp_path):
+@pytest.mark.parametrize(
+    "num_devices",  # of two examples each, four, and one
+    [4, *(pytest.param(count, marks=pytest.mark.slow) for count in (2, 8))],
+)
+def test_any_number_of_devices_gives_the_same_parameters_with_dropout_and_augmentation(
+    tmp_path, num_devices
+):
     # SGD, as Adam divides rounding noise by its own size. BatchNorm over devices is in the trunk.
     options = {"dropout": 0.5, "augmentation": ALL_AUGMENTATION}
     one = Run(tmp_path / "one", **options)
     expected = one.fit()
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), expected.params, one.initial.params)
     assert min(jax.tree.leaves(moved)) > 1e-3
-    for num_devices in (2, 8):
-        many = Run(tmp_path / str(num_devices), num_devices=num_devices, **options)
-        state = many.fit()
-        for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
-            np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
-        for a, b in zip(many.lines(), one.lines(), strict=True):
-            assert a["train/loss"] == pytest.approx(b["train/loss"], rel=1e-5)
+    many = Run(tmp_path / "many", num_devices=num_devices, **options)
+    state = many.fit()
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
+    for a, b in zip(many.lines(), one.lines(), strict=True):
+        assert a["train/loss"] == pytest.approx(b["train/loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("num_devices", [1, 2])

@@ -1,7 +1,7 @@
 """A network that compiles in a second, and a training of it in a folder."""
 
 import json
-from functools import partial
+from functools import cache, partial
 
 import flax.linen as nn
 import jax
@@ -54,6 +54,13 @@ class Network(nn.Module):
         return logits * jnp.nan if self.nan_in_evaluation and not train else logits
 
 
+@cache
+def initial_variables(network, seed, num_frames):
+    """What a network begins with, compiled once for all runs that begin so."""
+    init = jax.jit(partial(network().init, train=False))
+    return init(jax.random.key(seed), jnp.zeros((1, 32, num_frames, 1)))
+
+
 def make_schedule(fragments, **options):
     settings = {
         "batch_size": 8, "num_epochs": 3, "log_every_steps": 2, "checkpoint_every_epochs": 1,
@@ -76,9 +83,7 @@ class Run:
         devices = local_devices(num_devices)
         schedule = make_schedule(self.fragments, **options)
         evaluation = network(dropout=dropout)
-        examples = jnp.zeros((1, 32, self.fragments.num_frames, 1))
-        key = jax.random.key(schedule.seed)
-        variables = jax.jit(partial(evaluation.init, train=False))(key, examples)
+        variables = initial_variables(network, schedule.seed, self.fragments.num_frames)
         is_frozen = jax.tree_util.tree_map_with_path(
             lambda path, _: frozen and path[0].key == "trunk", variables["params"]
         )
