@@ -58,7 +58,7 @@ def compilation_cache(session_folder) -> None:
     settings = {
         "compilation_cache_dir": str(session_folder / "xla"),
         "compilation_cache_max_size": 2**32,  # with a limit, files are locked while written
-        "persistent_cache_min_compile_time_secs": 0.3,
+        "persistent_cache_min_compile_time_secs": 0.1,
     }
     for name, value in settings.items():
         os.environ[f"JAX_{name.upper()}"] = str(value)  # for commands that tests run
