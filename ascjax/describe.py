@@ -9,29 +9,20 @@ and which config to begin with. --quick reads headers only.
 
 import argparse
 import dataclasses
-import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from tqdm import tqdm
 
 from ascjax import cli
 from ascjax.audio import wave
-from ascjax.audio.windows import windows
 from ascjax.config import load_config
-from ascjax.data import describe_text, duplicates
+from ascjax.data import copies, describe_text
 from ascjax.data.catalogue import Catalogue, read_catalogue
 from ascjax.data.dataset import select
 from ascjax.data.describe import Description, describe
-from ascjax.data.inspection import Inspection, inspect
 from ascjax.data.layouts import LAYOUTS
 from ascjax.data.tables import parse_columns
 from ascjax.errors import UserError
-
-_BLOCK_S = 30
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -87,12 +78,13 @@ def read(catalogue: Catalogue, *, samples: bool) -> Description:
     infos, unreadable = _probe(catalogue)
     inspections = None
     if samples:
-        inspections = _inspect(catalogue, infos, unreadable)
+        inspections, undecodable = copies.listen(catalogue.recordings, infos)
+        unreadable |= undecodable
     return describe(
         catalogue,
         infos,
         unreadable,
-        copies=duplicates.find(catalogue.recordings),
+        copies=copies.find(catalogue.recordings, infos, inspections or {}),
         inspections=inspections,
     )
 
@@ -128,40 +120,6 @@ def _probe(catalogue: Catalogue) -> tuple[dict[int, wave.Info], dict[str, str]]:
         except wave.BadRecording as error:
             unreadable[recording.name] = str(error)
     return infos, unreadable
-
-
-def _inspect(
-    catalogue: Catalogue, infos: Mapping[int, wave.Info], unreadable: dict[str, str]
-) -> dict[int, Inspection]:
-    """Inspects the samples of all recordings; those that can't be decoded become unreadable."""
-
-    def read_one(index: int) -> Inspection | wave.BadRecording:
-        rate = infos[index].sample_rate_hz
-        try:
-            return inspect(_blocks(catalogue.recordings[index].path, rate), rate)
-        except wave.BadRecording as error:
-            return error
-
-    inspections = {}
-    pool = ThreadPoolExecutor(os.cpu_count())  # decoding and NumPy leave the interpreter's lock
-    try:
-        found = tqdm(pool.map(read_one, infos), total=len(infos), unit="rec", disable=None)
-        for index, result in zip(infos, found, strict=True):
-            if isinstance(result, wave.BadRecording):
-                unreadable[catalogue.recordings[index].name] = str(result)
-            else:
-                inspections[index] = result
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return inspections
-
-
-def _blocks(path: Path, sample_rate_hz: int) -> Iterator[np.ndarray]:
-    length = _BLOCK_S * sample_rate_hz
-    for window in windows(
-        path, sample_rate_hz=sample_rate_hz, window_samples=length, hop_samples=length
-    ):
-        yield window.samples
 
 
 if __name__ == "__main__":

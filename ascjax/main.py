@@ -84,6 +84,8 @@ def main(options: argparse.Namespace) -> None:
         parameter_table=options.parameter_table,
     )
     print(text.table(run.results, synthetic=run.info.data.synthetic))
+    for leak in run.info.data.leaks:
+        print(leak)
     for name, reason in run.info.left_out.items():
         print(f"left out: {name}: {reason}")
     for where, peak_gb in run.results.peak_memory_gb.items():

@@ -44,6 +44,11 @@ def get_config() -> ConfigDict:
     config.data.min_duration_share = 0.5
     # If a file cannot be read: "stop", or "skip" it and list it at the end.
     config.data.on_bad_file = "stop"
+    # If the same sound is in the training and the test part or under two labels, or a location in
+    # both parts: "warn", or "stop" before training. The same file by another path or link, bytes,
+    # samples, and shifted or re-encoded excerpts of a second or more are found, within the first
+    # minute of each recording.
+    config.data.on_leak = "warn"
     # Share of the training part that the protocol "validated" holds out.
     config.data.validation_fraction = 0.3
     # Chooses among validation parts that are balanced equally well; config.seed doesn't.

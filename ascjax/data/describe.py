@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ascjax.audio.wave import Info
-from ascjax.data import checks, duplicates, fingerprint, leaks
+from ascjax.data import checks, leaks
 from ascjax.data.catalogue import Catalogue
 from ascjax.data.choice import Choice, choose_rate_and_duration
+from ascjax.data.duplicates import Copies
 from ascjax.data.inspection import Inspection, problem
 from ascjax.data.leaks import Finding
 from ascjax.data.listing import LeftOut, Recording, Tally, printable
@@ -95,7 +96,7 @@ def describe(
     infos: Mapping[int, Info],
     unreadable: Mapping[str, str],
     *,
-    copies: Sequence[duplicates.Copies] = (),
+    copies: Sequence[Copies] = (),
     inspections: Mapping[int, Inspection] | None = None,
     choice: Choice | None = None,
 ) -> Description:
@@ -105,7 +106,7 @@ def describe(
       catalogue: its recordings and folds.
       infos: the header by index of the recording.
       unreadable: the reason by name of recordings without one.
-      copies: recordings that are one file or have equal bytes.
+      copies: recordings that are the same.
       inspections: of the samples, by index; None if they were not read.
       choice: of rate and duration, if something of it was asked for; None for the set's own.
     """
@@ -122,7 +123,6 @@ def describe(
 
     if choice is None and infos:
         choice = choose_rate_and_duration(infos.values())
-    known = [*copies, *_more_copies(copies, infos, inspections or {})]
     return Description(
         root=printable(str(catalogue.root)),
         layout=catalogue.layout,
@@ -144,27 +144,11 @@ def describe(
         unreadable=dict(unreadable),
         sound_problems=_sound_problems(recordings, inspections or {}),
         inspected=inspections is not None,
-        findings=tuple(leaks.find(recordings, catalogue.folds, known)),
+        findings=tuple(leaks.find(recordings, catalogue.folds, copies)),
         small_scenes=checks.small_scenes(recordings),
         notes=(*catalogue.notes, *_headers(recordings, infos)),
         suggestion=suggest(list(infos.values()), choice),
     )
-
-
-def _more_copies(
-    known: Sequence[duplicates.Copies],
-    infos: Mapping[int, Info],
-    inspections: Mapping[int, Inspection],
-) -> list[duplicates.Copies]:
-    """Returns copies that only the samples show: equal ones, and excerpts."""
-    digests = {
-        index: (inspection.digest, infos[index].sample_rate_hz, infos[index].num_samples)
-        for index, inspection in inspections.items()
-        if inspection.digest
-    }
-    equal = duplicates.same_samples(digests, known)
-    marks = {index: inspection.fingerprint for index, inspection in inspections.items()}
-    return equal + fingerprint.excerpts(marks, [*known, *equal])
 
 
 def _headers(recordings: Sequence[Recording], infos: Mapping[int, Info]) -> list[str]:

@@ -7,9 +7,11 @@ from typing import Literal
 
 from ascjax.data.duplicates import Copies
 from ascjax.data.listing import Fold, Recording, quoted
+from ascjax.errors import UserError
 from ascjax.words import counted
 
 Gravity = Literal["leak", "contradiction", "copy"]
+ON_LEAK = ("warn", "stop")
 
 _KINDS = {
     "file": "the same file under several names",
@@ -35,6 +37,7 @@ class Finding:
       count: groups of recordings that are the same, or locations.
       num_recordings: in all of these groups.
       example: the names of two recordings of one group that show it.
+      sides: what these two are: training and test recording, or their labels.
       folds: the folds concerned, for a leak.
     """
 
@@ -43,6 +46,7 @@ class Finding:
     count: int
     num_recordings: int
     example: tuple[str, str]
+    sides: tuple[str, str]
     folds: tuple[int, ...] = ()
 
     def __str__(self) -> str:
@@ -50,10 +54,12 @@ class Finding:
         if self.kind == "leak":
             where += _listed(self.folds)
         groups = counted(self.count, "group")
-        first, second = map(quoted, self.example)
+        first, second = (
+            f"{quoted(name)} ({side})" for name, side in zip(self.example, self.sides, strict=True)
+        )
         return (
             f"{self.kind}: {self.what} {where} ({groups}, {self.num_recordings:,} recordings), "
-            f"e.g. {first} = {second}"
+            f"e.g. {first} and {second}"
         )
 
 
@@ -91,6 +97,17 @@ def find(
     return sorted(findings, key=lambda finding: order.index(finding.kind))
 
 
+def refuse(findings: Sequence[Finding]) -> None:
+    """Raises UserError if there is a leak or a contradiction; the message shows the gravest."""
+    grave = [finding for finding in findings if finding.kind != "copy"]
+    if grave:
+        more = f" (and {counted(len(grave) - 1, 'other problem')}, see above)" * (len(grave) > 1)
+        raise UserError(
+            f"{grave[0]}{more}\nkeep what is the same on one side and under one label, or train "
+            "all the same with --config.data.on_leak=warn"
+        )
+
+
 def _leaks(
     what: str, groups: Sequence[Group], recordings: Sequence[Recording], sides: Sides
 ) -> list[Finding]:
@@ -102,7 +119,8 @@ def _leaks(
     pair = [next(i for i in group if i in side) for side in sides[fold]]
     concerned = tuple(sorted({fold for folds in torn.values() for fold in folds}))
     example = recordings[pair[0]].name, recordings[pair[1]].name
-    return [Finding("leak", what, len(torn), sum(map(len, torn)), example, concerned)]
+    sides_of = "training", "test"
+    return [Finding("leak", what, len(torn), sum(map(len, torn)), example, sides_of, concerned)]
 
 
 def _finding(
@@ -113,7 +131,8 @@ def _finding(
         return []
     first, *others = (recordings[i] for i in groups[0])
     second = next((other for other in others if other.scene != first.scene), others[0])
-    return [Finding(kind, what, len(groups), sum(map(len, groups)), (first.name, second.name))]
+    example, labels = (first.name, second.name), (first.scene, second.scene)
+    return [Finding(kind, what, len(groups), sum(map(len, groups)), example, labels)]
 
 
 def _torn(group: Group, sides: Sides) -> list[int]:

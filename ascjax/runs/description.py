@@ -53,6 +53,7 @@ def describe(
             split=config.data.split,
             fingerprint=data.fingerprint,
             synthetic=synthetic.is_set(listed.root),
+            leaks=setup.survey.leaks,
         ),
         initial_weights=_initial_weights(setup.weights_file),
         environment=environment.describe([device.device_kind for device in setup.devices]),

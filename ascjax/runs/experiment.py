@@ -63,7 +63,7 @@ def train(
         if (workdir / "results.json").exists():
             run = Run.open(workdir)
         else:
-            setup = Setup(config, setups.survey(config, stop))
+            setup = Setup(config, setups.survey(config, stop, listen=True))
             setup.check()
             run = _train_and_test(setup, workdir, stop, parameter_table)
         report(run)

@@ -57,6 +57,7 @@ class DataSource:
       root, layout, fold, split: as it was read.
       fingerprint: SHA-256 of the recordings' names, scenes and parts.
       synthetic: whether it was synthesised here.
+      leaks: what flatters the test part or contradicts itself, as ``data.on_leak`` found it.
     """
 
     root: str
@@ -65,6 +66,7 @@ class DataSource:
     split: str
     fingerprint: str
     synthetic: bool
+    leaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from ascjax import models
 from ascjax.audio import frontends, wave
 from ascjax.compute import convolution
 from ascjax.config import check_structure, flatten
-from ascjax.data import dataset
+from ascjax.data import dataset, leaks
 from ascjax.errors import UserError, choose
 from ascjax.models import weights
 from ascjax.scoring.fusion import METHODS
@@ -64,6 +64,7 @@ def _choices() -> dict[str, Iterable[str]]:
         "protocol": PROTOCOLS,
         "data.layout": ("auto", *dataset.LAYOUTS, "synthetic"),
         "data.on_bad_file": ON_BAD_FILE,
+        "data.on_leak": leaks.ON_LEAK,
         "data.resident": feed.MEMORY_SHARES,
         "features.name": frontends.FRONT_ENDS,
         "model.trunk": models.TRUNKS,

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ascjax.data import cutting, dataset, store, synthetic, tables
+from ascjax.data import copies, cutting, dataset, leaks, store, synthetic, tables
 from ascjax.data.batches import Fragments
 from ascjax.data.choice import choose_rate_and_duration
 from ascjax.data.describe import describe
@@ -28,12 +28,15 @@ class Survey:
       bad: reason by name of recordings without a readable header.
       sample_rate_hz: as configured, or the rate that most recordings have.
       duration_s: as configured, or the duration that most recordings have.
+      leaks: what flatters the fold's test part or contradicts itself, each in a line; empty unless
+        the recordings were listened to.
     """
 
     dataset: dataset.Dataset
     bad: dict[str, str]
     sample_rate_hz: int
     duration_s: float
+    leaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,19 @@ def catalogue(config: ConfigDict, stop: StopRequest) -> dataset.Catalogue:
         )
 
 
-def survey(config: ConfigDict, stop: StopRequest) -> Survey:
+def survey(config: ConfigDict, stop: StopRequest, *, listen: bool = False) -> Survey:
     """Lists a set's recordings, reads their headers, and prints what is worth knowing of them.
 
+    Args:
+      config: the whole.
+      stop: asked between recordings.
+      listen: whether to look for copies, which takes reading the recordings once for each set, and
+        for leaks.
+
     Raises:
-      UserError: there is no such set, or a mistake in it.
+      UserError: there is no such set, or a mistake in it; or there are leaks, and
+        ``config.data.on_leak`` is ``stop``.
+      Stopped: a stop was requested.
     """
     settings = config.data
     whole = catalogue(config, stop)
@@ -123,7 +134,14 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
         duration_s=settings.window_s or settings.duration_s,
         min_duration_share=settings.min_duration_share,
     )
-    tqdm.write(brief(describe(whole, infos, bad, choice=choice)))
+    same: list[copies.Copies] = []
+    if listen:
+        same = copies.find_once(whole.recordings, infos, Path(settings.store_dir), stop)
+    tqdm.write(brief(describe(whole, infos, bad, copies=same, choice=choice)))
+    found = leaks.find(whole.recordings, {settings.fold: whole.folds[settings.fold]}, same)
+    if listen and settings.on_leak == "stop":
+        with keyed("data.on_leak"):
+            leaks.refuse(found)
     if settings.window_s:
         listed = cutting.into_windows(
             listed,
@@ -132,7 +150,8 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
             hop_s=settings.window_hop_s or settings.window_s,
         )
         bad = {each.name: bad[each.whole] for each in listed.recordings if each.whole in bad}
-    return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s)
+    flattering = tuple(str(each) for each in found if listen and each.kind != "copy")
+    return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s, flattering)
 
 
 def split(config: ConfigDict, listed: dataset.Dataset) -> Split:

@@ -20,10 +20,11 @@ def test_a_set_without_copies_has_no_findings():
 
 def test_copies_in_both_parts_are_leaks():
     found = leaks.find(FOUR, FOLDS, [Copies("bytes", (1, 2)), Copies("bytes", (0, 3))])
-    assert found == [Finding("leak", "files with the same bytes", 2, 4, ("b", "c"), (1, 2))]
+    sides = "training", "test"
+    assert found == [Finding("leak", "files with the same bytes", 2, 4, ("b", "c"), sides, (1, 2))]
     assert str(found[0]) == (
         "leak: files with the same bytes in the training and the test part of folds 1 and 2 "
-        "(2 groups, 4 recordings), e.g. b = c"
+        "(2 groups, 4 recordings), e.g. b (training) and c (test)"
     )
 
 
@@ -43,6 +44,7 @@ def test_copies_under_two_labels_contradict_and_may_leak_too():
     mixed = [recording("a"), recording("b", "park"), recording("c"), recording("d")]
     [finding] = leaks.find(mixed, FOLDS, [Copies("bytes", (0, 1))])
     assert (finding.kind, finding.example) == ("contradiction", ("a", "b"))
+    assert str(finding).endswith("e.g. a (bus) and b (park)")
     kinds = [finding.kind for finding in leaks.find(mixed, FOLDS, [Copies("bytes", (1, 2))])]
     assert kinds == ["leak", "contradiction"]
 
@@ -52,7 +54,9 @@ def test_locations_in_both_parts_are_leaks():
     located = [recording(name, location=place) for name, place in zip("abcd", places, strict=True)]
     folds = {1: Fold((0, 1), (2, 3)), 2: Fold((0, 3), (1, 2))}
     assert leaks.find(located, folds) == [
-        Finding("leak", "recordings of the same location", 1, 2, ("b", "c"), (1,))
+        Finding(
+            "leak", "recordings of the same location", 1, 2, ("b", "c"), ("training", "test"), (1,)
+        )
     ]
 
 
