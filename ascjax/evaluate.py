@@ -60,6 +60,11 @@ def main(options: argparse.Namespace) -> None:
         f"alone right on {counted(test.only_a, 'recording')}, the run alone on "
         f"{test.only_b:,}; McNemar's test: p = {test.p:.2g}"
     )
+    if clustered := rescored.mcnemar_by_location:
+        print(
+            f"by location, better at {clustered.favour_a:,} of {clustered.clusters:,}, the run at "
+            f"{clustered.favour_b:,}; McNemar's test for clusters: p = {clustered.p:.2g}"
+        )
     if options.out:
         records.write(options.out, rescored)
         print(f"\nresults: {options.out}")

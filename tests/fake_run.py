@@ -82,6 +82,7 @@ def write_fake_run(
         channels=channels,
         cities=city.tolist(),
         devices=stored.device.tolist(),
+        locations=stored.location.tolist(),
     )
     finished = RunResults(
         **vars(results),

@@ -16,6 +16,7 @@ from ascjax.files import read_arrays
 from ascjax.runs.rescore import Rescored, rescore, run_model
 from ascjax.runs.run import Run
 from ascjax.scoring import fusion
+from ascjax.scoring.clusters import mcnemar_clustered
 from ascjax.scoring.results import Results
 from ascjax.scoring.significance import McNemar
 
@@ -63,6 +64,8 @@ def test_other_fusions_and_fewer_channels(run):
     np.testing.assert_array_equal(results.right, right)
     assert results.mcnemar.only_a == (right & ~own_right).sum()
     assert results.mcnemar.only_b == (own_right & ~right).sum() > 0
+    locations = own.test_posteriors.location.tolist()
+    assert results.mcnemar_by_location == mcnemar_clustered(right, own_right, locations)
 
 
 def test_it_prints_the_table_and_the_run_s_own_accuracy(run, capsys):
@@ -72,11 +75,15 @@ def test_it_prints_the_table_and_the_run_s_own_accuracy(run, capsys):
         "1 channel × 6 fragments; fused by max over fragments, mean over channels"
     )
     own = json.loads((run / "results.json").read_text())["accuracy"]
-    assert said[-3].startswith("max over 6 fragments, mean over right ")
-    assert said[-2].startswith("the run: mean over 6 fragments, mean over left, right, average ")
-    assert said[-2].split()[-2:] == [str(own["correct"]), "60"]
+    assert said[-4].startswith("max over 6 fragments, mean over right ")
+    assert said[-3].startswith("the run: mean over 6 fragments, mean over left, right, average ")
+    assert said[-3].split()[-2:] == [str(own["correct"]), "60"]
     assert re.fullmatch(
-        r"alone right on \d+ recordings?, the run alone on \d+; McNemar's test: p = .*", said[-1]
+        r"alone right on \d+ recordings?, the run alone on \d+; McNemar's test: p = .*", said[-2]
+    )
+    assert re.fullmatch(
+        r"by location, better at \d+ of \d+, the run at \d+; McNemar's test for clusters: p = .*",
+        said[-1],
     )
 
 

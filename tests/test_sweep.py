@@ -108,6 +108,8 @@ def test_rows_are_trained_once_each_and_set_beside_the_papers(run, trained, caps
     assert (float(line["interval_low"]), float(line["interval_high"])) == pytest.approx(
         wilson_interval(int(mlp.sum()), len(mlp))
     )
+    assert (int(line["locations"]) > 30, 0 < float(line["p_by_location"]) <= 1) == (True, True)
+    assert float(line["by_location_low"]) < mlp.mean() < float(line["by_location_high"])
     assert line["deviation"] == ""
     assert (line["paper"], line["against"]) == ("0.705", "gap")
     assert written["2", "mlp"]["against"] == ""  # that is no comparison of this table
@@ -356,6 +358,7 @@ def test_folds_are_pooled(run, trained):
     assert (int(line["recordings"]), float(line["mean"])) == (120, decisions.mean())
     assert float(line["deviation"]) == pytest.approx(decisions.mean(axis=1).std(ddof=1))
     assert "± the sample deviation of the folds’ accuracies" in plain(workdir)
+    assert int(line["locations"]) > 30
     # A seed counts once all its folds are there.
     (trained[1] / "results.json").unlink()
     run({"1": TABLES["1"]}, "--folds=all", "--rows=mlp")

@@ -15,6 +15,7 @@ from ascjax.paper.plan import Entry, Sweep
 from ascjax.paper.tables import Table
 from ascjax.runs import folds
 from ascjax.runs.folds import Outcome
+from ascjax.scoring.clusters import by_location, mcnemar_clustered
 from ascjax.scoring.metrics import pool_seeds
 from ascjax.scoring.significance import mcnemar
 
@@ -122,6 +123,7 @@ def _ours(seeds: Sequence[Outcome]) -> RowResults:
         flops_per_recording=model.flops_per_recording,
         train_s=fmean(seed.seconds.train for seed in seeds),
         test_s=fmean(seed.seconds.test for seed in seeds),
+        by_location=by_location(np.stack([seed.right for seed in seeds]), seeds[0].locations),
     )
 
 
@@ -137,7 +139,8 @@ def _comparison(
                 "set has changed during the sweep, so start anew in another --workdir"
             )
     right, right_against = (np.stack([one.right for one in each]) for each in (ours, theirs))
-    rows = entries[name].row, entries[against].row
+    rows, locations = (entries[name].row, entries[against].row), ours[0].locations
+    clustered = mcnemar_clustered(right, right_against, locations).p if locations else None
     return Comparison(
         name=name,
         against=against,
@@ -146,4 +149,5 @@ def _comparison(
         difference=float(right.mean() - right_against.mean()),
         paper_difference=(rows[0].paper - rows[1].paper) / 100,
         **asdict(mcnemar(right, right_against)),
+        p_by_location=clustered,
     )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ascjax.scoring.clusters import ByLocation
+
 
 @dataclass(frozen=True)
 class RowResults:
@@ -11,6 +13,7 @@ class RowResults:
       recordings: test recordings of a seed.
       mean, deviation: of the seeds' accuracies; of the folds' where there is one seed.
       interval_95: Wilson's, at the mean accuracy.
+      by_location: its interval where locations are known.
       parameters, flops_per_recording: of the network.
       train_s, test_s: mean seconds of a seed.
     """
@@ -23,6 +26,7 @@ class RowResults:
     flops_per_recording: float
     train_s: float
     test_s: float
+    by_location: ByLocation | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,10 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """McNemar's test of two rows over the seeds that both have, beside the paper's difference."""
+    """McNemar's test of two rows over the seeds that both have, beside the paper's difference.
+
+    ``p_by_location`` is that of its form for clusters; None where locations are unknown.
+    """
 
     name: str
     against: str
@@ -58,6 +65,7 @@ class Comparison:
     only_a: int
     only_b: int
     p: float
+    p_by_location: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from ascjax.report.text import SYNTHETIC_NOTE, interval
 from ascjax.words import counted, duration
 
 HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
-        "parameters", "GFLOP per recording", "training")  # fmt: skip
-_ALIGNMENT = "llllrlrrlrrl"
+        "by location", "parameters", "GFLOP per recording", "training")  # fmt: skip
+_ALIGNMENT = "llllrlrrllrrl"
 _LATEX = str.maketrans({
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -64,11 +64,13 @@ def _cells(line: TableRow) -> list[str]:
     cells = [line.label, line.trunk, line.start, line.channels, str(line.fragments), line.head]
     cells.append(f"{100 * line.paper:.1f}")
     if line.ours is None:
-        return [*cells, line.state, "", "", "", ""]
+        return [*cells, line.state, "", "", "", "", ""]
+    places = line.ours.by_location
     return [
         *cells,
         accuracy(line.ours) + ("" if line.state == "finished" else f" ({line.state})"),
         interval(line.ours.interval_95),
+        interval(places.interval_95 if places else None),
         f"{line.ours.parameters:,}",
         f"{line.ours.flops_per_recording / 1e9:,.2f}",
         duration(line.ours.train_s),
@@ -96,8 +98,13 @@ def _sentence(comparison: Comparison) -> str:
     return (
         f"{label} against {against}: {points(comparison.difference)} points (the paper: "
         f"{points(comparison.paper_difference)}); alone right on {comparison.only_a:,} "
-        f"against {comparison.only_b:,} recordings, {p_value(comparison.p)}"
+        f"against {comparison.only_b:,} recordings, {p_value(comparison.p)}{_clustered(comparison)}"
     )
+
+
+def _clustered(comparison: Comparison) -> str:
+    p = comparison.p_by_location
+    return "" if p is None else f" ({p_value(p)} by location)"
 
 
 def latex(filled: FilledTables) -> str:
@@ -138,13 +145,17 @@ def to_csv(filled: FilledTables) -> str:
             shown = asdict(line)
             ours = shown.pop("ours") or dict.fromkeys(RowResults.__dataclass_fields__)
             low, high = ours.pop("interval_95") or (None, None)
+            places = ours.pop("by_location") or {"locations": None, "interval_95": (None, None)}
+            by_low, by_high = places["interval_95"]
             shown["reports"] = ";".join(line.reports)
             tests = {
                 key: ";".join(str(getattr(each, key)) for each in made)
-                for key in ("against", "only_a", "only_b", "p")
+                for key in ("against", "only_a", "only_b", "p", "p_by_location")
             }
             rows.append({
                 "table": name, **shown, **ours, "interval_low": low, "interval_high": high,
+                "locations": places["locations"],
+                "by_location_low": by_low, "by_location_high": by_high,
                 **tests, "data_root": filled.data_root, "overrides": overrides,
             })  # fmt: skip
     file = io.StringIO()

@@ -23,10 +23,11 @@ class Mistake:
 def mistakes(run: Run) -> list[Mistake]:
     """Returns a run's mistakes on its test part, the most confident first."""
     decisions = run.results.decisions
+    columns = decisions.recording, decisions.true, decisions.predicted, decisions.score
     root = Path(run.info.data.root).expanduser()
     found = [
         Mistake(recording, true, predicted, score, sound(root, recording))
-        for recording, true, predicted, score in zip(*vars(decisions).values(), strict=True)
+        for recording, true, predicted, score in zip(*columns, strict=True)
         if true != predicted
     ]
     return sorted(found, key=lambda mistake: -mistake.score)

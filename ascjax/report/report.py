@@ -7,7 +7,6 @@ mistaken recordings are elsewhere, and left out where they aren't at hand.
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from ascjax.report.text import SYNTHETIC_NOTE, commonest_share, worst_confusions
 from ascjax.report.trust import assess
 from ascjax.runs.folder import RunResults
 from ascjax.runs.run import Run
-from ascjax.scoring.clusters import cluster_bootstrap_interval
+from ascjax.scoring import clusters
 from ascjax.scoring.fusion import METHODS
 from ascjax.scoring.results import Results
 from ascjax.training.journal import read_history
@@ -61,7 +60,8 @@ def write(run: Run | str | os.PathLike[str]) -> Path:
         },
         commonest=commonest_share(results),
         worst=worst_confusions(results),
-        by_location=_by_location(run) if has_posteriors else None,
+        by_location=results.by_location,
+        few_locations=clusters.FEW,
         trust=assess(run, calibration) if calibration and has_posteriors else None,
         history=history,
         curves=_curves(history, results) if history else None,
@@ -82,23 +82,6 @@ def write(run: Run | str | os.PathLike[str]) -> Path:
     path = run.path / "report.html"
     write_text(path, text)
     return path
-
-
-@dataclass(frozen=True)
-class ByLocation:
-    """95 % interval of the accuracy from a bootstrap over locations."""
-
-    locations: int
-    interval_95: tuple[float, float]
-
-
-def _by_location(run: Run) -> ByLocation | None:
-    """Returns the interval over locations; None unless all are known and there are two or more."""
-    locations = run.test_posteriors.location.tolist()
-    if not all(locations):
-        return None
-    bounds = cluster_bootstrap_interval(run.results.right, locations)
-    return bounds and ByLocation(len(set(locations)), bounds)
 
 
 def _curves(history: Sequence[Mapping[str, Any]], results: RunResults) -> Image:

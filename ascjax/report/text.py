@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ascjax.scoring.clusters import ByLocation
 from ascjax.scoring.evidence import Evidence
 from ascjax.scoring.metrics import FoldSummary
 from ascjax.scoring.rates import Proportion, Rate
@@ -41,6 +42,7 @@ def table(results: Results, *, synthetic: bool = False) -> str:
     )
     whole: list[tuple[str, ...]] = [("", *_ACCURACY)]
     whole.append(("all fused", *_cells(results.accuracy)))
+    whole += _by_location(results.by_location)
     # With one channel, or one fragment, these would repeat the rows above.
     if len(results.channels) > 1:
         for channel, part in results.by_channel.items():
@@ -65,6 +67,7 @@ def folds_table(summary: FoldSummary) -> str:
     for fold, part in summary.by_fold.items():
         rows.append((f"fold {fold}", *_cells(part)))
     rows.append(("all folds pooled", *_cells(summary.accuracy)))
+    rows += _by_location(summary.by_location)
     rows.append(("mean of folds", percent(summary.mean), "", "", ""))
     rows.append(("their deviation", percent(summary.deviation), "", "", ""))
     rows.append(("log loss / nats", f"{summary.log_loss:.3f}", "", "", ""))
@@ -172,6 +175,14 @@ def worst_confusions(results: Results) -> dict[str, tuple[str, int] | None]:
 def commonest_share(results: Results) -> float:
     """The accuracy in 0..1 of always answering with the scene that has most recordings."""
     return max(map(sum, results.confusion)) / results.recordings
+
+
+def _by_location(resampled: ByLocation | None) -> list[tuple[str, ...]]:
+    """Returns the row of the interval that knows about places, if there is one."""
+    if resampled is None:
+        return []
+    places = f"  resampled by {resampled.locations:,} locations"
+    return [(places, "", interval(resampled.interval_95), "", "")]
 
 
 def _cells(part: Rate) -> tuple[str, str, str, str]:

@@ -97,6 +97,7 @@ def read_results(folder: Path) -> RunResults:
     results = records.read(path, RunResults, version=RESULTS_FORMAT, hint=TEST_AGAIN)
     count, correct, decisions = results.recordings, results.accuracy.correct, results.decisions
     lengths = {len(getattr(decisions, field.name)) for field in fields(decisions)}
+    lengths -= set() if decisions.location else {0}
     if lengths != {count} or results.right.sum() != correct:
         raise UserError(
             f"{path}: expected decisions on {count} recordings, {correct} of them right; "

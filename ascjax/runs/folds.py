@@ -18,6 +18,7 @@ from ascjax.runs import experiment
 from ascjax.runs.experiment import Report
 from ascjax.runs.folder import Seconds, read_results, read_run
 from ascjax.runs.info import RunInfo
+from ascjax.scoring.clusters import by_location, known
 from ascjax.scoring.metrics import FoldSummary, pool_folds
 from ascjax.signals import StopRequest
 
@@ -133,6 +134,7 @@ class Outcome:
       info: run.json of the first.
       summary: pooled over folds.
       recordings: names of those tested.
+      locations: where each was made; empty if that isn't known of each.
       right: whether each one's scene was predicted.
       seconds: of all.
     """
@@ -140,6 +142,7 @@ class Outcome:
     info: RunInfo
     summary: FoldSummary
     recordings: np.ndarray
+    locations: tuple[str, ...]
     right: Bool[np.ndarray, " recording"]
     seconds: Seconds
 
@@ -152,14 +155,20 @@ def read(runs: Sequence[PlannedRun]) -> Outcome:
     """
     by_fold = {run.config.data.fold: read_results(run.path) for run in runs}
     results = list(by_fold.values())
+    right = np.concatenate([each.right for each in results])
+    locations = tuple(place for each in results for place in each.decisions.location)
+    if len(locations) != len(right) or not known(locations):
+        locations = ()
     return Outcome(
         info=read_run(runs[0].path),
         summary=pool_folds(
             {fold: each.accuracy for fold, each in by_fold.items()},
             {fold: each.log_loss for fold, each in by_fold.items()},
+            by_location(right, locations),
         ),
         recordings=np.concatenate([each.decisions.recording for each in results]),
-        right=np.concatenate([each.right for each in results]),
+        locations=locations,
+        right=right,
         seconds=Seconds(
             train=sum(each.seconds.train for each in results),
             test=sum(each.seconds.test for each in results),

@@ -10,6 +10,7 @@ import numpy as np
 from ascjax.errors import UserError
 from ascjax.runs.folder import RESULTS_FORMAT
 from ascjax.runs.run import Run
+from ascjax.scoring.clusters import ClusteredMcNemar, known, mcnemar_clustered
 from ascjax.scoring.rates import Proportion
 from ascjax.scoring.results import Decisions, Results
 from ascjax.scoring.significance import McNemar, mcnemar
@@ -27,6 +28,7 @@ class Rescored(Results):
       step: of the checkpoint.
       own_accuracy, own_decisions: the run's.
       mcnemar: this against the run's own.
+      mcnemar_by_location: likewise, where locations are known.
     """
 
     format: int = RESULTS_FORMAT
@@ -35,6 +37,7 @@ class Rescored(Results):
     own_accuracy: Proportion
     own_decisions: Decisions
     mcnemar: McNemar
+    mcnemar_by_location: ClusteredMcNemar | None = None
 
 
 def rescore(
@@ -64,13 +67,15 @@ def rescore(
     results = run.rescore(
         fusion=fusion, channel_fusion=channel_fusion, channels=channels, posteriors=posteriors
     )
+    right, locations = (results.right, run.results.right), results.decisions.location
     return Rescored(
         **vars(results),
         run=str(run.path),
         step=run.results.step,
         own_accuracy=run.results.accuracy,
         own_decisions=run.results.decisions,
-        mcnemar=mcnemar(results.right, run.results.right),
+        mcnemar=mcnemar(*right),
+        mcnemar_by_location=mcnemar_clustered(*right, locations) if known(locations) else None,
     )
 
 

@@ -120,5 +120,6 @@ class Run:
             channels=[run.channels[index] for index in chosen],
             cities=stored.city.tolist(),
             devices=stored.device.tolist(),
+            locations=stored.location.tolist(),
             by=by,
         )

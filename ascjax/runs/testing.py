@@ -85,6 +85,7 @@ def test(
         channels=setup.channels,
         cities=stored.city.tolist(),
         devices=stored.device.tolist(),
+        locations=stored.location.tolist(),
         by=setup.fusion,
     )
     path = workdir / "examples.npz"

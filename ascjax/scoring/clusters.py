@@ -4,7 +4,7 @@ Ten recordings of one park say less about parks than one each of ten. Whatever c
 independent ones, as Wilson's interval and McNemar's test do, is too sure.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,40 @@ from jaxtyping import Bool
 
 from ascjax.scoring.significance import sign_flip_p
 
+# With fewer clusters the bootstrap's interval is too narrow.
+FEW = 20
+
+
+@dataclass(frozen=True)
+class ByLocation:
+    """95 % interval of an accuracy from a bootstrap over locations, and how many there are."""
+
+    locations: int
+    interval_95: tuple[float, float]
+
+
+def by_location(
+    correct: Bool[np.ndarray, "*seed recording"], locations: Sequence[str]
+) -> ByLocation | None:
+    """Returns the interval over locations; None unless all are known and there are two or more.
+
+    Args:
+      correct: whether each recording's decision is correct, also of several seeds.
+      locations: [recording], ``""`` where unknown.
+    """
+    if not known(locations):
+        return None
+    bounds = cluster_bootstrap_interval(correct, locations)
+    return bounds and ByLocation(len(set(locations)), bounds)
+
+
+def known(locations: Sequence[str]) -> bool:
+    """Returns whether there are names of locations, none of them empty."""
+    return bool(len(locations)) and all(locations)
+
 
 def cluster_bootstrap_interval(
-    correct: Bool[np.ndarray, " recording"],
+    correct: Bool[np.ndarray, "*seed recording"],
     clusters: Collection[str],
     *,
     level: float = 0.95,
@@ -25,11 +56,12 @@ def cluster_bootstrap_interval(
 
     Percentiles of the accuracies of resamples (A. C. Davison, D. V. Hinkley, "Bootstrap Methods and
     their Application", 1997, section 3.8; C. A. Field, A. H. Welsh, "Bootstrapping clustered data",
-    J. R. Stat. Soc. B 69, 2007). With fewer than about 20 clusters it is too narrow; so it is if
-    every cluster is right throughout, where it has no width.
+    J. R. Stat. Soc. B 69, 2007). With fewer than about 20 clusters (`FEW`) it is too narrow; so it
+    is if every cluster is right throughout, where it has no width.
 
     Args:
-      correct: whether each recording's decision is correct.
+      correct: whether each recording's decision is correct; with several seeds, of the mean of
+        their accuracies.
       clusters: [recording], the name of each one's location.
       level: probability of holding the accuracy, within 0..1.
       repeats: resamples.
@@ -42,8 +74,9 @@ def cluster_bootstrap_interval(
     Raises:
       ValueError: as many names of clusters as recordings are needed.
     """
-    index = _cluster_index(clusters, len(correct))
-    sizes, hits = np.bincount(index), np.bincount(index, correct)
+    index = _cluster_index(clusters, correct.shape[-1])
+    rates = correct.mean(axis=tuple(range(correct.ndim - 1)))
+    sizes, hits = np.bincount(index), np.bincount(index, rates)
     if len(sizes) < 2:
         return None
     rng = np.random.default_rng(seed)

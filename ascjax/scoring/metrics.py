@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from ascjax.scoring.clusters import ByLocation
 from ascjax.scoring.rates import Proportion, proportion, wilson_interval
 
 # Scores below this count as this much in the log loss, so that one score of 0 costs 34.5, not ∞.
@@ -66,6 +67,7 @@ class FoldSummary:
       accuracy: of all folds' recordings together.
       log_loss: mean over all recordings, nats.
       mean, deviation: of the folds' accuracies.
+      by_location: interval of ``accuracy`` where locations are known.
     """
 
     by_fold: dict[str, Proportion]
@@ -73,14 +75,20 @@ class FoldSummary:
     log_loss: float
     mean: float
     deviation: float | None
+    by_location: ByLocation | None = None
 
 
-def pool_folds(accuracy: Mapping[int, Proportion], losses: Mapping[int, float]) -> FoldSummary:
+def pool_folds(
+    accuracy: Mapping[int, Proportion],
+    losses: Mapping[int, float],
+    by_location: ByLocation | None = None,
+) -> FoldSummary:
     """Pools results over folds.
 
     Args:
       accuracy: of each fold's test part, by fold number.
       losses: log loss of each.
+      by_location: of all folds' recordings together.
     """
     parts = list(accuracy.values())
     total = sum(part.total for part in parts)
@@ -91,6 +99,7 @@ def pool_folds(accuracy: Mapping[int, Proportion], losses: Mapping[int, float]) 
         log_loss=sum(losses[fold] * part.total for fold, part in accuracy.items()) / total,
         mean=over.mean,
         deviation=over.deviation,
+        by_location=by_location,
     )
 
 

@@ -7,19 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from ascjax.scoring import fusion, metrics
+from ascjax.scoring import clusters, fusion, metrics
+from ascjax.scoring.clusters import ByLocation
 from ascjax.scoring.fusion import Fusion, check_posteriors
 from ascjax.scoring.rates import Proportion, Rate, proportion, rate
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """Decisions on recordings: name, true scene, predicted scene and its score, of each."""
+    """Decisions on recordings: name, true scene, predicted scene and its score, of each.
+
+    ``location`` is ``""`` where unknown, and empty for a set without locations.
+    """
 
     recording: tuple[str, ...]
     true: tuple[str, ...]
     predicted: tuple[str, ...]
     score: tuple[float, ...]
+    location: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -33,6 +38,8 @@ class Results:
       fusion: how posteriors became scores.
       chance: accuracy of guessing, 1 / scenes.
       accuracy: of the fused decision.
+      by_location: its interval where locations are known: recordings of one are not independent, as
+        that of ``accuracy`` takes them to be.
       macro_accuracy: mean over scenes (`metrics.macro_accuracy`).
       log_loss: of the fused scores, nats; log_loss_floor: the least score it counts.
       confusion: counts [true scene][predicted scene].
@@ -61,6 +68,7 @@ class Results:
     single_fragment: Rate
     fragments_fused: Rate
     decisions: Decisions
+    by_location: ByLocation | None = None
 
     def __repr__(self) -> str:
         accuracy = self.accuracy
@@ -81,6 +89,7 @@ def score(
     names: Sequence[str] | None = None,
     cities: Sequence[str] = (),
     devices: Sequence[str] = (),
+    locations: Sequence[str] = (),
     by: Fusion = Fusion(),  # noqa: B008 - immutable
 ) -> Results:
     """Scores posteriors against labels.
@@ -92,7 +101,7 @@ def score(
       channels: names of its second axis.
       names: [recording]; by default their numbers.
       cities: [recording], ``""`` where unknown; empty for a set without cities.
-      devices: [recording], likewise.
+      devices, locations: [recording], likewise.
       by: how fragments and channels are fused.
 
     Raises:
@@ -109,7 +118,8 @@ def score(
     """
     names = [str(index) for index in range(len(labels))] if names is None else names
     check(posteriors, labels, names=names, scenes=scenes, channels=channels)
-    for kind, values in (("cities", cities), ("devices", devices)):
+    groups = {"cities": cities, "devices": devices, "locations": locations}
+    for kind, values in groups.items():
         if len(values) not in (0, len(labels)):
             raise ValueError(f"{kind}: expected {len(labels)} or none, got {len(values)}")
     by_channel = fusion.fuse_fragments(posteriors, by.fragments)
@@ -148,7 +158,9 @@ def score(
             true=tuple(scenes[index] for index in labels),
             predicted=tuple(scenes[index] for index in predictions),
             score=tuple(float(value) for value in scores.max(axis=1)),
+            location=tuple(map(str, locations)) if any(locations) else (),
         ),
+        by_location=clusters.by_location(correct, locations),
     )
 
 

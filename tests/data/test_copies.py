@@ -103,7 +103,9 @@ def test_each_kind_is_said_or_stops_training(clean, tmp_path, capsys, kind):
         assert "bus/1-0.wav (" in leak
         assert LEAKS[kind].partition(" in ")[0] in " ".join(capsys.readouterr().out.split())
         refused = config(tmp_path, root, **{"data.on_leak": "stop"})
-        with pytest.raises(UserError, match=r"config\.data\.on_leak: (leak|contradiction): ") as said:
+        with pytest.raises(
+            UserError, match=r"config\.data\.on_leak: (leak|contradiction): "
+        ) as said:
             survey(refused, stop, listen=True)
     message = str(said.value)
     assert LEAKS[kind] in message

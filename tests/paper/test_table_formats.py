@@ -6,6 +6,7 @@ from html_page import Page
 
 from ascjax.paper import formats
 from ascjax.paper.filled import Comparison, FilledTable, FilledTables, RowResults, TableRow
+from ascjax.scoring.clusters import ByLocation
 
 OURS = RowResults(20, 0.45, None, (0.25, 0.66), 95_000, 1.5e9, 75.0, 3.0)
 LINE = TableRow(
@@ -72,7 +73,7 @@ def test_latex_is_escaped_and_each_row_has_every_cell():
     assert "$N_s$" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(rows) == 3
-    assert {line.replace(r"\&", "").count("&") for line in rows} == {11}
+    assert {line.replace(r"\&", "").count("&") for line in rows} == {12}
     assert text.count(r"\begin{") == text.count(r"\end{")
     deviating = TableRow(**{**vars(LINE), "ours": RowResults(**{**vars(OURS), "deviation": 0.004})})
     assert r"45.0 $\pm$ 0.4" in formats.latex(filled(deviating))
@@ -87,7 +88,25 @@ def test_comparisons_are_sentences_and_columns():
     ) in formats.markdown(tables)
     (row,) = csv.DictReader(io.StringIO(formats.to_csv(tables)))
     assert (row["against"], row["only_a"], row["only_b"], row["p"]) == ("gap", "3", "4", "0.0004")
-    assert "VGG-16 gap −5.0 +2.0 3 4 p < 0.001" in html(tables).plain
+    assert "VGG-16 gap −5.0 +2.0 3 4 p < 0.001 –" in html(tables).plain
+
+
+def test_intervals_and_tests_by_location_stand_beside_the_others():
+    ours = RowResults(**{**vars(OURS), "by_location": ByLocation(12, (0.125, 0.75))})
+    line = TableRow(**{**vars(LINE), "ours": ours})
+    made = Comparison("vgg", "gap", ("VGG-16", "gap"), 1, -0.05, 0.02, 3, 4, 0.0004, 0.25)
+    tables = filled(line, LINE, comparisons=[made])
+    assert "| 25.0–66.0 % | 12.5–75.0 % | 95,000 |" in formats.markdown(tables)
+    assert "| 25.0–66.0 % | – | 95,000 |" in formats.markdown(tables)
+    assert "recordings, p < 0.001 (p = 0.250 by location)" in formats.markdown(tables)
+    assert r"25.0--66.0 \% & 12.5--75.0 \% & 95,000" in formats.latex(tables)
+    known, unknown = csv.DictReader(io.StringIO(formats.to_csv(tables)))
+    keys = ("locations", "by_location_low", "by_location_high")
+    assert [known[key] for key in keys] == ["12", "0.125", "0.75"]
+    assert [unknown[key] for key in keys] == ["", "", ""]
+    assert known["p_by_location"] == "0.25"
+    assert "25.0–66.0 % 12.5–75.0 %" in html(tables).plain
+    assert "3 4 p < 0.001 p = 0.250" in html(tables).plain
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

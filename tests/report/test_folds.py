@@ -8,6 +8,7 @@ from html_page import Page
 from ascjax.errors import UserError
 from ascjax.report import folds
 from ascjax.report.text import interval, percent
+from ascjax.scoring.clusters import ByLocation
 from ascjax.scoring.metrics import pool_folds
 
 
@@ -24,6 +25,7 @@ def written(tmp_path_factory):
     summary = pool_folds(
         {fold: each.accuracy for fold, each in results.items()},
         {fold: each.log_loss for fold, each in results.items()},
+        ByLocation(41, (0.125, 0.75)),
     )
     page = Page(folds.write(workdir, summary, runs).read_text(encoding="utf-8"))
     return summary, results, page, runs
@@ -40,6 +42,8 @@ def test_folds_and_all_of_them_with_their_counts(written):
         )
         assert f"{name} {numbers}" in page.plain
     assert f"{percent(summary.accuracy.accuracy)} of 120 test recordings recognised" in page.plain
+    assert "resampled by 41 locations" in page.plain
+    assert "of all folds is 12.5–75.0 %" in page.plain
 
 
 def test_scenes_are_pooled(written):

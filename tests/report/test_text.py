@@ -90,6 +90,17 @@ def test_folds_table():
     )
 
 
+def test_the_interval_by_location_stands_below_wilsons(tmp_path):
+    results = write_fake_run(tmp_path)
+    lines = table(results).splitlines()
+    row = lines[lines.index(next(line for line in lines if line.startswith("all fused"))) + 1]
+    places = results.by_location
+    assert row.split("  ")[1] == f"resampled by {places.locations} locations"
+    assert row.endswith(interval(places.interval_95))
+    pooled = folds_table(pool_folds({1: results.accuracy}, {1: 0.5}, places))
+    assert f"resampled by {places.locations} locations" in pooled
+
+
 def test_whole_table():
     results = results_of([0, 1, 1, 1], [0, 0, 0, 1], ("metro_station", "bus"))
     assert table(results).splitlines() == [
@@ -111,6 +122,7 @@ def test_whole_table():
 
 def test_numbers_stand_under_their_heads(tmp_path):
     lines = table(write_fake_run(tmp_path, recordings=2518)).splitlines()
+    lines = [line for line in lines if "resampled by" not in line]
     blocks = [line for line in lines if " % " in line or line.startswith(("scene", "  "))]
     ends = {line.find(" %") for line in blocks if not line.startswith(("scene", " " * 9))}
     assert len({line.index("accuracy") for line in blocks if "accuracy" in line}) == 2

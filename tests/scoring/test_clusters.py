@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ascjax.scoring.clusters import cluster_bootstrap_interval, mcnemar_clustered, sign_flip_p
+from ascjax.scoring.clusters import (
+    ByLocation,
+    by_location,
+    cluster_bootstrap_interval,
+    mcnemar_clustered,
+    sign_flip_p,
+)
 from ascjax.scoring.rates import wilson_interval
 from ascjax.scoring.significance import mcnemar
 
@@ -22,6 +28,18 @@ def test_bootstrap_by_hand():
         np.array([True, True, True, False]), ["a", "a", "a", "b"], level=0.4
     )
     assert uneven == (0.75, 0.75)
+
+
+def test_seeds_count_by_their_mean():
+    seeds = np.array([[True, True, False, False], [True, True, True, True]])
+    # Locations right on 1 and on 1/2: resamples of 1, 3/4 or 1/2.
+    assert cluster_bootstrap_interval(seeds, ["a", "a", "b", "b"]) == (0.5, 1)
+    assert by_location(seeds, ["a", "a", "b", "b"]) == ByLocation(2, (0.5, 1))
+
+
+@pytest.mark.parametrize("locations", [[], ["a", "a"], ["a", ""]])
+def test_unknown_locations_or_one_alone_give_no_interval(locations):
+    assert by_location(np.ones(len(locations), bool), locations) is None
 
 
 def test_one_location_says_nothing_about_others():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from ascjax.errors import UserError
+from ascjax.scoring.clusters import cluster_bootstrap_interval
 from ascjax.scoring.fusion import Fusion
 from ascjax.scoring.rates import Proportion, Rate, wilson_interval
 from ascjax.scoring.results import Results, score
@@ -134,8 +135,21 @@ def test_devices_are_counted_as_cities_are():
 def test_decisions_are_those_of_the_fused_scores():
     result = summary(*fake_set())
     assert result.right.sum() == result.accuracy.correct
-    assert set(map(len, vars(result.decisions).values())) == {40}
+    assert set(map(len, vars(result.decisions).values())) == {40, 0}
     assert all(1 / 4 <= each <= 1 for each in result.decisions.score)
+
+
+def test_known_locations_give_the_interval_of_their_bootstrap():
+    posteriors, labels = fake_set()
+    places = [f"place {i // 4}" for i in range(40)]
+    result = summary(posteriors, labels, locations=places)
+    assert result.by_location.locations == 10
+    assert result.by_location.interval_95 == cluster_bootstrap_interval(result.right, places)
+    assert result.decisions.location == tuple(places)
+    some = summary(posteriors, labels, locations=[*places[:-1], ""])
+    assert (some.by_location, some.decisions.location[-2:]) == (None, ("place 9", ""))
+    assert summary(posteriors, labels, locations=[""] * 40).decisions.location == ()
+    assert summary(posteriors, labels, locations=["x"] * 40).by_location is None
 
 
 def test_order_of_recordings_changes_no_count():
