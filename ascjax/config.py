@@ -76,7 +76,7 @@ def load_config(name: str, overrides: Mapping[str, str] | None = None) -> Config
     try:
         config = runpy.run_path(str(path))["get_config"]()
         leaves = flatten(config.to_dict())
-    except Exception as error:  # a user's file may raise anything
+    except (Exception, SystemExit) as error:  # a user's file may raise anything
         raise UserError(
             f"--config={name}: cannot be loaded: {type(error).__name__}: {error}; it must define "
             "get_config(), which returns a ConfigDict"

@@ -104,7 +104,9 @@ def _estimate_training(catalogue: Catalogue, description: Description) -> float 
     assert choice is not None
     try:
         listed = select(catalogue, next(iter(catalogue.folds), 1))
-        setup = Setup(config, Survey(listed, {}, choice.sample_rate_hz, choice.duration_s))
+        setup = Setup(
+            config, Survey(listed, {}, choice.sample_rate_hz, choice.duration_s, catalogue, {})
+        )
         network = evaluation_network(config, len(listed.scenes))
         flops = num_evaluations(setup) * cost.of_example(network, setup.input_shape)
     except UserError:

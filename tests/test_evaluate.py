@@ -107,25 +107,6 @@ def test_stored_posteriors_are_answered_without_jax(run):
     assert b"fused by median" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("flag", "message"),
-    [
-        ("--fusion=avg", "fusion.*: expected one of mean, log_mean, max, median, vote, got 'avg'"),
-        ("--channel_fusion=avg", "channel.*: expected one of mean"),
-        ("--channels=left,middle", "channel.*: expected one of left, right, average, got 'mid"),
-        ("--channels=", "channel.*: expected one of left, right, average, got ''"),
-        ("--test_fragments=0", "--test_fragments: expected 1 or more, got 0"),
-        ("--test_fragments=two", "--test_fragments: invalid int value: 'two'"),
-        ("--fussion=max", "unknown '--fussion'; did you mean '--fusion'"),
-        ("--run=nowhere", "--run: expected a folder, there is none at nowhere"),
-        ("--out=/nowhere/x.json", "--out=/nowhere/x.json: cannot be written"),
-    ],
-)
-def test_mistakes_are_answered(run, flag, message):
-    with pytest.raises(UserError, match=message):
-        command(run, flag)
-
-
 def test_half_finished_and_damaged_runs_are_refused_by_name(run):
     whole = json.loads((run / "results.json").read_text())
     arrays_before = (run / "posteriors.npz").read_bytes()

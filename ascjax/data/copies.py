@@ -96,7 +96,7 @@ def find(
       infos: the header by index of the recording; those without one are left out.
       inspections: likewise; empty to look at files and bytes only.
     """
-    known = duplicates.find(recordings, infos)
+    known = duplicates.find(recordings)
     digests = {
         index: (inspection.digest, infos[index].sample_rate_hz, infos[index].num_samples)
         for index, inspection in inspections.items()

@@ -26,17 +26,13 @@ class Copies:
     members: tuple[int, ...]
 
 
-def find(recordings: Sequence[Recording], indices: Iterable[int]) -> list[Copies]:
+def find(recordings: Sequence[Recording]) -> list[Copies]:
     """Returns the recordings that are one file, and those whose files have equal bytes.
 
     Files of a size of their own are not opened; of the others 64 KiB in the middle are read, and
     the whole only where those are equal.
-
-    Args:
-      recordings: of the set.
-      indices: of those that can be read.
     """
-    files = _grouped(indices, lambda index: _identity(recordings[index].path))
+    files = _grouped(range(len(recordings)), lambda index: _identity(recordings[index].path))
     first = [members[0] for members in files]
     sized = _groups(first, lambda index: os.path.getsize(recordings[index].path))
     sampled = [g for group in sized for g in _groups(group, _digest_of(recordings, whole=False))]

@@ -98,14 +98,13 @@ def find(
 
 
 def refuse(findings: Sequence[Finding]) -> None:
-    """Raises UserError if there is a leak or a contradiction; the message shows the gravest."""
-    grave = [finding for finding in findings if finding.kind != "copy"]
-    if grave:
-        more = f" (and {counted(len(grave) - 1, 'other problem')}, see above)" * (len(grave) > 1)
-        raise UserError(
-            f"{grave[0]}{more}\nkeep what is the same on one side and under one label, or train "
-            "all the same with --config.data.on_leak=warn"
-        )
+    """Raises the UserError that shows the first, which is the gravest, and counts the others."""
+    others = len(findings) - 1
+    more = f" (and {counted(others, 'other problem')}, said above)" * (others > 0)
+    raise UserError(
+        f"{findings[0]}{more}\nkeep what is the same on one side and under one label, or train all "
+        "the same with --config.data.on_leak=warn"
+    )
 
 
 def _leaks(

@@ -78,6 +78,23 @@ def resolve(weights: str, trunk: str, weights_dir: str | Path) -> Path:
     raise UserError(_missing(path, trunk))
 
 
+def load_of(path: str | Path, trunk: str) -> Converted:
+    """Opens a file of converted weights for a trunk, as `load` does.
+
+    Raises:
+      UserError: the file is missing, unsound, or another architecture's.
+    """
+    if not Path(path).is_file():
+        raise UserError(_missing(Path(path), trunk))
+    converted = load(path)
+    if converted.metadata["architecture"] != trunk:
+        raise UserError(
+            f"{converted.path} holds {converted.metadata['architecture']}, but the trunk "
+            f"is {trunk}: choose the file or the trunk to match"
+        )
+    return converted
+
+
 def load(path: str | Path) -> Converted:
     """Opens a file of converted weights, memory-mapped.
 
@@ -156,14 +173,7 @@ def load_weights(
     architecture = choose("trunk", trunk, TRUNKS)
     adapt = choose("conversion of input planes", input_channel, INPUT_CHANNEL)
     path = Path(path) / f"{trunk}.safetensors" if Path(path).is_dir() else Path(path)
-    if not path.is_file():
-        raise UserError(_missing(path, trunk))
-    converted = load(path)
-    if converted.metadata["architecture"] != trunk:
-        raise UserError(
-            f"{converted.path} holds {converted.metadata['architecture']}, but the trunk "
-            f"is {trunk}: choose the file or the trunk to match"
-        )
+    converted = load_of(path, trunk)
     source = {k: v for k, v in converted.tensors.items() if not k.startswith(CLASSIFIER)}
     first_kernel = f"params/trunk/{architecture.first_kernel}"
     if first_kernel in source and source[first_kernel].ndim == 4:

@@ -20,6 +20,7 @@ def describe(
     networks: builders.Networks,
     mean: np.ndarray,
     deviation: np.ndarray,
+    leaks: tuple[str, ...],
 ) -> RunInfo:
     """Returns run.json: with a checkpoint, all that prediction needs."""
     config, listed = setup.config, data.dataset
@@ -53,7 +54,7 @@ def describe(
             split=config.data.split,
             fingerprint=data.fingerprint,
             synthetic=synthetic.is_set(listed.root),
-            leaks=setup.survey.leaks,
+            leaks=leaks,
         ),
         initial_weights=_initial_weights(setup.weights_file),
         environment=environment.describe([device.device_kind for device in setup.devices]),

@@ -63,7 +63,7 @@ def train(
         if (workdir / "results.json").exists():
             run = Run.open(workdir)
         else:
-            setup = Setup(config, setups.survey(config, stop, listen=True))
+            setup = Setup(config, setups.survey(config, stop))
             setup.check()
             run = _train_and_test(setup, workdir, stop, parameter_table)
         report(run)
@@ -71,7 +71,9 @@ def train(
 
 
 def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest, parameter_table: bool) -> Run:
-    config, data = setup.config, setup.extract(stop)
+    config = setup.config
+    leaks = setups.find_leaks(config, setup.survey, stop)
+    data = setup.extract(stop)
     networks = builders.networks(
         config, setup.weights_file, len(data.dataset.scenes), setup.input_shape
     )
@@ -88,7 +90,7 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest, parameter_ta
     evaluator = Evaluator(
         networks.evaluation, mean, deviation, setup.devices, config.eval.batch_size
     )
-    info = describe(setup, data, networks, mean, deviation)
+    info = describe(setup, data, networks, mean, deviation, leaks)
     info = begin(workdir, config.to_dict(), info)
     checkpoints = Checkpoints(
         workdir / "checkpoints", keep=config.checkpoint.keep, ranked=data.validation is not None

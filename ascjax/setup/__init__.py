@@ -4,7 +4,7 @@
 """
 
 from ascjax.setup.check import check
-from ascjax.setup.data import Data, Split, Survey, catalogue, check_root, survey
+from ascjax.setup.data import Data, Split, Survey, catalogue, check_root, find_leaks, survey
 from ascjax.setup.setup import Setup, devices, weights_file
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "check",
     "check_root",
     "devices",
+    "find_leaks",
     "survey",
     "weights_file",
 ]

@@ -1,7 +1,7 @@
 """The data set that a config names: its recordings, their headers, its parts, its features."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from ascjax.audio.wave import Info
 from ascjax.data import copies, cutting, dataset, leaks, store, synthetic, tables
 from ascjax.data.batches import Fragments
 from ascjax.data.choice import choose_rate_and_duration
@@ -28,15 +29,16 @@ class Survey:
       bad: reason by name of recordings without a readable header.
       sample_rate_hz: as configured, or the rate that most recordings have.
       duration_s: as configured, or the duration that most recordings have.
-      leaks: what flatters the fold's test part or contradicts itself, each in a line; empty unless
-        the recordings were listened to.
+      whole: all recordings and folds.
+      infos: their headers, by index.
     """
 
     dataset: dataset.Dataset
     bad: dict[str, str]
     sample_rate_hz: int
     duration_s: float
-    leaks: tuple[str, ...] = ()
+    whole: dataset.Catalogue
+    infos: Mapping[int, Info]
 
 
 @dataclass(frozen=True)
@@ -107,19 +109,11 @@ def catalogue(config: ConfigDict, stop: StopRequest) -> dataset.Catalogue:
         )
 
 
-def survey(config: ConfigDict, stop: StopRequest, *, listen: bool = False) -> Survey:
+def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     """Lists a set's recordings, reads their headers, and prints what is worth knowing of them.
 
-    Args:
-      config: the whole.
-      stop: asked between recordings.
-      listen: whether to look for copies, which takes reading the recordings once for each set, and
-        for leaks.
-
     Raises:
-      UserError: there is no such set, or a mistake in it; or there are leaks, and
-        ``config.data.on_leak`` is ``stop``.
-      Stopped: a stop was requested.
+      UserError: there is no such set, or a mistake in it.
     """
     settings = config.data
     whole = catalogue(config, stop)
@@ -134,14 +128,7 @@ def survey(config: ConfigDict, stop: StopRequest, *, listen: bool = False) -> Su
         duration_s=settings.window_s or settings.duration_s,
         min_duration_share=settings.min_duration_share,
     )
-    same: list[copies.Copies] = []
-    if listen:
-        same = copies.find_once(whole.recordings, infos, Path(settings.store_dir), stop)
-    tqdm.write(brief(describe(whole, infos, bad, copies=same, choice=choice)))
-    found = leaks.find(whole.recordings, {settings.fold: whole.folds[settings.fold]}, same)
-    if listen and settings.on_leak == "stop":
-        with keyed("data.on_leak"):
-            leaks.refuse(found)
+    tqdm.write(brief(describe(whole, infos, bad, choice=choice)))
     if settings.window_s:
         listed = cutting.into_windows(
             listed,
@@ -150,8 +137,28 @@ def survey(config: ConfigDict, stop: StopRequest, *, listen: bool = False) -> Su
             hop_s=settings.window_hop_s or settings.window_s,
         )
         bad = {each.name: bad[each.whole] for each in listed.recordings if each.whole in bad}
-    flattering = tuple(str(each) for each in found if listen and each.kind != "copy")
-    return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s, flattering)
+    return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s, whole, infos)
+
+
+def find_leaks(config: ConfigDict, surveyed: Survey, stop: StopRequest) -> tuple[str, ...]:
+    """Returns and prints what flatters the fold's test part or contradicts itself, line by line.
+
+    The recordings are read for it once for each set.
+
+    Raises:
+      UserError: there is something, and ``config.data.on_leak`` is ``stop``.
+      Stopped: a stop was requested.
+    """
+    settings, whole = config.data, surveyed.whole
+    same = copies.find_once(whole.recordings, surveyed.infos, Path(settings.store_dir), stop)
+    found = leaks.find(whole.recordings, {settings.fold: whole.folds[settings.fold]}, same)
+    flattering = [finding for finding in found if finding.kind != "copy"]
+    for finding in flattering:
+        tqdm.write(str(finding))
+    if flattering and settings.on_leak == "stop":
+        with keyed("data.on_leak"):
+            leaks.refuse(flattering)
+    return tuple(map(str, flattering))
 
 
 def split(config: ConfigDict, listed: dataset.Dataset) -> Split:

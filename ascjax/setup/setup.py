@@ -143,13 +143,15 @@ def weights_file(config: ConfigDict) -> Path | None:
     """Returns the file of converted weights that training starts from, or None for random ones.
 
     Raises:
-      UserError: there is no such file; the message says how to make it.
+      UserError: there is no such file, or it isn't one of the trunk; the message says how to make
+        it.
     """
     init = config.init
     if init.weights == "random":
         return None
     try:
-        return weights.resolve(init.weights, config.model.trunk, Path(init.weights_dir))
+        path = weights.resolve(init.weights, config.model.trunk, Path(init.weights_dir))
+        return weights.load_of(path, config.model.trunk).path
     except UserError as error:
         raise UserError(
             f"config.init.weights: {error}; or start from random weights with "

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 
-import pytest
 import torch
 from safetensors.torch import save_file
 
@@ -54,66 +53,6 @@ def test_show_of_a_file_that_says_little(tmp_path, capsys):
     assert "licence     not stated" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "which architecture?"),
-        (["vgg_tiny"], "architecture: expected one of alexnet, vgg11"),
-        (["resnet81"], "did you mean 'resnet18'?"),
-        (["resnet18", "--sourse=x.pth"], "unknown '--sourse'; did you mean '--source'?"),
-        (["vgg16", "--source", "nowhere.pth", "--no-proof"], "can't read nowhere.pth: No such"),
-        (["--show", "nowhere.safetensors"], "no converted weights at nowhere.safetensors"),
-    ],
-)
-def test_mistakes_are_one_line_and_exit_2(arguments, message, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["convert", *arguments, "--out", "w"]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert message in error
-    assert error.count("\n") <= 2
-    assert not (tmp_path / "w").exists()
-
-
-def bad_sources(folder):
-    """Yields a name and a source that is refused, made in ``folder``."""
-    for name, content in {
-        "empty.pth": b"",
-        "page.pth": b"<html>404</html>",
-        "pointer.safetensors": b"version https://git-lfs.github.com/spec/v1\n",
-        "keras.h5": b"\x89HDF\r\n\x1a\n",
-        "noise.ckpt": bytes(range(256)) * 8,
-        "short.safetensors": b"\x40\x00\x00\x00\x00\x00\x00\x00{}",
-        "weights.index.json": b"{}",
-    }.items():
-        (folder / name).write_bytes(content)
-        yield folder / name
-    for name, content in {
-        "list.pth": [torch.ones(1)],
-        "number.pth": 3,
-        "no_tensors.pth": {"epoch": 3},
-        "module.pth": torch.nn.Linear(2, 2),
-        "other_network.pth": {"a.weight": torch.ones(3), "a.bias": torch.ones(3)},
-    }.items():
-        torch.save(content, folder / name)
-        yield folder / name
-    yield from (folder / "nowhere.pth", folder / ("x" * 300), folder / "list.pth" / "x.pth")
-    yield folder
-
-
-def test_bad_sources_are_one_or_two_lines_and_write_nothing(tmp_path, capsys):
-    folder = tmp_path / "sources"
-    folder.mkdir()
-    for source in bad_sources(folder):
-        command = ["alexnet", "--source", str(source), "--out", str(tmp_path / "w"), "--no-proof"]
-        assert main(["convert", *command]) == 2, source
-        error = capsys.readouterr().err
-        assert error.startswith("error: ")
-        assert source.name in error
-        assert error.count("\n") <= 2
-        assert list(tmp_path.iterdir()) == [folder]
-
-
 def test_a_damaged_header_is_one_line(tmp_path, capsys):
     path = tmp_path / "alexnet.safetensors"
     for damaged in ({"proof": "{"}, {"class_names": "{}"}, {"class_names": '["cat", 3]'}):
@@ -124,19 +63,6 @@ def test_a_damaged_header_is_one_line(tmp_path, capsys):
         assert "in its header" in error
         assert error.endswith("damaged: convert it again\n")
         assert error.count("\n") == 1
-
-
-def test_as_a_program(tmp_path):
-    source = tmp_path / "x.pth"
-    source.write_bytes(b"\x01\x02 not a checkpoint")
-    command = [sys.executable, "-m", "convert", "alexnet", "--source", str(source)]
-    finished = subprocess.run(
-        [*command, "--out", str(tmp_path / "w"), "--no-proof"], capture_output=True, text=True
-    )
-    assert finished.returncode == 2
-    assert finished.stderr.startswith(f"error: {source}: not a whole torch checkpoint")
-    assert "Traceback" not in finished.stderr
-    assert not (tmp_path / "w").exists()
 
 
 def test_ascjax_imports_neither_torch_nor_convert():

@@ -18,7 +18,7 @@ from ascjax.data.dataset import load
 from ascjax.data.duplicates import Copies
 from ascjax.data.inspection import Inspection
 from ascjax.errors import UserError
-from ascjax.setup import survey
+from ascjax.setup import find_leaks, survey
 from ascjax.signals import Stopped, StopRequest
 
 GOOD = Inspection(Quality(0.5, -20.0, 0.0, False, False), 0.0, False, "a", np.zeros(0, np.uint32))
@@ -88,25 +88,22 @@ LEAKS = {
 }
 
 
-def config(tmp_path, root, **more):
-    return tiny_set.config(tmp_path, root, **more)
+def leaks_of(tmp_path, root, **more):
+    config = tiny_set.config(tmp_path, root, **more)
+    with StopRequest() as stop:
+        return find_leaks(config, survey(config, stop), stop)
 
 
 @pytest.mark.parametrize("kind", LEAKS, ids=lambda kind: kind.__name__)
 def test_each_kind_is_said_or_stops_training(clean, tmp_path, capsys, kind):
     root = shutil.copytree(clean, tmp_path / "set")
     kind(root)
-    with StopRequest() as stop:
-        found = survey(config(tmp_path, root), stop, listen=True)
-        [leak] = found.leaks
-        assert LEAKS[kind] in leak
-        assert "bus/1-0.wav (" in leak
-        assert LEAKS[kind].partition(" in ")[0] in " ".join(capsys.readouterr().out.split())
-        refused = config(tmp_path, root, **{"data.on_leak": "stop"})
-        with pytest.raises(
-            UserError, match=r"config\.data\.on_leak: (leak|contradiction): "
-        ) as said:
-            survey(refused, stop, listen=True)
+    [leak] = leaks_of(tmp_path, root)
+    assert LEAKS[kind] in leak
+    assert "bus/1-0.wav (" in leak
+    assert capsys.readouterr().out.endswith(f"{leak}\n")
+    with pytest.raises(UserError, match=r"config\.data\.on_leak: (leak|contra)") as said:
+        leaks_of(tmp_path, root, **{"data.on_leak": "stop"})
     message = str(said.value)
     assert LEAKS[kind] in message
     sides = ("(bus)", "(park)") if "labels" in LEAKS[kind] else ("(test)", "(training)")
@@ -121,21 +118,19 @@ def test_a_table_with_other_spellings_of_a_path_and_locations_on_both_sides(clea
     rows = [f"{path},{path.split('/')[-2]},{1 + i % 2},place {i}" for i, path in enumerate(paths)]
     table = tmp_path / "set.csv"
 
-    def leaks_of(*more):
+    def with_rows(*more):
         table.write_text("\n".join(["path,scene,fold,location", *rows, *more]))
-        with StopRequest() as stop:
-            return survey(config(tmp_path, table), stop, listen=True).leaks
+        return leaks_of(tmp_path, table)
 
-    assert leaks_of() == ()
-    [leak] = leaks_of(f"{spelt},bus,2,elsewhere")
+    assert with_rows() == ()
+    [leak] = with_rows(f"{spelt},bus,2,elsewhere")
     assert "the same file under several names in the training and the test part" in leak
-    [leak] = leaks_of(f"{tiny_set.write_wave(tmp_path / 'x.wav')},bus,2,place 0")
+    [leak] = with_rows(f"{tiny_set.write_wave(tmp_path / 'x.wav')},bus,2,place 0")
     assert "recordings of the same location in the training and the test part of fold 1" in leak
 
 
 def test_a_set_without_leaks_trains(clean, tmp_path):
-    with StopRequest() as stop:
-        assert survey(config(tmp_path, clean, **{"data.on_leak": "stop"}), stop, listen=True)
+    assert leaks_of(tmp_path, clean, **{"data.on_leak": "stop"}) == ()
 
 
 def test_a_set_is_listened_to_once(clean, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tiny_training import ALL_AUGMENTATION, NO_AUGMENTATION
 
 from ascjax.compute.devices import AXIS, example_keys, local_devices, pmap, replicate, shard
@@ -62,8 +63,8 @@ def test_augmentation_with_everything_off_is_the_identity():
     np.testing.assert_array_equal(out[1], labels)
 
 
-def test_draws_belong_to_examples_and_not_to_devices():
-    num_devices = 4
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_draws_belong_to_examples_and_not_to_devices(num_devices):
     log_mel = jax.random.normal(jax.random.key(4), (8, 16, 12, 1))
     labels = jnp.eye(8)
 
@@ -76,3 +77,10 @@ def test_draws_belong_to_examples_and_not_to_devices():
     on_many = pmap(step, devices)(replicate(key, devices), shard((log_mel, labels), num_devices))
     for many, whole in zip(on_many, expected, strict=True):
         np.testing.assert_allclose(many.reshape(whole.shape), whole, rtol=1e-6, atol=1e-6)
+
+    # What dropout and augmentation draw from: the same to the bit.
+    def draw(key):
+        return jax.random.key_data(example_keys(key, 8 // num_devices, AXIS))
+
+    drawn = pmap(draw, devices)(replicate(key, devices))
+    np.testing.assert_array_equal(drawn.reshape(8, -1), jax.random.key_data(keys(5, 8)))

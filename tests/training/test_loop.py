@@ -90,6 +90,13 @@ def test_any_number_of_devices_gives_the_same_parameters_with_dropout_and_augmen
         assert a["train/loss"] == pytest.approx(b["train/loss"], rel=1e-5)
 
 
+def test_the_same_seed_gives_the_same_bits(tmp_path):
+    options = {"dropout": 0.5, "augmentation": ALL_AUGMENTATION}
+    first, again = (Run(tmp_path / name, **options) for name in ("first", "again"))
+    assert_trees_equal(first.fit(), again.fit())
+    assert first.lines(timed=False) == again.lines(timed=False)
+
+
 @pytest.mark.parametrize("num_devices", [1, 2])
 def test_resident_examples_give_the_losses_of_the_pipeline(tmp_path, num_devices):
     streamed = Run(tmp_path / "streamed", num_devices=num_devices)
