@@ -36,8 +36,8 @@ def _wave(**fields: int) -> bytes:
     made = {"format": 1, "columns": 1, "rate": 16_000, "bits": 16, "length": 16, **fields}
     block = made["columns"] * made["bits"] // 8
     head = struct.pack(
-        "<4sI4s4sIHHIIHH", b"RIFF", 36 + made["length"], b"WAVE", b"fmt ", 16, made["format"], made["columns"],
-        made["rate"], made["rate"] * block % 2**32, block % 2**16, made["bits"],
+        "<4sI4s4sIHHIIHH", b"RIFF", 36 + made["length"], b"WAVE", b"fmt ", 16, made["format"],
+        made["columns"], made["rate"], made["rate"] * block % 2**32, block % 2**16, made["bits"],
     )  # fmt: skip
     return head + b"data" + struct.pack("<I", made["length"]) + bytes(range(16))
 

@@ -136,6 +136,7 @@ def test_a_run_from_random_weights_and_from_python_says_so(tmp_path):
         initial_weights=InitialWeights("random", None, {}),
         environment=replace(ENVIRONMENT, command=None, git=None),
         left_out={"a/b.wav": "<unreadable>"},
+        data=replace(info.data, leaks=("leak: <a> and b", "contradiction: c")),
     )
     records.write(tmp_path / "run.json", other)
     words = Page(report.write(tmp_path).read_text(encoding="utf-8")).plain
@@ -144,6 +145,7 @@ def test_a_run_from_random_weights_and_from_python_says_so(tmp_path):
     assert "started from Python" in words
     assert "1 recording could not be read and was left out" in words
     assert "a/b.wav <unreadable>" in words
+    assert "leak: <a> and b. The accuracy below is flattered by it. contradiction: c." in words
 
 
 def test_the_interval_by_location_stands_beside_wilsons(run, page):
