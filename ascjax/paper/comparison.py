@@ -110,7 +110,8 @@ def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome], workdir: Path) 
 
 
 def _ours(seeds: Sequence[Outcome]) -> RowResults:
-    summary, model = seeds[0].summary, seeds[0].info.model
+    summary, info = seeds[0].summary, seeds[0].info
+    model = info.model
     total = summary.accuracy.total
     pooled = pool_seeds([seed.summary.accuracy.correct for seed in seeds], total)
     return RowResults(
@@ -121,6 +122,7 @@ def _ours(seeds: Sequence[Outcome]) -> RowResults:
         interval_95=pooled.interval_95,
         parameters=model.parameters,
         flops_per_recording=model.flops_per_recording,
+        macs_per_second=model.macs_per_recording / info.duration_s,
         train_s=fmean(seed.seconds.train for seed in seeds),
         test_s=fmean(seed.seconds.test for seed in seeds),
         by_location=by_location(np.stack([seed.right for seed in seeds]), seeds[0].locations),

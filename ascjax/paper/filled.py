@@ -15,6 +15,7 @@ class RowResults:
       interval_95: Wilson's, at the mean accuracy.
       by_location: its interval where locations are known.
       parameters, flops_per_recording: of the network.
+      macs_per_second: multiply-accumulates per second of audio.
       train_s, test_s: mean seconds of a seed.
     """
 
@@ -24,6 +25,7 @@ class RowResults:
     interval_95: tuple[float, float]
     parameters: int
     flops_per_recording: float
+    macs_per_second: float
     train_s: float
     test_s: float
     by_location: ByLocation | None = None

@@ -11,8 +11,8 @@ from ascjax.report.text import SYNTHETIC_NOTE, interval
 from ascjax.words import counted, duration
 
 HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
-        "by location", "parameters", "GFLOP per recording", "training")  # fmt: skip
-_ALIGNMENT = "llllrlrrllrrl"
+        "by location", "parameters", "GFLOP per recording", "MMAC per s", "training")  # fmt: skip
+_ALIGNMENT = "llllrlrrllrrrl"
 _LATEX = str.maketrans({
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -64,7 +64,7 @@ def _cells(line: TableRow) -> list[str]:
     cells = [line.label, line.trunk, line.start, line.channels, str(line.fragments), line.head]
     cells.append(f"{100 * line.paper:.1f}")
     if line.ours is None:
-        return [*cells, line.state, "", "", "", "", ""]
+        return [*cells, line.state, *[""] * (len(HEAD) - len(cells) - 1)]
     places = line.ours.by_location
     return [
         *cells,
@@ -73,6 +73,7 @@ def _cells(line: TableRow) -> list[str]:
         interval(places.interval_95 if places else None),
         f"{line.ours.parameters:,}",
         f"{line.ours.flops_per_recording / 1e9:,.2f}",
+        f"{line.ours.macs_per_second / 1e6:,.1f}",
         duration(line.ours.train_s),
     ]
 

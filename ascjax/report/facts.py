@@ -47,9 +47,15 @@ def cost(info: RunInfo, results: RunResults, *, epochs: int, model_bytes: int | 
     model, seconds = info.model, results.seconds
     of_epochs = f" for {counted(epochs, 'epoch')}" if epochs else ""
     return [
-        ("parameters", f"{model.parameters:,}"),
+        ("parameters", f"{model.parameters:,}: {_sizes(model.parameters)}"),
         *([("model.safetensors", size(model_bytes))] if model_bytes is not None else []),
         ("computation", f"{model.flops_per_recording / 1e9:,.2f} GFLOP per recording"),
+        (
+            "multiply-accumulates",
+            f"{model.macs_per_recording / 1e6:,.1f} million per recording, "
+            f"{model.macs_per_recording / info.duration_s / 1e6:,.1f} million per second of audio",
+        ),
+        ("activations of a fragment", f"{size(model.peak_activation_bytes)} at most at one time"),
         ("training", duration(seconds.train) + of_epochs),
         ("test", f"{seconds.test:.1f} s for {counted(results.recordings, 'recording')}"),
         *(
@@ -57,3 +63,9 @@ def cost(info: RunInfo, results: RunResults, *, epochs: int, model_bytes: int | 
             for where, gigabytes in results.peak_memory_gb.items()
         ),
     ]
+
+
+def _sizes(parameters: int) -> str:
+    """Returns what parameters take in three precisions."""
+    bits = {"float32": 4, "float16": 2, "int8": 1}
+    return ", ".join(f"{size(parameters * count)} in {name}" for name, count in bits.items())

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ascjax.data import synthetic
-from ascjax.models import cost, weights
+from ascjax.models import complexity, cost, weights
 from ascjax.runs import environment
 from ascjax.runs.info import Counts, DataSource, InitialWeights, Model, Normalisation, RunInfo
 from ascjax.setup import Data, Setup
@@ -29,6 +29,7 @@ def describe(
     del settings["convolutions"]  # how it is computed, not what
     fragments_per_recording = len(setup.channels) * data.train.count
     flops = fragments_per_recording * cost.of_example(networks.evaluation, setup.input_shape)
+    example = complexity.of_example(networks.evaluation, setup.input_shape)
     validation = 0 if data.validation is None else len(data.validation.indices)
     return RunInfo(
         scenes=listed.scenes,
@@ -42,6 +43,8 @@ def describe(
             **settings,
             parameters=sum(p.size for p in params),
             flops_per_recording=flops,
+            macs_per_recording=fragments_per_recording * example.macs,
+            peak_activation_bytes=example.peak_activation_bytes,
         ),
         fusion=setup.fusion,
         protocol=config.protocol,

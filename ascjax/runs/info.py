@@ -7,7 +7,7 @@ from typing import Any
 from ascjax.runs.environment import Environment
 from ascjax.scoring.fusion import Fusion
 
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,11 @@ class Normalisation:
 class Model:
     """The network: arguments of `models.create_model`, and what it costs.
 
-    ``flops_per_recording`` are floating-point operations, a multiplication and an addition counted
-    as two, of all fragments and channels of a recording.
+    Attributes:
+      flops_per_recording: floating-point operations, a multiplication and an addition counted as
+        two, of all fragments and channels of a recording, as XLA counts them.
+      macs_per_recording: multiply-accumulates of layers, likewise; see `models.complexity`.
+      peak_activation_bytes: of one fragment.
     """
 
     trunk: str
@@ -38,6 +41,8 @@ class Model:
     planes: int
     parameters: int
     flops_per_recording: float
+    macs_per_recording: int
+    peak_activation_bytes: int
 
 
 @dataclass(frozen=True)

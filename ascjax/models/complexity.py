@@ -1,0 +1,132 @@
+"""Complexity as the DCASE challenges count it: products per example, and memory of activations.
+
+Both are read off the network's jaxpr; nothing is computed.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+from ascjax.models import cost
+
+# Layers and reductions: their outputs can't take the place of an input. All others' can.
+_APART = {
+    "conv_general_dilated", "dot_general", "gather", "reduce_max", "reduce_sum", "reduce_window_max",
+    "reduce_window_sum", "scan", "sort", "while",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What a network takes for one example.
+
+    Attributes:
+      macs: products that are added up (multiply-accumulates) in convolutions and dense layers,
+        those with the padding included, as DCASE's NeSsi and torchinfo count them.
+      peak_activation_bytes: the most memory that inputs and outputs of layers need at one time, in
+        the precision they have, if each is freed after its last use, elementwise operations write
+        over their input, and comparisons are never stored. Parameters aren't in it.
+    """
+
+    macs: int
+    peak_activation_bytes: int
+
+
+def of_example(network: nn.Module, input_shape: tuple[int, int]) -> Complexity:
+    """Returns the complexity of a network's evaluation on one example [mel, frame]."""
+    plain = network.clone(convolutions="xla")  # then a convolution is one operation
+    apply, variables, example = cost.evaluation(plain, 1, input_shape)
+    traced = jax.make_jaxpr(lambda values, x: apply(values, x))(variables, example)
+    operations = list(_flat(traced.jaxpr, {}))
+    return Complexity(sum(map(_macs, operations)), _peak(operations, traced.jaxpr.invars[-1]))
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """A primitive, with variables as they are called outside of nested calls."""
+
+    name: str
+    settings: dict[str, Any]
+    inputs: list[Any]
+    outputs: list[Any]
+
+
+def _flat(jaxpr: Jaxpr, outer: dict[Any, Any]) -> Iterator[_Operation]:
+    """Yields the operations of a jaxpr, calls replaced by what they call; loops stay whole.
+
+    Args:
+      jaxpr: of a function.
+      outer: the caller's variable for those of this jaxpr; filled for what it returns.
+    """
+    for equation in jaxpr.eqns:
+        inputs = [v if isinstance(v, Literal) else outer.get(v, v) for v in equation.invars]
+        called = [v for v in equation.params.values() if isinstance(v, ClosedJaxpr | Jaxpr)]
+        if len(called) != 1 or equation.primitive.name == "scan":
+            name = equation.primitive.name
+            yield _Operation(name, equation.params, inputs, list(equation.outvars))
+            continue
+        inner = called[0].jaxpr if isinstance(called[0], ClosedJaxpr) else called[0]
+        names = dict(zip(inner.invars, inputs, strict=True))
+        yield from _flat(inner, names)
+        outer |= {
+            mine: theirs if isinstance(theirs, Literal) else names.get(theirs, theirs)
+            for mine, theirs in zip(equation.outvars, inner.outvars, strict=True)
+        }
+
+
+def _macs(operation: _Operation) -> int:
+    """Returns the products of one operation, 0 for any but convolutions, dense layers and loops."""
+    settings = operation.settings
+    shapes = [each.aval.shape for each in operation.inputs]
+    if operation.name == "conv_general_dilated":
+        channels_out = shapes[1][settings["dimension_numbers"].rhs_spec[0]]
+        return math.prod(operation.outputs[0].aval.shape) * math.prod(shapes[1]) // channels_out
+    if operation.name == "dot_general":
+        (summed, _), _ = settings["dimension_numbers"]
+        depth = math.prod(shapes[0][axis] for axis in summed)
+        return math.prod(operation.outputs[0].aval.shape) * depth
+    if operation.name == "scan":
+        return settings["length"] * sum(map(_macs, _flat(settings["jaxpr"].jaxpr, {})))
+    return 0
+
+
+def _peak(operations: list[_Operation], example: Any) -> int:
+    """Returns the largest sum of the activations' sizes in bytes; what loops need inside isn't in.
+
+    Slices are views of what they are cut from, which stays until the last of them was used.
+    """
+    place = {example: example}  # of each activation, whose memory it lies in
+    last_use = {}
+    for index, operation in enumerate(operations):
+        sources = [place[v] for v in operation.inputs if not _constant(v, place)]
+        if sources:  # else it is made of parameters alone
+            for output in operation.outputs:
+                place[output] = sources[0] if operation.name == "slice" else output
+        last_use |= dict.fromkeys(sources, index)
+    live, peak = {example}, _size(example)
+    for index, operation in enumerate(operations):
+        new = {place[v] for v in operation.outputs if v in place} - live
+        done = {source for source in live if last_use.get(source, len(operations)) <= index}
+        if operation.name not in _APART:
+            sizes = set(map(_size, new))
+            over = next((each for each in done if _size(each) in sizes), None)
+            live -= {over}
+        live |= new
+        peak = max(peak, sum(map(_size, live)))
+        live -= done
+    return peak
+
+
+def _constant(variable: Any, place: dict[Any, Any]) -> bool:
+    return isinstance(variable, Literal) or variable not in place
+
+
+def _size(variable: Any) -> int:
+    dtype = np.dtype(variable.aval.dtype)
+    return 0 if dtype == bool else math.prod(variable.aval.shape) * dtype.itemsize

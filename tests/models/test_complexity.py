@@ -1,0 +1,64 @@
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import linen as nn
+
+from ascjax import models
+from ascjax.compute import convolution
+from ascjax.models import complexity, vgg
+from ascjax.models.layers import conv
+
+
+def products_of_vgg16(height, width, planes, scenes):
+    """By hand: nine products for each position, channel in and channel out; padding counts."""
+    total = 0
+    for num_convs, channels in zip(vgg.NUM_CONVS["vgg16"], (64, 128, 256, 512, 512), strict=True):
+        for _ in range(num_convs):
+            total += 9 * height * width * planes * channels
+            planes = channels
+        height, width = height // 2, width // 2
+    return total + 512 * scenes
+
+
+def test_vgg16_takes_the_products_counted_by_hand_and_by_the_literature():
+    network = models.create_model("vgg16", "gap", 1000, planes=3)
+    macs = complexity.of_example(network, (224, 224)).macs
+    assert macs == products_of_vgg16(224, 224, 3, 1000)
+    # 15.47 billion with the three dense layers that the trunk lacks (torchvision's model page).
+    assert macs + 123.6e6 - 512_000 == pytest.approx(15.47e9, rel=1e-3)
+
+
+class Sketch(nn.Module):
+    """A layer and the wider one after it, joined to its own input."""
+
+    convolutions: str = "auto"
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        with convolution.use(self.convolutions):
+            first = nn.relu(conv(4, 3, padding=1)(x))
+            wide = nn.relu(conv(16, 3, padding=1)(first))
+        return nn.Dense(3)((wide[..., :4] + first).mean((1, 2)))
+
+
+def test_activations_live_until_their_last_use():
+    found = complexity.of_example(Sketch(), (10, 20))
+    # The first layer's output is needed again after the second's, and ReLU writes over its input.
+    assert found.peak_activation_bytes == 4 * 200 * (4 + 16)
+    assert found.macs == 200 * 9 * (1 * 4 + 4 * 16) + 4 * 3
+
+
+class Loop(nn.Module):
+    """A dense layer applied five times."""
+
+    convolutions: str = "auto"
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        kernel = self.param("kernel", nn.initializers.ones, (7, 7))
+        x = x.reshape(len(x), -1)
+        return jax.lax.scan(lambda y, _: (jnp.tanh(y @ kernel), None), x, length=5)[0]
+
+
+def test_a_loop_counts_as_often_as_it_runs():
+    assert complexity.of_example(Loop(), (7, 1)).macs == 5 * 49
