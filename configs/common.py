@@ -34,6 +34,8 @@ def get_config() -> ConfigDict:
     config.data.columns = ""
     # Refuse recordings outside of root; otherwise they are counted and reported.
     config.data.stay_inside = False
+    # Devices whose recordings are trained on, e.g. "a,b"; empty: all. All are tested.
+    config.data.devices = ()
     # The scenes in order; empty: the set's own, alphabetically.
     config.data.scenes = ()
     # 0: the rate, and the duration, of most recordings in the set.
@@ -87,6 +89,9 @@ def get_config() -> ConfigDict:
     config.features.window = "hann"
     # "slaney": mel bands of equal area; "none": of equal height.
     config.features.mel_norm = "slaney"
+    # "band": subtract each mel band's mean over the recording, what a microphone's frequency response
+    # adds to a log-mel; "none": don't.
+    config.features.centring = "none"
     # In samples; the FFT has the next fast length from the window length, or from this if longer.
     config.features.min_fft_length = 0
     # PCEN's own (Wang et al. 2017), with librosa's defaults.
@@ -159,6 +164,10 @@ def get_config() -> ConfigDict:
     config.augment.max_shift = 0.0
     # Alpha of mixup's Beta(alpha, alpha); 0: off.
     config.augment.mixup_alpha = 0.0
+    # Freq-MixStyle, against device shift: alpha of its Beta(alpha, alpha) (0: off; published: 0.4),
+    # and the share of examples whose bands take on another one's mean and deviation in part.
+    config.augment.mix_style_alpha = 0.0
+    config.augment.mix_style_share = 0.4
     # SpecAugment: number of masks, and their largest width in mel bands or frames; 0 masks: off.
     config.augment.num_mel_masks = 0
     config.augment.max_mel_mask = 16

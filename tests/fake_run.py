@@ -171,10 +171,13 @@ def fake_info(scenes: tuple[str, ...], channels: tuple[str, ...], recordings: in
         duration_s=10.0,
         front_end=LogMel(48000).to_dict(),
         normalisation=Normalisation((0.0,) * 128, (1.0,) * 128),
-        model=Model("vgg16", "mlp", 256, 0.5, "float32", 1, 14848842, 9.5e10, 47_000_000_000, 4_600_000),
+        model=Model(
+            "vgg16", "mlp", 256, 0.5, "float32", 1, 14848842, 9.5e10, 47_000_000_000, 4_600_000
+        ),
         fusion=Fusion(),
         protocol="paper",
         recordings=Counts(6122, 0, recordings),
+        devices=(),
         left_out={},
         data=DataSource("data/my scenes", "tut", 1, "official", "12" * 32, False),
         initial_weights=IMAGENET,

@@ -44,11 +44,11 @@ class LogMel(MelFrontEnd):
         """Returns log-mels by XLA, within 1e-4 of ``reference``."""
         from ascjax.audio.melspectrogram import mel_spectrogram
 
-        return mel_spectrogram(wave, self, shares, log_floor=self.log_floor)
+        return self.centred(mel_spectrogram(wave, self, shares, log_floor=self.log_floor))
 
     def reference(
         self, wave: Float[np.ndarray, "*batch sample"]
     ) -> Float[np.ndarray, "*batch mel frame"]:
         """Returns log-mels by librosa in float64."""
         amplitude = self.reference_amplitude(wave)
-        return np.log(np.maximum(amplitude, self.log_floor)).astype(np.float32)
+        return self.centred(np.log(np.maximum(amplitude, self.log_floor))).astype(np.float32)

@@ -15,6 +15,7 @@ from ascjax.errors import UserError, choose
 WINDOWS = {"hann": 0.5, "hamming": 0.54}
 # As librosa calls them.
 MEL_NORMS: Mapping[str, Any] = {"slaney": "slaney", "none": None}
+CENTRINGS = ("none", "band")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class MelFrontEnd(FrontEnd):
       window: ``hann`` or ``hamming``, periodic.
       mel_norm: ``slaney`` (bands of equal area) or ``none`` (bands of equal height).
       min_fft_length: smallest FFT in samples; a longer window takes a longer one.
+      centring: ``band`` subtracts each band's mean over all frames of a waveform: a microphone's
+        frequency response, a constant in a log-mel, and the scene's mean spectrum with it;
+        ``none`` keeps both.
     """
 
     num_mels: int = 128
@@ -40,6 +44,7 @@ class MelFrontEnd(FrontEnd):
     window: str = "hann"
     mel_norm: str = "slaney"
     min_fft_length: int = 0
+    centring: str = "none"
 
     def __post_init__(self):
         super().__post_init__()
@@ -51,6 +56,7 @@ class MelFrontEnd(FrontEnd):
             )
         choose("window", self.window, WINDOWS)
         choose("mel_norm", self.mel_norm, MEL_NORMS)
+        choose("centring", self.centring, dict.fromkeys(CENTRINGS))
         _check_lengths(self)
         _check_bands(self)
 
@@ -73,6 +79,14 @@ class MelFrontEnd(FrontEnd):
         """Returns the number of centred windows: 431 for 10 s with the defaults at 48 kHz."""
         padded = num_samples + 2 * (self.fft_length // 2)
         return 1 + (padded - self.fft_length) // self.hop_length
+
+    def centred(
+        self, values: Float[np.ndarray, "*batch mel frame"]
+    ) -> Float[np.ndarray, "*batch mel frame"]:
+        """Returns values less what ``centring`` subtracts; a subclass ends with it."""
+        if self.centring == "none":
+            return values
+        return values - values.mean(axis=-1, keepdims=True, dtype=np.float64).astype(values.dtype)
 
     def reference_amplitude(
         self, wave: Float[np.ndarray, "*batch sample"]

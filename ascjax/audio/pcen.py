@@ -88,7 +88,7 @@ class Pcen(MelFrontEnd):
 
         amplitude = mel_spectrogram(wave, self, shares)
         with jax.default_device(host.cpu()):
-            return np.asarray(_compiled()(amplitude, self))
+            return self.centred(np.asarray(_compiled()(amplitude, self)))
 
     def reference(
         self, wave: Float[np.ndarray, "*batch sample"]
@@ -106,7 +106,7 @@ class Pcen(MelFrontEnd):
             time_constant=self.time_constant_s,
             eps=self.eps,
         )
-        return normalised.astype(np.float32)
+        return self.centred(normalised).astype(np.float32)
 
 
 @functools.cache

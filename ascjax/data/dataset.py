@@ -8,7 +8,7 @@ from pathlib import Path
 from ascjax.data import splits
 from ascjax.data.catalogue import Catalogue, read_catalogue
 from ascjax.data.layouts import LAYOUTS
-from ascjax.data.listing import LeftOut, Recording, composed
+from ascjax.data.listing import Fold, LeftOut, Recording, composed
 from ascjax.errors import UserError
 from ascjax.words import counted
 
@@ -50,6 +50,7 @@ def load(
     layout: str = "auto",
     fold: int = 1,
     scenes: Sequence[str] = (),
+    devices: Sequence[str] = (),
     split: str = "",
     columns: Mapping[str, str] | None = None,
     stay_inside: bool = False,
@@ -61,6 +62,7 @@ def load(
       layout: a name in ``LAYOUTS``, or ``auto``, which detects it.
       fold: whose test part is the test part.
       scenes: the scene list in order; empty for the set's own, alphabetically.
+      devices: whose recordings are in the training part; empty for all.
       split: a named training subset that the set publishes, e.g. ``split5``; empty for the whole.
       columns: a table's column by role, e.g. ``{"path": "filename", "scene": "label"}``.
       stay_inside: refuse files outside the set's folder instead of noting them.
@@ -71,19 +73,24 @@ def load(
     catalogue = read_catalogue(
         root, layout=layout, split=split, columns=columns, stay_inside=stay_inside
     )
-    return select(catalogue, fold, scenes)
+    return select(catalogue, fold, scenes, devices)
 
 
-def select(catalogue: Catalogue, fold: int = 1, scenes: Sequence[str] = ()) -> Dataset:
+def select(
+    catalogue: Catalogue,
+    fold: int = 1,
+    scenes: Sequence[str] = (),
+    devices: Sequence[str] = (),
+) -> Dataset:
     """Returns the recordings of one fold, with the scene list in order.
 
     Raises:
-      UserError: there is no such fold, or a part or the scene list lacks something.
+      UserError: there is no such fold or device, or a part or the scene list lacks something.
     """
     if fold not in catalogue.folds:
         listed = ", ".join(map(str, catalogue.folds)) or "none"
         raise UserError(f"fold: expected one of {listed} (those of {catalogue.root}), got {fold}")
-    parts = catalogue.folds[fold]
+    parts = _of_devices(catalogue, catalogue.folds[fold], devices)
     used = sorted({*parts.train, *parts.test})
     place = {old: new for new, old in enumerate(used)}
     left_out = list(catalogue.left_out)
@@ -105,6 +112,22 @@ def select(catalogue: Catalogue, fold: int = 1, scenes: Sequence[str] = ()) -> D
     )
     _check_parts(dataset, fold)
     return dataset
+
+
+def _of_devices(catalogue: Catalogue, fold: Fold, devices: Sequence[str]) -> Fold:
+    """Returns a fold whose training part is restricted to some devices; all for an empty list."""
+    if not devices:
+        return fold
+    found = Counter(catalogue.recordings[index].device for index in fold.train)
+    for device in devices:
+        if device not in found:
+            named = ", ".join(sorted(filter(None, found))) or "none is known"
+            raise UserError(
+                f"devices: no training recording of {catalogue.root} was made with {device!r}; "
+                f"expected some of its devices ({named})"
+            )
+    train = [i for i in fold.train if catalogue.recordings[i].device in set(devices)]
+    return Fold(tuple(train), fold.test)
 
 
 def validation_split(

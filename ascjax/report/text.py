@@ -53,12 +53,23 @@ def table(results: Results, *, synthetic: bool = False) -> str:
     whole.append(("always the commonest scene", percent(commonest_share(results)), "", "", ""))
     whole.append(("guessing", percent(results.chance), "", "", ""))
     whole.append(("log loss / nats", f"{results.log_loss:.3f}", "", "", ""))
+    whole.append(("  mean over scenes", f"{results.macro_log_loss:.3f}", "", "", ""))
     scenes = [("scene", *_ACCURACY, "most often taken for")]
     for scene, taken_for in worst_confusions(results).items():
         worst = f"{label(taken_for[0])} ({taken_for[1]:,})" if taken_for else ""
         scenes.append((label(scene), *_cells(results.by_scene[scene]), worst))
     note = [SYNTHETIC_NOTE] if synthetic else []
-    return "\n\n".join([*note, head, aligned(whole), aligned(scenes)])
+    return "\n\n".join([*note, head, aligned(whole), *_devices(results), aligned(scenes)])
+
+
+def _devices(results: Results) -> list[str]:
+    """Returns the table of devices, those that were trained on and others apart, if there is one."""
+    if len(results.by_device) < 2:
+        return []
+    rows: list[tuple[str, ...]] = [("device", *_ACCURACY)]
+    rows += [(label(device), *_cells(part)) for device, part in results.by_device.items()]
+    rows += [(f"{kind} in training", *_cells(part)) for kind, part in results.by_seen.items()]
+    return [aligned(rows)]
 
 
 def folds_table(summary: FoldSummary) -> str:

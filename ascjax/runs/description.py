@@ -49,6 +49,7 @@ def describe(
         fusion=setup.fusion,
         protocol=config.protocol,
         recordings=Counts(len(data.train.indices), validation, len(data.test.indices)),
+        devices=_devices(data),
         left_out=data.store.bad,
         data=DataSource(
             root=str(listed.root),
@@ -62,6 +63,12 @@ def describe(
         initial_weights=_initial_weights(setup.weights_file),
         environment=environment.describe([device.device_kind for device in setup.devices]),
     )
+
+
+def _devices(data: Data) -> tuple[str, ...]:
+    """Returns the devices of the training part, alphabetically."""
+    found = {data.dataset.recordings[index].device for index in data.train.indices}
+    return tuple(sorted(found - {""}))
 
 
 def _initial_weights(file: Path | None) -> InitialWeights:

@@ -29,7 +29,7 @@ from ascjax.scoring.fusion import fuse
 from ascjax.scoring.results import Results, check
 
 TRAIN_AGAIN = "train the run anew in another folder"
-RESULTS_FORMAT = 3
+RESULTS_FORMAT = 4
 
 
 @dataclass(frozen=True)

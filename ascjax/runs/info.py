@@ -97,6 +97,7 @@ class RunInfo:
       fragments, overlap: how a log-mel is cut (`fragments.layout`).
       duration_s: seconds of a recording that the network was trained on.
       front_end: `FrontEnd.to_dict`.
+      devices: what the training part was recorded with; empty if unknown.
       left_out: reason by name of recordings that could not be read.
     """
 
@@ -112,6 +113,7 @@ class RunInfo:
     fusion: Fusion
     protocol: str
     recordings: Counts
+    devices: tuple[str, ...]
     left_out: dict[str, str]
     data: DataSource
     initial_weights: InitialWeights

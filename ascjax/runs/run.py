@@ -121,5 +121,6 @@ class Run:
             cities=stored.city.tolist(),
             devices=stored.device.tolist(),
             locations=stored.location.tolist(),
+            trained_devices=self.info.devices,
             by=by,
         )

@@ -86,6 +86,7 @@ def test(
         cities=stored.city.tolist(),
         devices=stored.device.tolist(),
         locations=stored.location.tolist(),
+        trained_devices=info.devices,
         by=setup.fusion,
     )
     path = workdir / "examples.npz"

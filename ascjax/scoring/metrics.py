@@ -21,6 +21,17 @@ def log_loss(
     return float(-np.log(np.maximum(true_scores, LOG_LOSS_FLOOR)).mean())
 
 
+def macro_log_loss(
+    scores: Float[np.ndarray, "recording scene"], labels: Int[np.ndarray, " recording"]
+) -> float:
+    """Mean over scenes, of those that have recordings, of each one's `log_loss`, in nats.
+
+    DCASE ranks the systems of task 1A by this in 2021 and of task 1 in 2022.
+    """
+    scenes = np.unique(labels)
+    return float(np.mean([log_loss(scores[labels == k], labels[labels == k]) for k in scenes]))
+
+
 def confusion_matrix(
     labels: Int[np.ndarray, " recording"],
     predictions: Int[np.ndarray, " recording"],

@@ -41,9 +41,12 @@ class Results:
       by_location: its interval where locations are known: recordings of one are not independent, as
         that of ``accuracy`` takes them to be.
       macro_accuracy: mean over scenes (`metrics.macro_accuracy`).
-      log_loss: of the fused scores, nats; log_loss_floor: the least score it counts.
+      log_loss, macro_log_loss: of the fused scores, nats: mean over recordings, and over scenes;
+        log_loss_floor: the least score that counts.
       confusion: counts [true scene][predicted scene].
       by_scene, by_city, by_device: accuracy in each; empty where cities or devices are unknown.
+      by_seen: accuracy on recordings of ``seen`` devices, which the network was trained on, and of
+        ``unseen`` ones; empty unless there are both.
       by_channel: accuracy of one channel alone, its fragments fused.
       single_fragment, fragments_fused: decisions from one fragment, and from one channel's fused
         fragments. They carry no interval, as decisions on one recording are not independent.
@@ -59,11 +62,13 @@ class Results:
     accuracy: Proportion
     macro_accuracy: float
     log_loss: float
+    macro_log_loss: float
     log_loss_floor: float
     confusion: tuple[tuple[int, ...], ...]
     by_scene: dict[str, Proportion]
     by_city: dict[str, Proportion]
     by_device: dict[str, Proportion]
+    by_seen: dict[str, Proportion]
     by_channel: dict[str, Proportion]
     single_fragment: Rate
     fragments_fused: Rate
@@ -90,6 +95,7 @@ def score(
     cities: Sequence[str] = (),
     devices: Sequence[str] = (),
     locations: Sequence[str] = (),
+    trained_devices: Sequence[str] = (),
     by: Fusion = Fusion(),  # noqa: B008 - immutable
 ) -> Results:
     """Scores posteriors against labels.
@@ -102,6 +108,7 @@ def score(
       names: [recording]; by default their numbers.
       cities: [recording], ``""`` where unknown; empty for a set without cities.
       devices, locations: [recording], likewise.
+      trained_devices: those of the training part; empty if unknown.
       by: how fragments and channels are fused.
 
     Raises:
@@ -139,6 +146,7 @@ def score(
         accuracy=proportion(int(correct.sum()), correct.size),
         macro_accuracy=metrics.macro_accuracy(confusion),
         log_loss=metrics.log_loss(scores, labels),
+        macro_log_loss=metrics.macro_log_loss(scores, labels),
         log_loss_floor=metrics.LOG_LOSS_FLOOR,
         confusion=tuple(map(tuple, confusion.tolist())),
         by_scene={
@@ -147,6 +155,7 @@ def score(
         },
         by_city=_by_group(correct, cities),
         by_device=_by_group(correct, devices),
+        by_seen=_by_seen(correct, devices, trained_devices),
         by_channel={
             channel: proportion(count, len(labels))
             for channel, count in zip(channels, channel_correct.sum(axis=0).tolist(), strict=True)
@@ -169,6 +178,17 @@ def _by_group(correct: np.ndarray, groups: Sequence[str]) -> dict[str, Proportio
     totals = Counter(names)
     hits = Counter(name for name, hit in zip(names, correct, strict=False) if hit)
     return {name: proportion(hits[name], totals[name]) for name in sorted(totals) if name}
+
+
+def _by_seen(
+    correct: np.ndarray, devices: Sequence[str], trained: Sequence[str]
+) -> dict[str, Proportion]:
+    """Returns the accuracy on devices that were trained on and on others; empty if not both."""
+    if not trained:
+        return {}
+    kinds = [device and ("seen" if device in trained else "unseen") for device in devices]
+    groups = _by_group(correct, kinds)
+    return groups if len(groups) == 2 else {}
 
 
 def check(

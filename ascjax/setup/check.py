@@ -44,6 +44,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "optimizer.clip_norm": (0, 1e9),
     "augment.max_shift": (0, 1),
     "augment.mixup_alpha": (0, 1e3),
+    "augment.mix_style_alpha": (0, 1e3),
+    "augment.mix_style_share": (0, 1),
     "augment.num_mel_masks": (0, 100),
     "augment.max_mel_mask": (0, 10**4),
     "augment.num_frame_masks": (0, 100),

@@ -120,7 +120,7 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     infos, bad = store.scan(whole.recordings, on_bad_file=settings.on_bad_file)
     by_name = {whole.recordings[index].name: info for index, info in infos.items()}
     with keyed("data"):
-        listed = dataset.select(whole, settings.fold, settings.scenes)
+        listed = dataset.select(whole, settings.fold, settings.scenes, settings.devices)
     used = [by_name[each.name] for each in listed.recordings if each.name in by_name]
     choice = choose_rate_and_duration(
         used,

@@ -1,4 +1,4 @@
-"""Augmentation of a training batch in the compiled step: shift, SpecAugment, mixup (pure).
+"""Augmentation of a training batch: shift, SpecAugment, Freq-MixStyle, mixup (pure).
 
 Every draw belongs to an example, by its position in the batch over all devices
 (``devices.example_keys``), so that results don't depend on how many share the batch.
@@ -14,6 +14,11 @@ from jaxtyping import Array, Float, Key
 from ascjax.compute.devices import all_gather, batch_positions, example_keys
 
 
+_STYLE = 3  # a stream of its own beside the three of the split below
+# Added to a variance under a square root, as in MixStyle's published code.
+_EPSILON = 1e-6
+
+
 def augment(
     key: Key[Array, ""],
     log_mel: Float[Array, "batch mel frame 1"],
@@ -21,6 +26,8 @@ def augment(
     *,
     max_shift: float,
     mixup_alpha: float,
+    mix_style_alpha: float,
+    mix_style_share: float,
     axis_name: str | None = None,
     **masks: Any,
 ) -> tuple[Float[Array, "batch mel frame 1"], Float[Array, "batch scene"]]:
@@ -32,6 +39,8 @@ def augment(
       labels: distributions over scenes.
       max_shift: see ``shift``.
       mixup_alpha: see ``mixup``.
+      mix_style_alpha: see ``mix_style``.
+      mix_style_share: see ``mix_style``.
       axis_name: the mapped axis, or None.
       **masks: see ``spec_augment``.
     """
@@ -41,6 +50,11 @@ def augment(
         keys = example_keys(shift_key, batch, axis_name)
         log_mel = shift(keys, log_mel, max_share=max_shift)
     log_mel = spec_augment(example_keys(mask_key, batch, axis_name), log_mel, **masks)
+    if mix_style_alpha > 0:
+        style_key = jax.random.fold_in(key, _STYLE)  # leaves the other draws as they are
+        log_mel = mix_style(
+            style_key, log_mel, alpha=mix_style_alpha, share=mix_style_share, axis_name=axis_name
+        )
     if mixup_alpha > 0:
         log_mel, labels = mixup(mixup_key, log_mel, labels, alpha=mixup_alpha, axis_name=axis_name)
     return log_mel, labels
@@ -130,3 +144,48 @@ def mixup(
         pixels * log_mel + (1 - pixels) * all_log_mels[partners],
         share * labels + (1 - share) * all_labels[partners],
     )
+
+
+def mix_style(
+    key: Key[Array, ""],
+    log_mel: Float[Array, "batch mel frame 1"],
+    *,
+    alpha: float,
+    share: float,
+    axis_name: str | None = None,
+) -> Float[Array, "batch mel frame 1"]:
+    """Gives examples a mean and deviation of each mel band between their own and another one's.
+
+    Freq-MixStyle (Schmid et al., "Knowledge distillation from transformers for low-complexity
+    acoustic scene classification", DCASE 2022): MixStyle (Zhou et al., 2021, arXiv:2104.02008) over
+    mel bands instead of feature maps. What a microphone does to the spectrum changes, the scene's
+    label doesn't. With m and d an example's mean and deviation over time in a band, m' and d' its
+    partner's, and λ from Beta(alpha, alpha), one an example:
+
+        (x − m) / d · (λ d + (1 − λ) d') + λ m + (1 − λ) m'
+
+    Args:
+      key: the step's.
+      log_mel: this device's share of the batch.
+      alpha: of the Beta distribution; the published 0.4 mixes most examples little.
+      share: probability that an example is changed, 0..1.
+      axis_name: the mapped axis, or None.
+    """
+    weight_key, chosen_key, order_key = jax.random.split(key, 3)
+    batch = len(log_mel)
+    mean = log_mel.mean(axis=2, keepdims=True)
+    deviation = jnp.sqrt(log_mel.var(axis=2, keepdims=True) + _EPSILON)
+    weights = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha, (1, 1, 1)))(
+        example_keys(weight_key, batch, axis_name)
+    )
+    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, share, (1, 1, 1)))(
+        example_keys(chosen_key, batch, axis_name)
+    )
+    styles = jnp.stack([mean, deviation], axis=1)
+    everyone = all_gather(styles, axis_name)
+    order = jax.random.permutation(order_key, len(everyone))
+    others = everyone[order[batch_positions(batch, axis_name)]]
+    weights = weights[:, None]
+    mixed = weights * styles + (1 - weights) * others
+    changed = (log_mel - mean) / deviation * mixed[:, 1] + mixed[:, 0]
+    return jnp.where(chosen, changed, log_mel)

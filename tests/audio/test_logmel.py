@@ -36,6 +36,18 @@ def test_agrees_with_librosa_on_quiet_and_loud(name):
     assert_as_reference(LogMel(48_000), quiet_and_loud()[name], atol=TOLERANCE)
 
 
+def test_centring_takes_out_a_microphones_frequency_response():
+    front_end = LogMel(16_000, 40, centring="band")
+    samples = noise(32_000)
+    assert_as_reference(front_end, samples, atol=TOLERANCE)
+    assert np.abs(front_end(samples).mean(axis=-1)).max() < 1e-5
+    other = np.convolve(samples, [1, -0.9])[:32_000].astype(np.float32)  # a high-pass
+    apart = np.abs(LogMel(16_000, 40)(samples) - LogMel(16_000, 40)(other)).mean()
+    assert np.abs(front_end(samples) - front_end(other)).mean() < 0.1 * apart
+    with pytest.raises(UserError, match="centring: .*'bands'.*'band'"):
+        LogMel(16_000, centring="bands")
+
+
 @pytest.mark.parametrize("scale", [1e20, 1e30])
 def test_agrees_with_librosa_on_samples_whose_power_overflows_float32(scale):
     samples = noise(9_600) * np.float32(scale)

@@ -36,6 +36,21 @@ def test_a_catalogue_has_every_fold_and_a_dataset_one(folders):
         assert dataset.recordings == catalogue.recordings
 
 
+def test_training_on_some_devices_and_testing_on_all(tmp_path):
+    rows = ["path,scene,fold,device"]
+    for number in range(12):
+        audio(tmp_path / f"{number}.flac")
+        part = "test" if number >= 8 else "train"
+        rows.append(f"{number}.flac,{'bus' if number % 2 else 'park'},{part},{'aabbccss'[number % 8]}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    dataset = load(tmp_path, devices=("a", "c"))
+    made_with = [dataset.recordings[index].device for index in dataset.train]
+    assert made_with == ["a", "a", "c", "c"]
+    assert len(dataset.test) == 4
+    assert any("in no part of fold 1 (4)" in note for note in dataset.notes)
+    fails(tmp_path, r"devices: .*made with 's1'; expected .*\(a, b, c, s\)", devices=("a", "s1"))
+
+
 # --- Validation split --------------------------------------------------------------------------
 
 

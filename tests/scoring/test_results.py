@@ -69,8 +69,21 @@ def test_summary_by_hand():
         "bus": (1, 2),
         "tram": (0, 1),
     }
+    by_scene = -np.log([np.sqrt(0.65 * 0.375), 0.475])
+    assert result.macro_log_loss == pytest.approx(by_scene.mean())
     assert result.fragments_fused == Rate(4, 6, 4 / 6)
     assert result.single_fragment == Rate(5, 12, 5 / 12)
+
+
+@pytest.mark.parametrize(
+    ("trained", "counts"),
+    [(("a", "b"), {"seen": 3, "unseen": 1}), ((), {}), (("a", "b", "s1"), {}), (("c",), {})],
+)
+def test_devices_that_were_trained_on_and_others_apart(trained, counts):
+    posteriors, labels = fake_set(recordings=5)
+    devices = ["a", "b", "a", "s1", ""]
+    result = summary(posteriors, labels, devices=devices, trained_devices=trained)
+    assert {kind: part.total for kind, part in result.by_seen.items()} == counts
 
 
 @settings(deadline=None)

@@ -56,6 +56,30 @@ def test_shift_rolls_each_example_by_its_own_number_of_frames():
     assert set((-first) % frames) == {*range(6), *range(15, 20)}
 
 
+def test_mix_style_swaps_only_the_level_and_range_of_bands():
+    log_mel = 3 + 2 * jax.random.normal(jax.random.key(6), (32, 5, 40, 1))
+    log_mel = log_mel * jnp.linspace(1, 2, 32)[:, None, None, None]
+    mixed = augment.mix_style(jax.random.key(7), log_mel, alpha=0.4, share=0.5)
+    same = np.asarray((mixed == log_mel).all(axis=(1, 2, 3)))
+    assert 8 < same.sum() < 24
+    # A band's course in time stays, up to its level and range.
+    for before, after in zip(log_mel[~same], mixed[~same], strict=True):
+        for one, other in zip(before[..., 0], after[..., 0], strict=True):
+            assert np.corrcoef(one, other)[0, 1] > 0.9999
+    # Both move on the line from an example's own to one partner's, by the same share in each band.
+    means, deviations = np.asarray(mixed.mean(2)[..., 0]), np.asarray(mixed.std(2)[..., 0])
+    own, own_deviations = np.asarray(log_mel.mean(2)[..., 0]), np.asarray(log_mel.std(2)[..., 0])
+    styles = np.concatenate([own, own_deviations], axis=1)
+    for index in np.flatnonzero(~same):
+        moved = np.concatenate([means[index], deviations[index]]) - styles[index]
+        lines = styles - styles[index]
+        shares = lines @ moved / np.maximum((lines**2).sum(1), 1e-9)
+        rest = np.abs(moved - shares[:, None] * lines).max(1)
+        best = rest.argmin()
+        assert rest[best] < 1e-3
+        assert -1e-3 <= shares[best] <= 1 + 1e-3
+
+
 def test_augmentation_with_everything_off_is_the_identity():
     log_mel, labels = jnp.ones((2, 4, 5, 1)), jnp.eye(2)
     out = augment.augment(jax.random.key(0), log_mel, labels, **NO_AUGMENTATION)

@@ -22,11 +22,11 @@ MEAN, DEVIATION = np.full(32, 0.5, np.float32), np.full(32, 2.0, np.float32)
 NUM_SCENES = 3
 NO_AUGMENTATION = {
     "max_shift": 0.0, "mixup_alpha": 0.0, "num_mel_masks": 0, "max_mel_mask": 8,
-    "num_frame_masks": 0, "max_frame_mask": 8,
+    "num_frame_masks": 0, "max_frame_mask": 8, "mix_style_alpha": 0.0, "mix_style_share": 0.4,
 }  # fmt: skip
 ALL_AUGMENTATION = {
     "max_shift": 0.2, "mixup_alpha": 0.4, "num_mel_masks": 1, "max_mel_mask": 8,
-    "num_frame_masks": 1, "max_frame_mask": 8,
+    "num_frame_masks": 1, "max_frame_mask": 8, "mix_style_alpha": 0.4, "mix_style_share": 0.7,
 }  # fmt: skip
 
 
