@@ -13,6 +13,7 @@ COMMANDS = {
         "ascjax.describe",
         "describe a data set: what it holds, what training would use",
     ),
+    "fetch": ("ascjax.fetch.__main__", "download a published data set"),
     "train": ("ascjax.main", "train a network on recordings, test it and write a report"),
     "predict": ("ascjax.predict", "predict the scenes of audio files with a finished run"),
     "embed": ("ascjax.embed", "write the network's features of audio files to npz or Parquet"),

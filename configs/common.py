@@ -89,8 +89,8 @@ def get_config() -> ConfigDict:
     config.features.window = "hann"
     # "slaney": mel bands of equal area; "none": of equal height.
     config.features.mel_norm = "slaney"
-    # "band": subtract each mel band's mean over the recording, what a microphone's frequency response
-    # adds to a log-mel; "none": don't.
+    # "band": subtract each mel band's mean over the recording, and with it what a microphone's
+    # frequency response adds to a log-mel; "none": don't.
     config.features.centring = "none"
     # In samples; the FFT has the next fast length from the window length, or from this if longer.
     config.features.min_fft_length = 0

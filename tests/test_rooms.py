@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parents[1] / "ascjax"
 # From the ground up; files in the package's own folder are the ground floor or commands.
 FLOORS = (
     ("errors", "signals", "files", "words", "records", "configs", "config", "cli"),
-    ("audio", "compute"),
+    ("audio", "compute", "fetch"),
     ("data", "models"),
     ("scoring",),
     ("training",),

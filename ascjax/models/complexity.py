@@ -17,8 +17,8 @@ from ascjax.models import cost
 
 # Layers and reductions: their outputs can't take the place of an input. All others' can.
 _APART = {
-    "conv_general_dilated", "dot_general", "gather", "reduce_max", "reduce_sum", "reduce_window_max",
-    "reduce_window_sum", "scan", "sort", "while",
+    "conv_general_dilated", "dot_general", "gather", "reduce_max", "reduce_sum",
+    "reduce_window_max", "reduce_window_sum", "scan", "sort", "while",
 }  # fmt: skip
 
 
@@ -129,4 +129,4 @@ def _constant(variable: Any, place: dict[Any, Any]) -> bool:
 
 def _size(variable: Any) -> int:
     dtype = np.dtype(variable.aval.dtype)
-    return 0 if dtype == bool else math.prod(variable.aval.shape) * dtype.itemsize
+    return 0 if dtype.kind == "b" else math.prod(variable.aval.shape) * dtype.itemsize

@@ -63,7 +63,7 @@ def table(results: Results, *, synthetic: bool = False) -> str:
 
 
 def _devices(results: Results) -> list[str]:
-    """Returns the table of devices, those that were trained on and others apart, if there is one."""
+    """Returns the table of devices, seen and unseen in training apart, if there are several."""
     if len(results.by_device) < 2:
         return []
     rows: list[tuple[str, ...]] = [("device", *_ACCURACY)]

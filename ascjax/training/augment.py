@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, Key
 
 from ascjax.compute.devices import all_gather, batch_positions, example_keys
 
-
 _STYLE = 3  # a stream of its own beside the three of the split below
 # Added to a variance under a square root, as in MixStyle's published code.
 _EPSILON = 1e-6

@@ -41,7 +41,9 @@ def test_training_on_some_devices_and_testing_on_all(tmp_path):
     for number in range(12):
         audio(tmp_path / f"{number}.flac")
         part = "test" if number >= 8 else "train"
-        rows.append(f"{number}.flac,{'bus' if number % 2 else 'park'},{part},{'aabbccss'[number % 8]}")
+        rows.append(
+            f"{number}.flac,{'bus' if number % 2 else 'park'},{part},{'aabbccss'[number % 8]}"
+        )
     (tmp_path / "list.csv").write_text("\n".join(rows))
     dataset = load(tmp_path, devices=("a", "c"))
     made_with = [dataset.recordings[index].device for index in dataset.train]

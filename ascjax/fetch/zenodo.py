@@ -1,0 +1,92 @@
+"""A record on Zenodo: title, licence and files with their sizes and checksums."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any
+
+from ascjax.errors import UserError
+
+API = "https://zenodo.org/api/records"
+TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a record.
+
+    Attributes:
+      name: without folders.
+      url: of its content.
+      size: bytes.
+      md5: of the content, in hexadecimal digits.
+    """
+
+    name: str
+    url: str
+    size: int
+    md5: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a record says of itself; ``licence`` is its identifier there, e.g. ``cc-by-4.0``."""
+
+    title: str
+    licence: str
+    files: tuple[RemoteFile, ...]
+
+
+def read_record(number: int, api: str = API) -> Record:
+    """Asks for a record.
+
+    Args:
+      number: its own on the server.
+      api: where records are asked for.
+
+    Raises:
+      UserError: the server can't be reached or answers with something else.
+    """
+    address = f"{api}/{number}"
+    try:
+        with open_url(address) as answer:
+            content = json.load(answer)
+        licence = content["metadata"].get("license", {}).get("id", "none stated")
+        files = tuple(map(_file, content["files"]))
+        return Record(content["metadata"]["title"], licence, files)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{address}: expected a record with files, sizes and MD5 sums, got {error!r}; try "
+            "again later"
+        ) from None
+
+
+def _file(entry: dict[str, Any]) -> RemoteFile:
+    name, size = entry["key"], entry["size"]
+    algorithm, _, digest = entry["checksum"].partition(":")
+    safe = re.fullmatch(r"[\w.+ -]+", name) and not name.startswith(".")
+    if not safe or algorithm != "md5" or not isinstance(size, int):
+        raise ValueError(f"the file {name!r} of {size!r} bytes with {entry['checksum']!r}")
+    return RemoteFile(name, entry["links"]["self"], size, digest)
+
+
+def open_url(address: str, *, start: int = 0) -> Any:
+    """Opens an address, from byte ``start`` on if the server can: then its status is 206.
+
+    Raises:
+      UserError: it can't be reached or refuses.
+    """
+    headers = {"User-Agent": "ascjax"} | ({"Range": f"bytes={start}-"} if start else {})
+    try:
+        return urllib.request.urlopen(
+            urllib.request.Request(address, headers=headers), timeout=TIMEOUT_S
+        )
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise UserError(f"{address}: the server answers {error.code} ({error.reason})") from None
+    except (OSError, ValueError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(f"{address}: can't be reached ({reason}); run again to go on") from None
