@@ -139,6 +139,11 @@ def get_config() -> ConfigDict:
     config.train.batch_size = 32
     config.train.num_epochs = 15
     config.train.label_smoothing = 0.0
+    # Folder of a finished run whose scores are learned from as well; its test part must hold this
+    # run's. Their share of the loss, and the temperature of both sides (Hinton et al. 2015).
+    config.train.teacher = ""
+    config.train.teacher_weight = 0.5
+    config.train.teacher_temperature = 2.0
     # Recomputes activations inside the trunk's blocks for the gradients instead of keeping them: a
     # third more work, so that a larger batch of a ResNet fits on an accelerator. No gain for a VGG,
     # whose first block needs most memory, nor on the CPU, whose compiler undoes it.

@@ -178,6 +178,7 @@ def fake_info(scenes: tuple[str, ...], channels: tuple[str, ...], recordings: in
         protocol="paper",
         recordings=Counts(6122, 0, recordings),
         devices=(),
+        teacher="",
         left_out={},
         data=DataSource("data/my scenes", "tut", 1, "official", "12" * 32, False),
         initial_weights=IMAGENET,

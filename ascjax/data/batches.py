@@ -31,6 +31,7 @@ class Fragments:
       labels: index of the scene of each of ``indices``.
       count: N_s.
       overlap: share of a fragment that lies in the next one as well; see ``fragments.layout``.
+      targets: float32 [recording, scene] of each of ``indices``, a teacher's scores; or None.
     """
 
     log_mel: np.ndarray
@@ -38,6 +39,7 @@ class Fragments:
     labels: np.ndarray
     count: int
     overlap: float = 0.0
+    targets: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -63,8 +65,8 @@ class Fragments:
           examples: indices of examples in 0..len-1; -1 is padding.
 
         Returns:
-          log_mel float32 [batch, mel, frame, 1], label and example int32 [batch]; log-mels and
-          labels of padding are zero.
+          log_mel float32 [batch, mel, frame, 1], label and example int32 [batch], and, if there are
+          targets, target float32 [batch, scene]; log-mels and labels of padding are zero.
         """
         real = examples >= 0
         recording, channel, fragment = np.unravel_index(np.maximum(examples, 0), self.shape)
@@ -74,11 +76,12 @@ class Fragments:
             start = starts[fragment[i]]
             stored = self.indices[recording[i]]
             out[i, :, :, 0] = self.log_mel[stored, channel[i], :, start : start + width]
-        return {
+        batch = {
             "log_mel": out,
             "label": np.where(real, self.labels[recording], 0).astype(np.int32),
             "example": examples.astype(np.int32),
         }
+        return batch if self.targets is None else {**batch, "target": self.targets[recording]}
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:

@@ -80,9 +80,7 @@ def _download(file: RemoteFile, path: Path, progress: Callable[[int], object]) -
     part.replace(path)
 
 
-def _copy(
-    answer: Any, out: IO[bytes], file: RemoteFile, progress: Callable[[int], object]
-) -> None:
+def _copy(answer: Any, out: IO[bytes], file: RemoteFile, progress: Callable[[int], object]) -> None:
     """Copies what the server sends, at most a byte more than the record says."""
     left = file.size - out.tell() + 1
     while left > 0:

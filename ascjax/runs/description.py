@@ -21,8 +21,12 @@ def describe(
     mean: np.ndarray,
     deviation: np.ndarray,
     leaks: tuple[str, ...],
+    teacher: str = "",
 ) -> RunInfo:
-    """Returns run.json: with a checkpoint, all that prediction needs."""
+    """Returns run.json: with a checkpoint, all that prediction needs.
+
+    ``teacher`` is the SHA-256 of the teacher's model, empty without one.
+    """
     config, listed = setup.config, data.dataset
     params = jax.tree.leaves(networks.variables["params"])
     settings = builders.model_settings(config)
@@ -50,6 +54,7 @@ def describe(
         protocol=config.protocol,
         recordings=Counts(len(data.train.indices), validation, len(data.test.indices)),
         devices=_devices(data),
+        teacher=teacher,
         left_out=data.store.bad,
         data=DataSource(
             root=str(listed.root),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from ascjax import setup as setups
 from ascjax.data import normalisation
 from ascjax.data.batches import Fragments
 from ascjax.files import exclusive
-from ascjax.runs import testing
+from ascjax.runs import teacher, testing
 from ascjax.runs.description import describe
 from ascjax.runs.folder import begin, check_workdir
 from ascjax.runs.info import RunInfo
+from ascjax.runs.predictor import Classifier
 from ascjax.runs.run import Run
 from ascjax.setup import Data, Setup
 from ascjax.setup import network as builders
+from ascjax.setup.keys import keyed
 from ascjax.signals import StopRequest
 from ascjax.training.checkpoints import Checkpoints
 from ascjax.training.evaluator import Evaluator, validation_numbers
@@ -65,12 +67,26 @@ def train(
         else:
             setup = Setup(config, setups.survey(config, stop))
             setup.check()
-            run = _train_and_test(setup, workdir, stop, parameter_table)
+            run = _train_and_test(setup, _teacher(setup), workdir, stop, parameter_table)
         report(run)
     return run
 
 
-def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest, parameter_table: bool) -> Run:
+def _teacher(setup: Setup) -> Classifier | None:
+    folder, listed = setup.config.train.teacher, setup.survey.dataset
+    if not folder:
+        return None
+    with keyed("train.teacher"):
+        return teacher.check(folder, listed.scenes, [listed.recordings[i] for i in listed.test])
+
+
+def _train_and_test(
+    setup: Setup,
+    taught_by: Classifier | None,
+    workdir: Path,
+    stop: StopRequest,
+    parameter_table: bool,
+) -> Run:
     config = setup.config
     leaks = setups.find_leaks(config, setup.survey, stop)
     data = setup.extract(stop)
@@ -90,8 +106,13 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest, parameter_ta
     evaluator = Evaluator(
         networks.evaluation, mean, deviation, setup.devices, config.eval.batch_size
     )
-    info = describe(setup, data, networks, mean, deviation, leaks)
+    sha256 = taught_by.runs[0].results.model_sha256 if taught_by else ""
+    info = describe(setup, data, networks, mean, deviation, leaks, sha256)
     info = begin(workdir, config.to_dict(), info)
+    if taught_by:
+        part = [data.dataset.recordings[index] for index in data.train.indices]
+        targets = teacher.scores(taught_by, part, workdir, stop)
+        data = replace(data, train=replace(data.train, targets=targets))
     checkpoints = Checkpoints(
         workdir / "checkpoints", keep=config.checkpoint.keep, ranked=data.validation is not None
     )

@@ -218,6 +218,8 @@ def begin(workdir: Path, config: Mapping[str, Any], info: RunInfo) -> RunInfo:
         changed.append("recordings or their labels")
     if before.initial_weights.sha256 != info.initial_weights.sha256:
         changed.append("initial weights")
+    if before.teacher != info.teacher:
+        changed.append("teacher")
     for name in ("mean", "deviation"):
         old, new = (getattr(each.normalisation, name) for each in (before, info))
         # Not to the bit: another processor rounds otherwise.

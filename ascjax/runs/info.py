@@ -98,6 +98,7 @@ class RunInfo:
       duration_s: seconds of a recording that the network was trained on.
       front_end: `FrontEnd.to_dict`.
       devices: what the training part was recorded with; empty if unknown.
+      teacher: SHA-256 of the teacher's model.safetensors; empty without one.
       left_out: reason by name of recordings that could not be read.
     """
 
@@ -114,6 +115,7 @@ class RunInfo:
     protocol: str
     recordings: Counts
     devices: tuple[str, ...]
+    teacher: str
     left_out: dict[str, str]
     data: DataSource
     initial_weights: InitialWeights

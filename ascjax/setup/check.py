@@ -37,6 +37,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "train.batch_size": (1, 10**6),
     "train.num_epochs": (1, 10**6),
     "train.label_smoothing": (0, 0.99),
+    "train.teacher_weight": (0, 1),
+    "train.teacher_temperature": (0.1, 100),
     "optimizer.learning_rate": (0, 1e9),
     "optimizer.warmup_epochs": (0, 10**6),
     "optimizer.weight_decay": (0, 1e6),

@@ -17,7 +17,7 @@ from ascjax.models import weights
 from ascjax.setup.keys import keyed
 from ascjax.training import optimizer
 from ascjax.training.loop import Schedule
-from ascjax.training.step import StepConfig, StepInputs, step_key
+from ascjax.training.step import Distillation, StepConfig, StepInputs, step_key
 
 
 @dataclass(frozen=True)
@@ -131,5 +131,13 @@ def step(
         num_scenes=num_scenes,
         label_smoothing=config.train.label_smoothing,
         augmentation=config.augment.to_dict(),
+        distillation=_distillation(config),
     )
     return step_config, StepInputs(mean, deviation, learning_rates, step_key(config.seed))
+
+
+def _distillation(config: ConfigDict) -> Distillation | None:
+    settings = config.train
+    if not settings.teacher:
+        return None
+    return Distillation(settings.teacher_weight, settings.teacher_temperature)

@@ -78,7 +78,7 @@ def pipeline_rounds(
       The number of a round's last step, and the round for ``rounds.program``.
     """
     stream = (
-        {"log_mel": batch["log_mel"], "label": batch["label"]}
+        {name: values for name, values in batch.items() if name != "example"}
         for batch in batches.training(fragments, **steps)
     )
     periods = (rounds.max_steps(devices), *periods)
@@ -111,8 +111,8 @@ def step_on_resident(step: Callable, fragments: batches.Fragments) -> Callable:
         state: Any, indices: Array, inputs: tuple[Any, dict[str, Array]]
     ) -> tuple[Any, Array]:
         step_inputs, examples = inputs
-        log_mel = examples["log_mel"][indices].reshape(shape)
-        return step(state, {"log_mel": log_mel, "label": examples["label"][indices]}, step_inputs)
+        batch = {name: values[indices] for name, values in examples.items()}
+        return step(state, {**batch, "log_mel": batch["log_mel"].reshape(shape)}, step_inputs)
 
     return gather_and_step
 
@@ -136,7 +136,8 @@ def _rounds(
 
 
 def _examples(fragments: batches.Fragments) -> dict[str, np.ndarray]:
-    """Returns log_mel [example, mel · frame] and label [example] of a whole split."""
+    """Returns what `Fragments.take` does of a whole split, log_mel as [example, mel · frame]."""
     whole = fragments.take(np.arange(len(fragments)))
+    del whole["example"]
     # Flat, as accelerators pad short axes.
-    return {"log_mel": whole["log_mel"].reshape(len(fragments), -1), "label": whole["label"]}
+    return {**whole, "log_mel": whole["log_mel"].reshape(len(fragments), -1)}

@@ -72,6 +72,21 @@ class StepInputs(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """How a teacher's scores are learned from (Hinton et al., 2015, arXiv:1503.02531).
+
+    Attributes:
+      weight: share of the loss that is the cross entropy with the teacher's scores, 0..1; the rest
+        is that with the labels.
+      temperature: both sides' logits are divided by it, and that part of the loss is multiplied by
+        its square, so that its gradients keep their size.
+    """
+
+    weight: float
+    temperature: float
+
+
+@dataclass(frozen=True)
 class StepConfig:
     """What is compiled into the training step.
 
@@ -81,6 +96,7 @@ class StepConfig:
       num_scenes: K.
       label_smoothing: share of the target spread over all scenes equally, 0..1.
       augmentation: keyword arguments of ``augment.augment``.
+      distillation: for batches with a ``target``; None without a teacher.
     """
 
     model: nn.Module
@@ -88,6 +104,7 @@ class StepConfig:
     num_scenes: int
     label_smoothing: float
     augmentation: dict[str, Any]
+    distillation: Distillation | None = None
 
 
 def initial_state(config: StepConfig, variables: Any) -> TrainState:
@@ -108,7 +125,8 @@ def train_step(
 
     Args:
       state: equal on every device.
-      batch: this device's log_mel [batch, mel, frame, 1] and label [batch].
+      batch: this device's log_mel [batch, mel, frame, 1], label [batch] and, under a teacher,
+        target [batch, scene].
       inputs: equal on every device.
       config: what is compiled in.
 
@@ -118,9 +136,12 @@ def train_step(
     dropout_key, augment_key = jax.random.split(jax.random.fold_in(inputs.key, state.step))
     log_mel = normalise(batch["log_mel"], inputs.mean, inputs.deviation)
     labels = jax.nn.one_hot(batch["label"], config.num_scenes)
+    if config.distillation is not None:  # mixed as labels are
+        labels = jnp.concatenate([labels, batch["target"]], axis=-1)
     log_mel, labels = augment.augment(
         augment_key, log_mel, labels, axis_name=AXIS, **config.augmentation
     )
+    labels, taught = labels[:, : config.num_scenes], labels[:, config.num_scenes :]
     targets = optax.smooth_labels(labels, config.label_smoothing)
 
     def loss_of(params: Any) -> tuple[jax.Array, Any]:
@@ -132,6 +153,8 @@ def train_step(
             rngs={"dropout": dropout_key},
         )
         losses = optax.softmax_cross_entropy(logits, targets)
+        if config.distillation is not None:
+            losses = _distilled(losses, logits, taught, config.distillation)
         return losses.mean(), (losses, logits, updates)
 
     gradients, (losses, logits, updates) = jax.grad(loss_of, has_aux=True)(state.params)
@@ -149,6 +172,18 @@ def train_step(
         metrics=state.metrics.merge(psum(batch_metrics)),
     )
     return next_state, pmean(losses.mean())
+
+
+def _distilled(
+    losses: Float[Array, " batch"],
+    logits: Float[Array, "batch scene"],
+    taught: Float[Array, "batch scene"],
+    by: Distillation,
+) -> Float[Array, " batch"]:
+    """Returns each example's loss as `Distillation` has it."""
+    softer = jax.nn.softmax(jnp.log(jnp.maximum(taught, 1e-12)) / by.temperature)
+    from_teacher = optax.softmax_cross_entropy(logits / by.temperature, softer)
+    return (1 - by.weight) * losses + by.weight * by.temperature**2 * from_teacher
 
 
 def variables(state: TrainState) -> dict[str, Any]:

@@ -12,7 +12,14 @@ from tiny_training import DEVIATION, MEAN, NO_AUGMENTATION, Run
 from ascjax import models
 from ascjax.compute.devices import AXIS, local_devices, pmap, replicate, unreplicate
 from ascjax.training import augment, optimizer
-from ascjax.training.step import StepConfig, StepInputs, initial_state, step_key, train_step
+from ascjax.training.step import (
+    Distillation,
+    StepConfig,
+    StepInputs,
+    initial_state,
+    step_key,
+    train_step,
+)
 
 
 def take_step(config, inputs, variables, batch):
@@ -50,6 +57,27 @@ def test_accuracy_is_the_share_of_the_mixed_label_that_the_prediction_has(alpha)
     assert metrics["accuracy"] == pytest.approx(float(mixed[:, 1].mean()))
     if not alpha:
         assert metrics["accuracy"] == 3 / 8
+
+
+def test_a_teachers_scores_are_learned_from_beside_the_labels():
+    taught = np.float32([[0.7, 0.2, 0.1]] * 4)
+    batch = {
+        "log_mel": np.ones((4, 32, 4, 1), np.float32),
+        "label": np.full(4, 2, np.int32),
+        "target": taught,
+    }
+    inputs = StepInputs(MEAN, DEVIATION, np.ones(1, np.float32), step_key(0))
+    variables = {"params": {"bias": np.float32([0, 1, 0])}}
+    weight, temperature = 0.3, 2.0
+    config = StepConfig(
+        Constant(), optax.sgd(1.0), 3, 0.0, NO_AUGMENTATION, Distillation(weight, temperature)
+    )
+    state = take_step(config, inputs, variables, batch)
+    # By hand: the gradient of a cross entropy is predicted less wanted; T² / T is left of both T.
+    own, soft = (np.exp([0, 1 / t, 0]) / np.exp([0, 1 / t, 0]).sum() for t in (1, temperature))
+    wanted = np.sqrt(taught[0]) / np.sqrt(taught[0]).sum()
+    gradient = (1 - weight) * (own - [0, 0, 1]) + weight * temperature * (soft - wanted)
+    np.testing.assert_allclose(state.params["bias"], [0, 1, 0] - gradient, rtol=1e-5)
 
 
 def test_the_keys_of_steps_are_no_seeds_key_of_initial_weights():
