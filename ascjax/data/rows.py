@@ -111,7 +111,7 @@ def mark_damaged(rows: np.ndarray, log_mel: np.ndarray, stop: StopRequest | None
     damaged: list[int] = []
 
     def is_damaged(row: int) -> bool:
-        return zlib.crc32(log_mel[row]) != rows["crc32"][row]
+        return zlib.crc32(log_mel[row]) != int(rows["crc32"][row])
 
     with ThreadPoolExecutor() as pool:  # the CRC lets other threads run
         for start in range(0, len(done), _ROWS_AT_ONCE):

@@ -76,10 +76,17 @@ def restore_front_end(folder: Path, info: RunInfo) -> FrontEnd:
     Raises:
       UserError: run.json describes no front end.
     """
+    path = folder / "run.json"
     try:
-        return frontends.from_dict(info.front_end)
+        front_end = frontends.from_dict(info.front_end)
     except UserError as error:
-        raise UserError(f"{folder / 'run.json'}: front_end: {error}; {TRAIN_AGAIN}") from None
+        raise UserError(f"{path}: front_end: {error}; {TRAIN_AGAIN}") from None
+    if len(info.normalisation.mean) != front_end.num_mels:
+        raise UserError(
+            f"{path}: expected means and deviations of {front_end.num_mels} mel bands, got "
+            f"{len(info.normalisation.mean)}; {TRAIN_AGAIN}"
+        )
+    return front_end
 
 
 def read_results(folder: Path) -> RunResults:

@@ -102,9 +102,10 @@ class Run:
           UserError: an unknown name, or posteriors.npz is missing or damaged.
         """
         run, stored = self.results, self.test_posteriors
-        by = Fusion(fusion or run.fusion.fragments, channel_fusion or run.fusion.channels)
-        choose("fusion of fragments", by.fragments, METHODS)
-        choose("fusion of channels", by.channels, METHODS)
+        methods = fusion or run.fusion.fragments, channel_fusion or run.fusion.channels
+        for what, method in zip(("fragments", "channels"), methods, strict=True):
+            choose(f"fusion of {what}", method, METHODS)
+        by = Fusion(*methods)
         names = channels.split(",") if isinstance(channels, str) else channels
         indices = {name: index for index, name in enumerate(run.channels)}
         wanted = run.channels if names is None else names
