@@ -171,7 +171,8 @@ class Trainer:
         if step != self._saved:
             self.checkpoints.save(step, self._host_state(replicated, step))
         self.checkpoints.wait()
-        self.stop.check(f"at step {step} of {self.schedule.num_steps}, saved")
+        saved = ", saved" if step else ", before anything was learnt"
+        self.stop.check(f"at step {step} of {self.schedule.num_steps}{saved}")
         raise AssertionError("only called where a stop was requested")
 
     def _rounds(self, first_step: int) -> tuple[Callable, feed.Rounds]:

@@ -1,4 +1,4 @@
-"""Kills, stops and fills the disk of a training at 25 moments, and compares what comes of it.
+"""Kills, stops and fills the disk of a training at 26 moments, and compares what comes of it.
 
   python tests/faults/faults.py [--few] [--flips=N] [--moments=NAME,...]
 
@@ -269,7 +269,9 @@ def main() -> int:
     options = parser.parse_args()
     names = options.moments.split(",") if options.moments else FEW if options.few else None
     sys.path[:0] = [str(ROOT), str(TESTS)]
-    os.environ.update(JAX_PLATFORMS="cpu", PYTHONPATH=f"{ROOT}{os.pathsep}{TESTS}", PYTHONHASHSEED="0")
+    os.environ.update(
+        JAX_PLATFORMS="cpu", PYTHONPATH=f"{ROOT}{os.pathsep}{TESTS}", PYTHONHASHSEED="0"
+    )
     with tempfile.TemporaryDirectory(prefix="ascjax-faults-") as base:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{base}/xla"
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"

@@ -99,7 +99,11 @@ DECISIONS |= {"score": [0.5] * 60}
         ("run.json", {"channels": []}, "expected channels of left, right, average"),
         ("run.json", {"fragments": 0}, "expected 1 or more fragments, and an overlap in 0..1"),
         ("run.json", {"duration_s": -1}, "expected a duration_s above 0 and at most 86,400"),
-        ("run.json", {"fusion": {"fragments": "sum"}}, "expected methods of fusion among mean, log"),
+        (
+            "run.json",
+            {"fusion": {"fragments": "sum"}},
+            "expected methods of fusion among mean, log",
+        ),
         (
             "results.json",
             {"accuracy": None},
