@@ -111,6 +111,9 @@ def read_results(folder: Path) -> RunResults:
         )
     if {len(row) for row in results.confusion} | {len(results.confusion)} != {len(results.scenes)}:
         raise UserError(f"{path}: expected confusion as scenes × scenes of counts; {TEST_AGAIN}")
+    for group, names in (("scene", results.scenes), ("channel", results.channels)):
+        if set(getattr(results, f"by_{group}")) != set(names):
+            raise UserError(f"{path}: expected by_{group} of {', '.join(names)}; {TEST_AGAIN}")
     return results
 
 

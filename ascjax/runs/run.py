@@ -11,7 +11,7 @@ import numpy as np
 
 from ascjax.audio.frontend import FrontEnd
 from ascjax.errors import UserError, choose
-from ascjax.files import as_path, read_json
+from ascjax.files import TEST_AGAIN, as_path, read_json
 from ascjax.runs.folder import (
     RunResults,
     TestPosteriors,
@@ -51,8 +51,13 @@ class Run:
         folder = as_path(path)
         if not folder.is_dir():
             raise UserError(f"{folder}: expected the folder of a run, there is none")
-        results = read_results(folder)
-        return cls(folder, read_run(folder), results)
+        results, info = read_results(folder), read_run(folder)
+        if (results.scenes, results.channels) != (info.scenes, info.channels):
+            raise UserError(
+                f"{folder / 'results.json'}: its scenes or channels aren't those of run.json; "
+                f"{TEST_AGAIN}"
+            )
+        return cls(folder, info, results)
 
     def __repr__(self) -> str:
         model, accuracy = self.info.model, self.results.accuracy

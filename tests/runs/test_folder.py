@@ -120,6 +120,8 @@ DECISIONS |= {"score": [0.5] * 60}
             {"confusion": [3] * 10},
             r"expected `array`, got `int` at `\$.confusion\[",
         ),
+        ("results.json", {"by_scene": {}}, "results.json: expected by_scene of airport, bus"),
+        ("results.json", {"by_channel": {}}, "expected by_channel of left, right, average; remove"),
         ("results.json", {"format": 2}, "expected format 3, got 2; use the .*, or remove results"),
         ("results.json", {"decisions": {"true": []}}, "missing required field `recording`"),
         ("results.json", {"decisions": {**DECISIONS, "true": ["bus"]}}, "expected decisions on 60"),
