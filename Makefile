@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-slow bench lint format clean
+.PHONY: run test test-slow faults faults-few bench lint format clean
 
 run: $(VENV)/run.done
 	$(BIN)/python -m ascjax.main --config=configs/quickstart.py
@@ -16,6 +16,13 @@ test: $(VENV)/test.done
 
 test-slow: $(VENV)/test.done
 	$(BIN)/python -m pytest -m slow
+
+# Kills, stops and full disks at 26 moments of a training, and flipped bits; six of them in CI.
+faults: $(VENV)/test.done
+	$(BIN)/python tests/faults/faults.py --flips=400
+
+faults-few: $(VENV)/test.done
+	$(BIN)/python tests/faults/faults.py --few --flips=40
 
 bench: $(VENV)/test.done
 	$(BIN)/python -m benchmarks.all

@@ -4,7 +4,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 
-from ascjax import __version__, cli
+from ascjax import __version__, signals
 from ascjax.errors import choose
 
 # Module and purpose of each command; `ascjax NAME` does what `python -m MODULE` does.
@@ -68,6 +68,9 @@ def dispatch(command: tuple[str, Sequence[str]]) -> None:
 
 def main() -> None:
     """Runs the command that the words of the command line name."""
+    signals.handle(caught=False)
+    from ascjax import cli  # after that, as imports take time
+
     cli.run(dispatch, parse)
 
 

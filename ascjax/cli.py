@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from ascjax.errors import UserError, nearest
+from ascjax import signals
+from ascjax.errors import UserError, is_full_disk, nearest
 from ascjax.signals import Stopped
 
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
@@ -25,20 +27,32 @@ Options = TypeVar("Options")
 
 def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Options]) -> None:
     """Runs ``main(parse(sys.argv))``; a user's mistake is one or two lines and exit code 2."""
+    if threading.current_thread() is threading.main_thread():
+        signals.handle(caught=True)
     keep_compiled_programs()
     try:
         main(parse(sys.argv))
     except UserError as error:
-        sys.exit(_say(f"error: {error}", 2))
+        _end(f"error: {error}", 2)
     except Stopped as error:
-        sys.exit(_say(str(error), error.code))
+        _end(str(error), error.code)
     except KeyboardInterrupt:
-        sys.exit(_say("interrupted", 128 + signal.SIGINT))
+        _end("interrupted", 128 + (signals.heard() or signal.SIGINT))
+    except Exception as error:
+        # Imports turn an interrupt into errors of their own.
+        if number := signals.heard():
+            _end("interrupted", 128 + number)
+        if not is_full_disk(error):
+            raise
+        _end(f"error: {error.filename or 'disk'}: cannot be written ({error.strerror})", 2)
 
 
-def _say(line: str, code: int) -> int:
+def _end(line: str, code: int) -> NoReturn:
     print(line, file=sys.stderr)
-    return code
+    if signals.anything_abandoned():
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def keep_compiled_programs() -> None:

@@ -1,8 +1,8 @@
 """Errors shown to the user."""
 
-import difflib
+import errno
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 T = TypeVar("T")
 
@@ -15,8 +15,19 @@ class UserError(Exception):
     """
 
 
+def is_full_disk(error: BaseException) -> TypeGuard[OSError]:
+    """Whether an error says that a disk, a quota or the largest size of a file is used up."""
+    return isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+    )
+
+
 def nearest(name: str, names: list[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the closest of ``names``, or an empty string."""
+    import difflib  # only where something is mistyped
+
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ascjax.errors import UserError
+from ascjax.errors import UserError, is_full_disk
 
 RUN_AGAIN = "start the run's command again to finish it"
 
@@ -34,7 +34,32 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """Returns what is said of a file that can't be written."""
+    then = "; free some space and start the same command again" if is_full_disk(error) else ""
+    return UserError(f"{path}: cannot be written ({error.strerror}){then}")
+
+
+def append(path: Path, content: bytes) -> None:
+    """Appends to a file all of ``content`` or nothing.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            end, written = file.tell(), 0
+            try:
+                while written < len(content):  # one call may write less
+                    written += file.write(content[written:])
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as error:
+        raise unwritable(path, error) from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -67,7 +92,7 @@ def writing(path: Path) -> Iterator[IO[str]]:
             yield file
         partial.replace(path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+        raise unwritable(path, error) from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -104,7 +129,7 @@ def check_new(path: Path, flag: str) -> None:
 
 
 def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
-    """Returns the JSON object in ``path``; ``hint`` says what to do where it is damaged.
+    """Returns the JSON object in ``path``; ``hint`` says what to do where there is none.
 
     Raises:
       UserError: the file is missing, or is no JSON object.
@@ -112,8 +137,8 @@ def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: expected this file of a finished run; {RUN_AGAIN}") from None
-    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: expected this file, there is none; {hint}") from None
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected JSON, got {error}; {hint}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {hint}")
@@ -184,11 +209,14 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
       doing: what another process that holds it is doing, for the message.
 
     Raises:
-      UserError: another process holds it.
-      OSError: the folder can't be written.
+      UserError: another process holds it, or the folder can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise unwritable(folder / ".lock", error) from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -188,8 +188,9 @@ def get_config() -> ConfigDict:
     config.fusion.channels = "mean"
 
     config.checkpoint = ConfigDict()
-    # Number of latest checkpoints to keep, besides the best.
-    config.checkpoint.keep = 1
+    # Number of latest checkpoints to keep, besides the best: a damaged one leads back to the one
+    # before it.
+    config.checkpoint.keep = 2
     # Epochs between checkpoints; one is also written when stopped, and at the end.
     config.checkpoint.every_epochs = 1
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ascjax import signals
 from ascjax.cli import Parser
 from ascjax.errors import UserError, choose
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return 128 + (signals.heard() or signal.SIGINT)
     return 0
 
 

@@ -58,17 +58,19 @@ def from_dict(settings: Mapping[str, Any]) -> FrontEnd:
     Settings without ``name``, written before there were several front ends, are a log-mel's.
 
     Raises:
-      UserError: an unknown name or field, a missing sample rate, or a value that the front end
-        refuses; the message begins with the field's name.
+      UserError: an unknown or missing field, or a value that the front end refuses; the message
+        begins with the field's name.
     """
     fields = dict(settings)
     name = fields.pop("name", LogMel.name)
     if not isinstance(name, str):
         raise UserError(f"name: expected a string, got {name!r}")
     kind = choose("name", name, FRONT_ENDS)
-    _check_known(fields, {"sample_rate_hz", *_settings(kind)})
-    if "sample_rate_hz" not in fields:
-        raise UserError("sample_rate_hz: expected the rate of the waveforms in Hz, got none")
+    known = {"sample_rate_hz", *_settings(kind)}
+    _check_known(fields, known)
+    if lacking := sorted(known - fields.keys()):
+        # No defaults: they may have been others when these were written.
+        raise UserError(f"{lacking[0]}: expected a setting of the front end {name}, got none")
     return _build(kind, fields)
 
 

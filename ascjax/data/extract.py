@@ -6,7 +6,6 @@ belongs to the parent.
 
 import multiprocessing
 import os
-import signal
 import threading
 import zlib
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from ascjax import signals
 from ascjax.audio import wave
 from ascjax.audio.frontend import FrontEnd
 from ascjax.errors import UserError
@@ -48,8 +48,7 @@ def start_worker(job: Job) -> None:
     """Sets this process up: the parent handles signals, JAX stays on one CPU thread."""
     global _job
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signals.ignore()
     jax.config.update("jax_platforms", "cpu")
     os.environ["NPROC"] = "1"  # what XLA takes the number of its threads from
     _job = job
@@ -80,7 +79,10 @@ def extract(files: Sequence[tuple[int, Path, float]]) -> list[Result]:
                 results.append(Result(row, reason=str(error)))
                 continue
             # Not through a memory map: a full disk is an error here and a killed process there.
-            _write(descriptor, values, offset + row * row_bytes)
+            try:
+                _write(descriptor, values, offset + row * row_bytes)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(_job.path)) from None
             results.append(Result(row, crc32=zlib.crc32(values)))
     finally:
         os.close(descriptor)

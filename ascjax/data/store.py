@@ -9,20 +9,18 @@ channels, the length, and each file's name, size and time of change. It holds
     bad.json        {name: reason} of recordings that could not be read
 
 A row is marked done only after all its values are in the file, so a reader never sees half of one.
+Whoever opens the store checks every row against its CRC-32; damaged ones are extracted again.
 """
 
 import hashlib
 import json
 import multiprocessing
 import os
-import shutil
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -30,13 +28,14 @@ from tqdm import tqdm
 from ascjax.audio import wave
 from ascjax.audio.frontend import FrontEnd
 from ascjax.data import extract
+from ascjax.data import rows as tables
 from ascjax.data.dataset import Recording
+from ascjax.data.rows import BAD, DONE, MISSING
 from ascjax.errors import UserError
-from ascjax.files import exclusive
-from ascjax.signals import StopRequest
+from ascjax.files import exclusive, write_json
+from ascjax.signals import StopRequest, withheld
+from ascjax.words import counted
 
-MISSING, DONE, BAD = 0, 1, 2
-_ROW = np.dtype([("state", "u1"), ("crc32", "u4")])
 _FORMAT = 1
 
 
@@ -143,22 +142,26 @@ def prepare(
         num_samples=num_samples,
         min_duration_share=min_duration_share,
     )
+    names = [recording.name for recording in recordings]
     try:
         with exclusive(path, "extracting features"):
-            rows, bad = _open_or_create(path, settings, shape)
-            if on_bad_file == "stop":
-                bad.clear()
+            rows, log_mel = tables.open_or_create(path, settings, shape)
+            bad = {} if on_bad_file == "stop" else tables.read_bad(path)
             bad.update(known_bad or {})
-            _mark_bad(recordings, rows, bad, path)
-            todo = _still_to_do(rows, path)
+            tables.mark_bad(names, rows, bad, path)
+            if damaged := tables.mark_damaged(rows, log_mel, stop):
+                tqdm.write(
+                    f"{path}: the features of {counted(len(damaged), 'recording')} are damaged, "
+                    f"e.g. {names[damaged[0]]}; they are extracted again"
+                )
+            todo = np.flatnonzero(rows["state"] == MISSING).tolist()
             if todo:
                 _extract(job, recordings, todo, rows, bad, on_bad_file, num_workers, stop)
             usable = rows["state"] == DONE
-        log_mel = _read(path, "log_mel.npy")
     except OSError as error:
         raise UserError(
-            f"{store_dir}: cannot keep the feature store there ({error.strerror}); choose another "
-            "folder for it"
+            f"{error.filename or path}: cannot keep the feature store there ({error.strerror}); "
+            "free some space, or choose another folder for it; what is extracted is kept"
         ) from error
     return FeatureStore(path, front_end, tuple(channels), log_mel, usable, bad)
 
@@ -173,77 +176,6 @@ def _fingerprint(settings: dict, recordings: Sequence[Recording]) -> str:
             file = "-"
         digest.update(f"{recording.name}\0{file}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def _open_or_create(
-    path: Path, settings: dict, shape: tuple[int, ...]
-) -> tuple[np.memmap, dict[str, str]]:
-    """Returns the row table, writable, and the reasons of bad rows; makes the files if need be."""
-    rows_path = path / "rows.npy"
-    if not rows_path.exists():
-        num_bytes = int(np.prod(shape)) * np.dtype(np.float32).itemsize
-        free = shutil.disk_usage(path).free
-        if num_bytes > free:
-            raise UserError(
-                f"{path}: the features need {num_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
-                "free; choose another store folder"
-            )
-        np.lib.format.open_memmap(path / "log_mel.npy", "w+", np.float32, shape).flush()
-        _reserve(path / "log_mel.npy")
-        (path / "settings.json").write_text(json.dumps(settings, indent=1))
-        (path / "bad.json").write_text("{}")
-        # The row table comes last: where it is, everything else is.
-        partial = path / "rows.npy.partial"
-        np.lib.format.open_memmap(partial, "w+", _ROW, shape[:1]).flush()
-        _reserve(partial)
-        partial.rename(rows_path)
-    return _read(path, "rows.npy", "r+"), _read(path, "bad.json")
-
-
-def _read(path: Path, name: str, mode: Literal["r", "r+"] = "r") -> Any:
-    """Returns a file of the store: arrays memory-mapped, JSON as it is."""
-    try:
-        if name.endswith(".npy"):
-            return np.load(path / name, mmap_mode=mode)
-        return json.loads((path / name).read_text())
-    except ValueError as error:
-        raise UserError(
-            f"{path}: the feature store is damaged ({name}: {error}); remove that folder, and the "
-            "same command makes it anew"
-        ) from error
-
-
-def _reserve(path: Path) -> None:
-    """Preallocates a sparse file: a full disk would raise SIGBUS in a writer to its memory map."""
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-def _mark_bad(
-    recordings: Sequence[Recording], rows: np.ndarray, bad: dict[str, str], path: Path
-) -> None:
-    """Marks the rows of bad recordings, and no others, so that they aren't tried again."""
-    is_bad = np.array([recording.name in bad for recording in recordings], bool)
-    rows["state"][(rows["state"] == BAD) & ~is_bad] = MISSING
-    rows["state"][is_bad] = BAD
-    _write_bad(path, bad)
-
-
-def _write_bad(path: Path, bad: dict[str, str]) -> None:
-    partial = path / "bad.json.partial"
-    partial.write_text(json.dumps(bad, indent=1))
-    partial.rename(path / "bad.json")
-
-
-def _still_to_do(rows: np.ndarray, path: Path) -> list[int]:
-    """Returns the rows to extract; of an unfinished store, done rows must have their CRC."""
-    if not np.any(rows["state"] == MISSING):
-        return []
-    log_mel = _read(path, "log_mel.npy")
-    for row in np.flatnonzero(rows["state"] == DONE):
-        if zlib.crc32(log_mel[row].tobytes()) != rows["crc32"][row]:
-            rows["state"][row] = MISSING
-    return np.flatnonzero(rows["state"] == MISSING).tolist()
 
 
 def _extract(
@@ -275,7 +207,8 @@ def _extract(
                     files = [
                         (row, recordings[row].path, recordings[row].start_s) for row in indices
                     ]
-                    pending.add(pool.submit(extract.extract, files))
+                    with withheld():
+                        pending.add(pool.submit(extract.extract, files))
                 finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for result in (r for future in finished for r in future.result()):
                     _record(result, recordings, rows, bad, on_bad_file, job.path.parent)
@@ -312,4 +245,4 @@ def _record(
         raise wave.BadRecording(result.reason)
     rows[result.row] = (BAD, 0)
     bad[recordings[result.row].name] = result.reason
-    _write_bad(path, bad)
+    write_json(path / "bad.json", bad)

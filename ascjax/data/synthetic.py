@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ascjax.data import sounds
 from ascjax.errors import UserError
+from ascjax.files import read_json
 from ascjax.signals import StopRequest
 
 SAMPLE_RATE_HZ = sounds.SAMPLE_RATE_HZ
@@ -193,7 +194,7 @@ def _is_there(root: Path, parameters: dict) -> bool:
             f"{root} exists and holds no synthetic set; name a new folder for one, or choose "
             "another layout"
         )
-    there = json.loads(made_with.read_text())
+    there = read_json(made_with, hint=f"delete {root}, and the same command makes it anew")
     if there != parameters:
         differing = ", ".join(
             f"{key} {there.get(key)} (wanted {value})"

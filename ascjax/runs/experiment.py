@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clu import parameter_overview
 from ml_collections import ConfigDict
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ascjax import setup as setups
 from ascjax.data import normalisation
 from ascjax.data.batches import Fragments
+from ascjax.errors import UserError
 from ascjax.files import exclusive
 from ascjax.runs import teacher, testing
 from ascjax.runs.description import describe
@@ -24,14 +25,20 @@ from ascjax.runs.run import Run
 from ascjax.setup import Data, Setup
 from ascjax.setup import network as builders
 from ascjax.setup.keys import keyed
-from ascjax.signals import StopRequest
+from ascjax.setup.network import Networks
+from ascjax.signals import Busy, StopRequest
+from ascjax.training.arrays import DamagedCheckpoint
 from ascjax.training.checkpoints import Checkpoints
 from ascjax.training.evaluator import Evaluator, validation_numbers
 from ascjax.training.journal import TrainingLog
-from ascjax.training.loop import Trainer
-from ascjax.training.step import initial_state
+from ascjax.training.loop import Schedule, Trainer
+from ascjax.training.step import StepConfig, StepInputs, TrainState, initial_state
 
 Report = Callable[[Run], Any]
+T = TypeVar("T")
+
+# Where a stop has nothing to save it may wait longer for what can be kept.
+_PATIENCE_S = 7.0
 
 
 def train(
@@ -65,11 +72,49 @@ def train(
         if (workdir / "results.json").exists():
             run = Run.open(workdir)
         else:
-            setup = Setup(config, setups.survey(config, stop))
-            setup.check()
-            run = _train_and_test(setup, _teacher(setup), workdir, stop, parameter_table)
+            run = _train_and_test(config, workdir, stop, parameter_table)
         report(run)
     return run
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """All that a training begins with."""
+
+    setup: Setup
+    data: Data
+    taught_by: Classifier | None
+    info: RunInfo
+    networks: Networks
+    schedule: Schedule
+    step_config: StepConfig
+    step_inputs: StepInputs
+    evaluator: Evaluator
+    state: TrainState
+
+
+def _prepare(config: ConfigDict, stop: StopRequest) -> _Prepared:
+    setup = Setup(config, setups.survey(config, stop))
+    setup.check()
+    taught_by = _teacher(setup)
+    leaks = setups.find_leaks(config, setup.survey, stop)
+    data = setup.extract(stop)
+    num_scenes = len(data.dataset.scenes)
+    networks = builders.networks(config, setup.weights_file, num_scenes, setup.input_shape)
+    mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.indices)
+    schedule = builders.schedule(config, len(data.train))
+    step_config, step_inputs = builders.step(
+        config, networks, schedule, num_scenes=num_scenes, mean=mean, deviation=deviation
+    )
+    evaluator = Evaluator(
+        networks.evaluation, mean, deviation, setup.devices, config.eval.batch_size
+    )
+    sha256 = taught_by.runs[0].results.model_sha256 if taught_by else ""
+    info = describe(setup, data, networks, mean, deviation, leaks, sha256)
+    state = initial_state(step_config, networks.variables)
+    return _Prepared(
+        setup, data, taught_by, info, networks, schedule, step_config, step_inputs, evaluator, state
+    )
 
 
 def _teacher(setup: Setup) -> Classifier | None:
@@ -81,51 +126,26 @@ def _teacher(setup: Setup) -> Classifier | None:
 
 
 def _train_and_test(
-    setup: Setup,
-    taught_by: Classifier | None,
-    workdir: Path,
-    stop: StopRequest,
-    parameter_table: bool,
+    config: ConfigDict, workdir: Path, stop: StopRequest, parameter_table: bool
 ) -> Run:
-    config = setup.config
-    leaks = setups.find_leaks(config, setup.survey, stop)
-    data = setup.extract(stop)
-    networks = builders.networks(
-        config, setup.weights_file, len(data.dataset.scenes), setup.input_shape
-    )
-    mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.indices)
-    schedule = builders.schedule(config, len(data.train))
-    step_config, step_inputs = builders.step(
-        config,
-        networks,
-        schedule,
-        num_scenes=len(data.dataset.scenes),
-        mean=mean,
-        deviation=deviation,
-    )
-    evaluator = Evaluator(
-        networks.evaluation, mean, deviation, setup.devices, config.eval.batch_size
-    )
-    sha256 = taught_by.runs[0].results.model_sha256 if taught_by else ""
-    info = describe(setup, data, networks, mean, deviation, leaks, sha256)
-    info = begin(workdir, config.to_dict(), info)
-    if taught_by:
+    made = _call(stop, "before training; features are kept", _prepare, config, stop)
+    setup, data, evaluator, schedule = made.setup, made.data, made.evaluator, made.schedule
+    info = begin(workdir, config.to_dict(), made.info)
+    if made.taught_by:
         part = [data.dataset.recordings[index] for index in data.train.indices]
-        targets = teacher.scores(taught_by, part, workdir, stop)
+        targets = teacher.scores(made.taught_by, part, workdir, stop)
         data = replace(data, train=replace(data.train, targets=targets))
-    checkpoints = Checkpoints(
-        workdir / "checkpoints", keep=config.checkpoint.keep, ranked=data.validation is not None
-    )
+    checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
     with closing(checkpoints):
-        state = initial_state(step_config, networks.variables)
-        latest = checkpoints.latest()
+        state = made.state
+        latest = checkpoints.resume(state)
         if latest is None:
             _log_setup(info, data)
             if parameter_table:
-                tqdm.write(parameter_overview.get_parameter_overview(networks.variables))
+                tqdm.write(parameter_overview.get_parameter_overview(made.networks.variables))
         else:
-            state = checkpoints.restore(latest, state)
-            tqdm.write(f"resuming at step {latest} of {schedule.num_steps} in {workdir}")
+            step, state = latest
+            tqdm.write(f"resuming at step {step} of {schedule.num_steps} in {workdir}")
         log = TrainingLog(
             workdir,
             step=int(state.step),
@@ -135,11 +155,11 @@ def _train_and_test(
         )
         validate = None
         if data.validation is not None:
-            validate = partial(_validate, evaluator, data.validation, setup)
+            validate = partial(_validate, evaluator, data.validation, setup, stop)
         with closing(log):
             trainer = Trainer(
-                step_config,
-                step_inputs,
+                made.step_config,
+                made.step_inputs,
                 schedule,
                 data.train,
                 setup.devices,
@@ -151,14 +171,35 @@ def _train_and_test(
             state = trainer.fit(state)
         best = checkpoints.best()
         if best is not None and best != int(state.step):
-            state = checkpoints.restore(best, state)
-    return testing.test(setup, data, evaluator, state, info, workdir, stop)
+            state = _restore_best(checkpoints, best, state)
+    where = "while testing; training is done and saved"
+    return _call(stop, where, testing.test, setup, data, evaluator, state, info, workdir, stop)
+
+
+def _restore_best(checkpoints: Checkpoints, step: int, like: TrainState) -> TrainState:
+    try:
+        return checkpoints.restore(step, like)
+    except DamagedCheckpoint as error:
+        raise UserError(
+            f"{error}, and no other epoch is as good; remove {checkpoints.path} to train the run "
+            "again, to the same result"
+        ) from None
+
+
+def _call(stop: StopRequest, where: str, function: Callable[..., T], *args: Any) -> T:
+    """Calls a function; raises Stopped(``where``) if a stop can't wait for it."""
+    try:
+        return stop.call(function, *args, patience_s=_PATIENCE_S)
+    except Busy:
+        stop.check(where)
+        raise
 
 
 def _validate(
-    evaluator: Evaluator, part: Fragments, setup: Setup, replicated: Any
+    evaluator: Evaluator, part: Fragments, setup: Setup, stop: StopRequest, replicated: Any
 ) -> dict[str, float]:
-    return validation_numbers(evaluator(replicated, part), part.labels, asdict(setup.fusion))
+    posteriors = evaluator(replicated, part, stop=stop)
+    return validation_numbers(posteriors, part.labels, asdict(setup.fusion))
 
 
 def _log_setup(info: RunInfo, data: Data) -> None:

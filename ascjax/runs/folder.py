@@ -76,10 +76,17 @@ def restore_front_end(folder: Path, info: RunInfo) -> FrontEnd:
     Raises:
       UserError: run.json describes no front end.
     """
+    path = folder / "run.json"
     try:
-        return frontends.from_dict(info.front_end)
+        front_end = frontends.from_dict(info.front_end)
     except UserError as error:
-        raise UserError(f"{folder / 'run.json'}: front_end: {error}; {TRAIN_AGAIN}") from None
+        raise UserError(f"{path}: front_end: {error}; {TRAIN_AGAIN}") from None
+    if len(info.normalisation.mean) != front_end.num_mels:
+        raise UserError(
+            f"{path}: expected means and deviations of {front_end.num_mels} mel bands, got "
+            f"{len(info.normalisation.mean)}; {TRAIN_AGAIN}"
+        )
+    return front_end
 
 
 def read_results(folder: Path) -> RunResults:
@@ -105,6 +112,9 @@ def read_results(folder: Path) -> RunResults:
         )
     if {len(row) for row in results.confusion} | {len(results.confusion)} != {len(results.scenes)}:
         raise UserError(f"{path}: expected confusion as scenes × scenes of counts; {TEST_AGAIN}")
+    for group, names in (("scene", results.scenes), ("channel", results.channels)):
+        if set(getattr(results, f"by_{group}")) != set(names):
+            raise UserError(f"{path}: expected by_{group} of {', '.join(names)}; {TEST_AGAIN}")
     return results
 
 

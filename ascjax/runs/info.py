@@ -4,10 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ascjax.audio.channels import CHANNELS
 from ascjax.runs.environment import Environment
 from ascjax.scoring.fusion import Fusion
 
 RUN_FORMAT = 3
+# Of a recording that a network is trained on.
+_MOST_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Normalisation:
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (*self.mean, *self.deviation))) or 0 in self.deviation:
             raise ValueError("expected finite means and deviations other than 0")
+        if len(self.mean) != len(self.deviation):
+            raise ValueError("expected as many means as deviations")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,10 @@ class Model:
     flops_per_recording: float
     macs_per_recording: int
     peak_activation_bytes: int
+
+    def __post_init__(self) -> None:
+        if self.planes not in (1, 3) or self.head_width < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("expected 1 or 3 planes, a head_width from 1 and a dropout in 0..1")
 
 
 @dataclass(frozen=True)
@@ -120,3 +129,13 @@ class RunInfo:
     data: DataSource
     initial_weights: InitialWeights
     environment: Environment
+
+    def __post_init__(self) -> None:
+        if not self.scenes or len(set(self.scenes)) < len(self.scenes):
+            raise ValueError("expected scenes of different names")
+        if not self.channels or not set(self.channels) <= CHANNELS.keys():
+            raise ValueError(f"expected channels of {', '.join(CHANNELS)}")
+        if self.fragments < 1 or not 0 <= self.overlap < 1:
+            raise ValueError("expected 1 or more fragments, and an overlap in 0..1")
+        if not 0 < self.duration_s <= _MOST_S:
+            raise ValueError(f"expected a duration_s above 0 and at most {_MOST_S:,}")

@@ -350,16 +350,19 @@ class Classifier:
         hop_s = self.window_s if hop_s is None else hop_s
         if not (math.isfinite(hop_s) and round(hop_s * self.sample_rate_hz) >= 1):
             raise UserError(f"hop_s: expected more than 0 seconds, got {hop_s}")
-        cut: Iterator[Iterator[Window]] = (
-            islice(
-                windows(
-                    source,
-                    sample_rate_hz=self.sample_rate_hz,
-                    window_samples=self._window_samples,
-                    hop_samples=round(hop_s * self.sample_rate_hz),
-                    raw=raw,
+        cut: Iterator[tuple[str, Iterator[Window]]] = (
+            (
+                sources.name(source),
+                islice(
+                    windows(
+                        source,
+                        sample_rate_hz=self.sample_rate_hz,
+                        window_samples=self._window_samples,
+                        hop_samples=round(hop_s * self.sample_rate_hz),
+                        raw=raw,
+                    ),
+                    most,
                 ),
-                most,
             )
             for source in recordings
         )

@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from ascjax.audio.channels import shares
-from ascjax.audio.errors import BadRecording
+from ascjax.audio.errors import BadRecording, bad_recording
 from ascjax.audio.frontend import FrontEnd
 from ascjax.audio.quality import level_db
 from ascjax.audio.windows import Window
+from ascjax.errors import UserError
 
 T = TypeVar("T")
 
@@ -46,13 +47,16 @@ class Failed:
 
 
 def inputs(
-    recordings: Iterable[Iterator[Window]],
+    recordings: Iterable[tuple[str, Iterator[Window]]],
     front_end: FrontEnd,
     channels: tuple[str, ...],
     window_samples: int,
 ) -> Iterator[Input | Failed]:
-    """Yields the windows of recordings in order; a bad one ends with `Failed`."""
-    for index, windows in enumerate(recordings):
+    """Yields the windows of recordings, each with its name, in order.
+
+    A bad one ends with `Failed`, also where it is so loud that its features aren't finite.
+    """
+    for index, (name, windows) in enumerate(recordings):
         try:
             for window in windows:
                 samples, rate = window.samples, front_end.sample_rate_hz
@@ -61,13 +65,14 @@ def inputs(
                     window.start_s,
                     window.start_s + samples.shape[1] / rate,
                     level_db(samples),
-                    _log_mels(samples, front_end, channels, window_samples),
+                    _log_mels(name, samples, front_end, channels, window_samples),
                 )
         except BadRecording as error:
             yield Failed(index, error)
 
 
 def _log_mels(
+    name: str,
     samples: Float[np.ndarray, "column sample"],
     front_end: FrontEnd,
     channels: tuple[str, ...],
@@ -75,7 +80,10 @@ def _log_mels(
 ) -> Float32[np.ndarray, "channel mel frame"]:
     missing = window_samples - samples.shape[1]
     whole = np.pad(samples, ((0, 0), (0, missing)), mode="wrap")
-    return front_end(whole, shares(channels, len(whole)))
+    try:
+        return front_end(whole, shares(channels, len(whole)))
+    except UserError as error:
+        raise bad_recording(name, error) from None
 
 
 def read_ahead(items: Iterator[T], limit: int) -> Iterator[T]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ascjax.audio.frontend import FrontEnd
 from ascjax.errors import UserError, choose
-from ascjax.files import as_path, read_json
+from ascjax.files import TEST_AGAIN, as_path, read_json
 from ascjax.runs.folder import (
     RunResults,
     TestPosteriors,
@@ -51,8 +51,13 @@ class Run:
         folder = as_path(path)
         if not folder.is_dir():
             raise UserError(f"{folder}: expected the folder of a run, there is none")
-        results = read_results(folder)
-        return cls(folder, read_run(folder), results)
+        results, info = read_results(folder), read_run(folder)
+        if (results.scenes, results.channels) != (info.scenes, info.channels):
+            raise UserError(
+                f"{folder / 'results.json'}: its scenes or channels aren't those of run.json; "
+                f"{TEST_AGAIN}"
+            )
+        return cls(folder, info, results)
 
     def __repr__(self) -> str:
         model, accuracy = self.info.model, self.results.accuracy
@@ -102,9 +107,10 @@ class Run:
           UserError: an unknown name, or posteriors.npz is missing or damaged.
         """
         run, stored = self.results, self.test_posteriors
-        by = Fusion(fusion or run.fusion.fragments, channel_fusion or run.fusion.channels)
-        choose("fusion of fragments", by.fragments, METHODS)
-        choose("fusion of channels", by.channels, METHODS)
+        methods = fusion or run.fusion.fragments, channel_fusion or run.fusion.channels
+        for what, method in zip(("fragments", "channels"), methods, strict=True):
+            choose(f"fusion of {what}", method, METHODS)
+        by = Fusion(*methods)
         names = channels.split(",") if isinstance(channels, str) else channels
         indices = {name: index for index, name in enumerate(run.channels)}
         wanted = run.channels if names is None else names

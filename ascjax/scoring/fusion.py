@@ -65,6 +65,10 @@ class Fusion:
     fragments: str = "mean"
     channels: str = "mean"
 
+    def __post_init__(self) -> None:
+        if not {self.fragments, self.channels} <= METHODS.keys():
+            raise ValueError(f"expected methods of fusion among {', '.join(METHODS)}")
+
 
 def fuse(
     posteriors: Float[np.ndarray, "recording channel fragment scene"],

@@ -1,21 +1,26 @@
-"""Checkpoints of a run through Orbax: the last few and the best, restored exactly."""
+"""Checkpoints of a run through Orbax: the last few and the best, verified when they are restored.
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
+A folder STEP is a checkpoint: Orbax's files, which hold the CRC-32 of each array in their metadata,
+and, once the epoch that it ends has been validated and logged, validation.json. ``STEP.damaged``
+was found to be damaged and is kept aside.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
+from tqdm import tqdm
 
 from ascjax.errors import UserError
+from ascjax.files import write_json
+from ascjax.training.arrays import TEMPORARY, ArrayFiles, DamagedCheckpoint, sealed, unsealed
 
-# Orbax takes its own path for a glob pattern where it merges files, and TensorStore takes a
-# backslash for a slash: such a checkpoint is saved in part and can't be restored.
-_PATTERN_CHARACTERS = frozenset("[]*?\\")
+_NUMBERS = "validation.json"
 
 
 def rank(numbers: dict[str, float]) -> tuple[float, float, float]:
@@ -24,122 +29,155 @@ def rank(numbers: dict[str, float]) -> tuple[float, float, float]:
 
 
 class Checkpoints:
-    """The checkpoints in a folder, by step. Saving continues in the background until ``wait``.
+    """The checkpoints in a folder, by step.
 
+    They are written in a thread, in order; ``check`` and ``wait`` raise what went wrong there.
     Close it (``contextlib.closing``) on every way out: a save in flight is lost otherwise.
 
     Args:
       path: the folder; made if need be.
-      keep: the number of latest checkpoints that are kept.
-      ranked: they come with validation numbers, and the best by ``rank`` is kept too.
+      keep: the number of latest checkpoints that are kept, besides the best by ``rank``.
     """
 
-    def __init__(self, path: Path, *, keep: int = 1, ranked: bool = True):
+    def __init__(self, path: Path, *, keep: int = 1):
         self.path = Path(path).resolve()
-        kept: list[Any] = [policies.LatestN(max(keep, 1))]
-        if ranked:
-            best = policies.BestN(get_metric_fn=rank, n=1, keep_checkpoints_without_metrics=False)
-            kept.append(best)
+        self._keep = max(keep, 1)
+        self._pending: list[Future] = []
         self.path.mkdir(parents=True, exist_ok=True)
-        self._opened = contextlib.ExitStack()
-        self._manager = ocp.CheckpointManager(
-            self._opened.enter_context(_pattern_free(self.path)),
-            # Without best_fn Orbax neither keeps numbers on disk nor reads them back; with it, it
-            # warns of every checkpoint that has none.
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=policies.AnyPreservationPolicy(kept),
-                best_fn=rank if ranked else None,
-                cleanup_tmp_directories=True,
-            ),
-        )
+        self._files = ArrayFiles(self.path)
+        self._thread = ThreadPoolExecutor(1, "ascjax-save")
+        self._remove_leftovers()
 
-    def save(self, step: int, state: Any, numbers: dict[str, float]) -> None:
-        """Saves a tree of arrays with validation ``numbers``, or {} where there are none."""
-        if step in self._manager.all_steps():
-            return
-        self._manager.save(
-            step,
-            args=ocp.args.StandardSave(jax.tree.map(np.asarray, state)),
-            metrics={**numbers, "step": step} if numbers else None,
-            force=True,
-        )
+    def save(self, step: int, state: Any) -> None:
+        """Saves a tree of arrays, unless there is a checkpoint of this step."""
+        self._submit(self._write, step, jax.tree.map(np.asarray, state))
+
+    def end_epoch(self, step: int, numbers: dict[str, float]) -> None:
+        """Notes that the epoch that ends with ``step`` is validated and logged.
+
+        Args:
+          step: of a checkpoint.
+          numbers: of the validation; {} where there is none.
+        """
+        self._submit(self._note, step, numbers)
+
+    def check(self) -> None:
+        """Raises UserError if a checkpoint could not be written."""
+        while self._pending and self._pending[0].done():
+            self._pending.pop(0).result()
 
     def wait(self) -> None:
-        """Returns once everything saved is on disk."""
-        self._manager.wait_until_finished()
+        """Returns once everything saved is on disk; raises as ``check``."""
+        while self._pending:
+            self._pending.pop(0).result()
+
+    def steps(self) -> list[int]:
+        """Returns the steps on disk in order; waits for those in flight."""
+        self.wait()
+        return self._steps()
 
     def latest(self) -> int | None:
-        """Returns the last step on disk, or None; waits, as Orbax counts a save in flight."""
-        self.wait()
-        return self._manager.latest_step()
+        """Returns the last step on disk, or None."""
+        return max(self.steps(), default=None)
 
     def best(self) -> int | None:
-        """Returns the step on disk with the best validation numbers by ``rank``, or None."""
+        """Returns the step on disk with the best validation numbers by ``rank``, or None.
+
+        Raises:
+          UserError: a checkpoint's numbers are damaged.
+        """
         self.wait()
-        numbers = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
-        ranked = {step: rank(metrics) for step, metrics in numbers.items() if metrics}
-        return max(ranked, key=lambda step: ranked[step]) if ranked else None
+        return self._best()
+
+    def ended(self, step: int) -> bool:
+        """Whether ``end_epoch`` was called for a step on disk, and is sound."""
+        try:
+            return self._numbers(step) is not None
+        except UserError:
+            return False
+
+    def resume(self, like: Any) -> tuple[int, Any] | None:
+        """Returns the last sound checkpoint's step and tree, or None; sets damaged ones aside.
+
+        Args:
+          like: as in ``restore``.
+
+        Raises:
+          UserError: the checkpoint is another network's.
+        """
+        for step in reversed(self.steps()):
+            try:
+                return step, self.restore(step, like)
+            except DamagedCheckpoint as error:
+                aside = self.path / f"{step}.damaged"
+                shutil.rmtree(aside, ignore_errors=True)
+                (self.path / str(step)).rename(aside)
+                before = self.latest()
+                then = "the start" if before is None else f"step {before}"
+                tqdm.write(f"{error}; it is now {aside.name}, and the run resumes from {then}")
+        return None
 
     def restore(self, step: int, like: Any) -> Any:
         """Returns the tree saved at ``step`` as NumPy arrays in the structure of ``like``.
 
         Raises:
-          UserError: the checkpoint is damaged or of another shape.
+          DamagedCheckpoint: its values aren't those that were saved.
+          UserError: its arrays aren't those of ``like``.
         """
-        shapes = jax.tree.map(lambda x: np.empty(np.shape(x), np.asarray(x).dtype), like)
-        try:
-            return self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
-        except (ValueError, KeyError, OSError) as error:
-            raise UserError(
-                f"{self.path / str(step)}: cannot be restored ({_first_line(error)}); remove that "
-                "folder to resume from the checkpoint before it, if there is one, or train in a "
-                "new folder"
-            ) from error
+        return self._files.read(str(step), like)
 
     def close(self) -> None:
         """Waits for saves and releases the folder."""
-        with self._opened:
-            self._manager.close()
+        self._thread.shutdown()
+        self._files.close()
 
+    def _submit(self, function: Callable[..., None], *arguments: Any) -> None:
+        self._pending.append(self._thread.submit(function, *arguments))
 
-def read(path: Path, like: Any) -> Any:
-    """Returns part of the tree saved in ``path``, as NumPy arrays; writes nothing.
+    def _write(self, step: int, state: Any) -> None:
+        if (self.path / str(step)).exists():
+            return
+        try:
+            self._files.write(str(step), state)
+        finally:
+            self._remove_leftovers()
+        self._prune()
 
-    Args:
-      path: the folder of one checkpoint.
-      like: the part: shapes, with a ``dtype``, under names of the tree.
+    def _note(self, step: int, numbers: dict[str, float]) -> None:
+        if (self.path / str(step)).exists():
+            write_json(self.path / str(step) / _NUMBERS, sealed({**numbers, "step": step}))
+            self._prune()
 
-    Raises:
-      UserError: the checkpoint is missing, is damaged, or has another shape.
-    """
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
-    args = ocp.args.PyTreeRestore(like, restore_args=as_numpy, partial_restore=True)
-    path = Path(path).resolve()
-    try:
-        with ocp.PyTreeCheckpointer() as checkpointer, _pattern_free(path) as folder:
-            restored = checkpointer.restore(folder / "default", args=args)
-        # Orbax returns what the checkpoint lacks as it was asked for.
-        shapes = jax.tree.map(lambda x: isinstance(x, np.ndarray) and x.shape, restored)
-        if shapes != jax.tree.map(lambda x: x.shape, like):
-            raise ValueError("its arrays aren't those of the run's network")
-    except (ValueError, KeyError, OSError) as error:
-        raise UserError(
-            f"{path}: cannot be restored ({_first_line(error)}); train again in a new folder"
-        ) from error
-    return restored
+    def _steps(self) -> list[int]:
+        return sorted(int(path.name) for path in self.path.iterdir() if path.name.isdecimal())
 
+    def _best(self) -> int | None:
+        noted = {step: self._numbers(step) for step in self._steps()}
+        ranked = {s: rank(numbers) for s, numbers in noted.items() if numbers and len(numbers) > 1}
+        return max(ranked, key=ranked.__getitem__, default=None)
 
-@contextlib.contextmanager
-def _pattern_free(path: Path) -> Iterator[Path]:
-    """Yields ``path``, or a temporary link to it where its name has pattern characters."""
-    if not _PATTERN_CHARACTERS & set(str(path)):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="ascjax-") as folder:
-        link = Path(folder, "checkpoints")
-        link.symlink_to(path, target_is_directory=True)
-        yield link
+    def _numbers(self, step: int) -> dict[str, float] | None:
+        path = self.path / str(step) / _NUMBERS
+        if not path.exists():
+            return None
+        try:
+            return unsealed(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{path}: damaged; remove {self.path} to train the run again to the same result, "
+                f"or {path.parent} to choose among the other checkpoints"
+            ) from None
 
+    def _prune(self) -> None:
+        """Removes all but the latest and the best."""
+        steps = self._steps()
+        for step in set(steps) - {*steps[-self._keep :], self._best()}:
+            # Renamed first: what is removed in part would look like a checkpoint.
+            path = self.path / str(step)
+            path.rename(path.with_name(f"{step}.deleted"))
+        self._remove_leftovers()
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    def _remove_leftovers(self) -> None:
+        for pattern in ("*.deleted", TEMPORARY):
+            for path in self.path.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)

@@ -8,7 +8,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ascjax.errors import UserError
-from ascjax.files import write_text
+from ascjax.files import append, write_text
+from ascjax.training.events import EventFile
 from ascjax.words import duration
 
 # Seconds between lines of progress where there is no terminal for a bar.
@@ -29,13 +30,10 @@ class TrainingLog:
     def __init__(
         self, path: Path, *, step: int, num_steps: int, steps_per_epoch: int, batch_size: int
     ):
-        # Not above: it imports PyTorch where there is one, for seconds, and only trainings need it.
-        from tensorboardX import SummaryWriter
-
         self._path = path / "metrics.jsonl"
         kept = [line for line in read_history(self._path) if line["step"] <= step]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._events = SummaryWriter(str(path / "events"), purge_step=step + 1 if step else None)
+        self._events = EventFile(path / "events", first_step=step + 1)
         self._num_steps = num_steps
         self._num_epochs = num_steps // steps_per_epoch
         self._batch_size = batch_size
@@ -61,14 +59,13 @@ class TrainingLog:
 
     def scalars(self, step: int, numbers: dict[str, float]) -> None:
         """Writes numbers to the event file alone."""
-        for name, value in numbers.items():
-            self._events.add_scalar(name, value, step)
+        self._events.scalars(step, numbers)
 
     def epoch(self, step: int, epoch: int, numbers: dict[str, float]) -> None:
         """Writes an epoch's numbers to both files and prints the main ones."""
         self.scalars(step, numbers)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "epoch": epoch, **numbers}) + "\n")
+        entry = {"step": step, "epoch": epoch, **numbers}
+        append(self._path, f"{json.dumps(entry)}\n".encode())
         line = f"epoch {epoch} of {self._num_epochs}: loss {numbers['train/loss']:.3f}"
         line += f", accuracy {100 * numbers['train/accuracy']:.1f} %"
         if "validation/accuracy" in numbers:
@@ -78,9 +75,8 @@ class TrainingLog:
         self._line_step, self._line_s = step, time.monotonic()
 
     def close(self) -> None:
-        """Ends the bar and flushes the event file."""
+        """Ends the bar."""
         self._bar.close()
-        self._events.close()
 
     def _steps_per_s(self, step: int) -> float:
         return (step - self._line_step) / max(time.monotonic() - self._line_s, 1e-9)

@@ -1,10 +1,11 @@
 """The training loop: rounds of steps, and what is logged, checked and saved between them."""
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from ascjax.compute import rounds
 from ascjax.compute.devices import free_memory, replicate, unreplicate
 from ascjax.data import batches
 from ascjax.errors import UserError
-from ascjax.signals import StopRequest
+from ascjax.signals import PATIENCE_S, Busy, Stopped, StopRequest
 from ascjax.training import feed
 from ascjax.training.checkpoints import Checkpoints
 from ascjax.training.evaluator import NonFinitePosteriors
@@ -26,6 +27,8 @@ from ascjax.training.step import (
     train_step,
     variables,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Trainer:
       validate: returns numbers by name, for replicated variables at the end of an epoch; or None.
       checkpoints: where states are saved; the caller closes it.
       journal: where numbers are written; the caller closes it.
-      stop: asked after each round of steps.
+      stop: heard between rounds of steps, and while a program compiles or runs.
     """
 
     config: StepConfig
@@ -86,6 +89,10 @@ class Trainer:
     checkpoints: Checkpoints
     journal: TrainingLog
     stop: StopRequest
+    # The last step and state that are computed and still there; None if they were given away.
+    _known: tuple[int, TrainState] | None = field(default=None, init=False)
+    _saved: int = field(default=0, init=False)  # the last step on disk
+    _dispatched: int = field(default=0, init=False)
 
     def fit(self, state: TrainState) -> TrainState:
         """Trains from ``state``, at any step, to the end of the schedule.
@@ -95,33 +102,78 @@ class Trainer:
 
         Raises:
           Stopped: a stop was requested; the state has been saved.
-          UserError: a loss, a parameter or a posterior is not finite.
+          UserError: a loss, a parameter or a posterior is not finite, or can't be saved.
         """
+        try:
+            return self._fit(state)
+        except Busy:
+            assert self._known is not None
+            self._save_and_stop(*self._known)
+
+    def _fit(self, state: TrainState) -> TrainState:
         schedule = self.schedule
-        checked = int(state.step)
+        first = checked = self._saved = self._dispatched = int(state.step)
         replicated = replicate(state, self.devices)
-        program, stream = self._rounds(checked)
+        self._known = first, replicated
+        program, stream = self._call(self._rounds, first)
+        if first and first % schedule.steps_per_epoch == 0:
+            # An epoch is saved before it is validated, and its sums are kept until then.
+            ended = self.checkpoints.ended(first)
+            replicated = self._empty(replicated) if ended else self._end_epoch(replicated, first, 0)
         losses: list[tuple[jax.Array, int]] = []
         epoch_started = time.perf_counter()
         for step, round_ in stream:
-            replicated, loss = program(replicated, round_)
+            replicated, loss = self._take(program, replicated, round_, step)
             losses.append((loss, int(round_["count"][0])))
             epoch_ends = step % schedule.steps_per_epoch == 0
             if epoch_ends or step % schedule.log_every_steps == 0 or self.stop.requested:
                 self._check_losses(losses, range(checked + 1, step + 1))
                 losses.clear()
                 checked = step
+                self._known = step, replicated
+                self.checkpoints.check()
             self.journal.progress(step)
             if epoch_ends:
                 seconds = time.perf_counter() - epoch_started
                 replicated = self._end_epoch(replicated, step, seconds)
                 epoch_started = time.perf_counter()
             if self.stop.requested:
-                self.checkpoints.save(step, self._host_state(replicated, step), {})
-                self.checkpoints.wait()
-                self.stop.check(f"at step {step} of {schedule.num_steps}, saved")
+                self._save_and_stop(step, replicated)
         self.checkpoints.wait()
         return unreplicate(replicated)
+
+    def _take(
+        self, program: Callable, replicated: TrainState, round_: dict[str, Any], step: int
+    ) -> tuple[TrainState, jax.Array]:
+        """Dispatches a round that ends at ``step``; on CPUs, waits for the one before it."""
+        # Accelerators write the next state over this one.
+        given_away = self.devices[0].platform != "cpu"
+        if given_away and self._known and self._known[0] != self._saved:
+            self._known = None
+        elif not given_away and replicated.step.is_ready():
+            self._known = self._dispatched, replicated
+        taken = self._call(program, replicated, round_)
+        if given_away:
+            self._known = None
+        else:
+            # At most one round is in flight: a stop that can't wait for it loses no more.
+            self._call(jax.block_until_ready, replicated.step)
+            self._known = self._dispatched, replicated
+        self._dispatched = step
+        return taken
+
+    def _call(self, function: Callable[..., T], *args: Any) -> T:
+        """Calls a function that may take long; raises Busy if a stop can't wait for it."""
+        patience_s = math.inf if self._known is None else PATIENCE_S
+        return self.stop.call(function, *args, patience_s=patience_s)
+
+    def _save_and_stop(self, step: int, replicated: TrainState) -> NoReturn:
+        if step != self._saved:
+            self.checkpoints.save(step, self._host_state(replicated, step))
+        self.checkpoints.wait()
+        saved = ", saved" if step else ", before anything was learnt"
+        self.stop.check(f"at step {step} of {self.schedule.num_steps}{saved}")
+        raise AssertionError("only called where a stop was requested")
 
     def _rounds(self, first_step: int) -> tuple[Callable, feed.Rounds]:
         """Returns the program that takes a round, and the rounds from ``first_step`` on."""
@@ -151,38 +203,44 @@ class Trainer:
           losses: for each round, its losses [device, step] and the number of its steps.
           steps: the numbers of all these steps.
         """
-        values = np.concatenate([unreplicate(loss)[:count] for loss, count in losses])
+        fetched = self._call(lambda: [unreplicate(loss)[:count] for loss, count in losses])
+        values = np.concatenate(fetched)
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             raise self._diverged(f"the loss is {values[bad[0]]}", steps[bad[0]])
         self.journal.scalars(steps[-1], {"train/step_loss": float(values.mean())})
 
     def _end_epoch(self, replicated: TrainState, step: int, seconds: float) -> TrainState:
-        """Validates, logs and saves an epoch; returns the state with the metrics' sums at zero."""
+        """Saves, validates and logs an epoch; returns the state with the metrics' sums at zero."""
         schedule = self.schedule
         epoch = step // schedule.steps_per_epoch
         sums = unreplicate(replicated.metrics).compute()
         numbers = {f"train/{name}": float(value) for name, value in sums.items()}
         numbers["learning_rate"] = float(self.inputs.learning_rates[step - 1])
-        empty = jax.tree.map(np.asarray, Metrics.empty())
         due = epoch % schedule.checkpoint_every_epochs == 0 or step == schedule.num_steps
-        state = None
         # Any validated epoch may turn out to be the best, and is saved.
         if due or self.validate is not None:
-            state = self._host_state(replicated, step).replace(metrics=empty)
+            self.checkpoints.save(step, self._host_state(replicated, step))
+            self._saved = step
         validated = self._validate(variables(replicated), step)
         self.journal.epoch(step, epoch, {**numbers, **validated, "seconds": round(seconds, 3)})
-        if state is not None:
-            self.checkpoints.save(step, state, validated)
+        if self._saved == step:
+            self.checkpoints.end_epoch(step, validated)
+        return self._empty(replicated)
+
+    def _empty(self, replicated: TrainState) -> TrainState:
+        empty = jax.tree.map(np.asarray, Metrics.empty())
         return replicated.replace(metrics=replicate(empty, self.devices))
 
     def _validate(self, replicated_variables: Any, step: int) -> dict[str, float]:
         if self.validate is None:
             return {}
         try:
-            return self.validate(replicated_variables)
+            return self._call(self.validate, replicated_variables)
         except NonFinitePosteriors as error:
             raise self._diverged(f"validation: {error}", step) from None
+        except Stopped:
+            raise Busy from None
 
     def _host_state(self, replicated: TrainState, step: int) -> TrainState:
         """Returns the state on the host; raises UserError if a parameter is NaN or infinite."""
@@ -194,7 +252,8 @@ class Trainer:
         return state
 
     def _diverged(self, what: str, step: int) -> UserError:
-        latest = self.checkpoints.latest()
+        # That of this step holds what has diverged.
+        latest = max((good for good in self.checkpoints.steps() if good < step), default=None)
         where = "none yet" if latest is None else str(self.checkpoints.path / str(latest))
         rate = self.inputs.learning_rates[step - 1]
         return UserError(

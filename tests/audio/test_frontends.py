@@ -123,10 +123,13 @@ def test_settings_from_before_there_were_names_are_a_log_mel():
     [
         ({"name": "cqt", "sample_rate_hz": 3}, "^name: expected one of log_mel, pcen, got 'cqt'"),
         ({"name": ["pcen"], "sample_rate_hz": 3}, "^name: expected a string, got"),
-        ({"num_mels": 5}, "^sample_rate_hz: expected the rate"),
+        ({"num_mels": 5}, "^hop_size_s: expected a setting of the front end log_mel, got none"),
         ({"sample_rate_hz": 48_000, "mels": 5}, "^mels: not a setting"),
         ({"sample_rate_hz": 48_000, "pcen": {"gain": 1.0}}, "^pcen: not a setting"),
-        ({"sample_rate_hz": "48 kHz"}, "^sample_rate_hz: expected an integer, got '48 kHz'"),
+        (
+            {**LogMel(48_000).to_dict(), "sample_rate_hz": "48 kHz"},
+            "^sample_rate_hz: expected an integer, got '48 kHz'",
+        ),
     ],
 )
 def test_a_damaged_dict_is_refused(settings, message):

@@ -1,12 +1,16 @@
+import errno
 import json
+import os
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_run import write_fake_run
 
 from ascjax.errors import UserError
-from ascjax.files import check_new, read_arrays, read_json
-from ascjax.runs.folder import read_results, read_run
+from ascjax.files import append, check_new, read_arrays, read_json, write_arrays
+from ascjax.runs.folder import read_results, read_run, restore_front_end
 
 
 def test_json_is_read(tmp_path):
@@ -18,7 +22,7 @@ def test_json_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "expected this file of a finished run"),
+        (None, "expected this file, there is none; start the run's command again"),
         (b'{"format": ', "expected JSON"),
         (b"\xff\xfe", "expected JSON"),
         (b"[1, 2]", "expected a JSON object"),
@@ -87,6 +91,20 @@ DECISIONS |= {"score": [0.5] * 60}
             "run.json: expected finite means and deviations other than 0",
         ),
         (
+            "run.json",
+            {"normalisation": {"mean": [0.0] * 3, "deviation": [1.0] * 2}},
+            "run.json: expected as many means as deviations",
+        ),
+        ("run.json", {"scenes": ["bus", "bus"]}, "expected scenes of different names"),
+        ("run.json", {"channels": []}, "expected channels of left, right, average"),
+        ("run.json", {"fragments": 0}, "expected 1 or more fragments, and an overlap in 0..1"),
+        ("run.json", {"duration_s": -1}, "expected a duration_s above 0 and at most 86,400"),
+        (
+            "run.json",
+            {"fusion": {"fragments": "sum"}},
+            "expected methods of fusion among mean, log",
+        ),
+        (
             "results.json",
             {"accuracy": None},
             r"expected `object`, got `null` at `\$.accuracy`; remove results",
@@ -102,6 +120,8 @@ DECISIONS |= {"score": [0.5] * 60}
             {"confusion": [3] * 10},
             r"expected `array`, got `int` at `\$.confusion\[",
         ),
+        ("results.json", {"by_scene": {}}, "results.json: expected by_scene of airport, bus"),
+        ("results.json", {"by_channel": {}}, "expected by_channel of left, right, average; remove"),
         ("results.json", {"format": 2}, "expected format 3, got 2; use the .*, or remove results"),
         ("results.json", {"decisions": {"true": []}}, "missing required field `recording`"),
         ("results.json", {"decisions": {**DECISIONS, "true": ["bus"]}}, "expected decisions on 60"),
@@ -120,3 +140,73 @@ def test_what_is_json_but_not_a_run_is_named(tmp_path, name, change, message):
     with pytest.raises(UserError, match=message) as error:
         read(tmp_path)
     assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_mels": None}, "front_end: num_mels: expected a setting of the front end log_mel, g"),
+        ({"num_mel": 3}, "front_end: num_mel: not a setting of the front end; .* 'num_mels'"),
+        ({"num_mels": 64}, "expected means and deviations of 64 mel bands, got 128"),
+        ({"name": "cqt"}, "front_end: name: expected one of log_mel, pcen, got 'cqt'"),
+    ],
+)
+def test_a_front_end_that_is_not_the_runs_is_named(tmp_path, change, message):
+    write_fake_run(tmp_path)
+    path = tmp_path / "run.json"
+    content = json.loads(path.read_text())
+    changed = {**content["front_end"], **change}
+    content["front_end"] = {key: value for key, value in changed.items() if value is not None}
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"{path}: {message}.*; train the run anew"):
+        restore_front_end(tmp_path, read_run(tmp_path))
+
+
+class FullFile:
+    """Takes four bytes, then the disk is full."""
+
+    def __init__(self, file):
+        self.file, self.left = file, 4
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, content):
+        taken = content[: self.left]
+        self.left -= len(taken)
+        if not taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.file.write(taken)
+
+
+def test_what_is_appended_is_whole_or_not_there(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    append(path, b"one\n")
+    with monkeypatch.context() as patched:
+        opened = Path.open
+        patched.setattr(Path, "open", lambda *a, **k: FullFile(opened(*a, **k)))
+        with pytest.raises(UserError, match=rf"{path}: cannot be written .No space.*; free some"):
+            append(path, b"second\n")
+    assert path.read_bytes() == b"one\n"
+    append(path, b"two\n")
+    assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_arrays_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.npz"
+    write_arrays(path, x=np.arange(3))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=rf"{path}: cannot be written .File too large.*; free"):
+            write_arrays(path, x=np.arange(1_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert read_arrays(path, "x")["x"].tolist() == [0, 1, 2]
+    assert [each.name for each in tmp_path.iterdir()] == ["a.npz"]

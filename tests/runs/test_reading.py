@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 
+from ascjax.audio import frontends
 from ascjax.audio.errors import BadRecording
 from ascjax.audio.logmel import LogMel
 from ascjax.audio.windows import Window
@@ -57,10 +58,26 @@ def test_windows_become_inputs_and_bad_recordings_failures():
     samples = np.full((2, 4000), 0.5, np.float32)
     samples[:, ::2] *= -1
     front_end = LogMel(8000, 16)
-    read = list(inputs([bad(), iter([Window(3.0, samples)])], front_end, ("left",), 8000))
+    recordings = [("b.wav", bad()), ("c.wav", iter([Window(3.0, samples)]))]
+    read = list(inputs(recordings, front_end, ("left",), 8000))
     assert [item.recording for item in read] == [0, 0, 1]
     assert isinstance(read[1], Failed)
     short = read[2]
     assert (short.start_s, short.end_s) == (3.0, 3.5)
     assert short.level_db == pytest.approx(20 * np.log10(0.5))
     assert short.log_mels.shape == (1, 16, front_end.num_frames(8000))
+
+
+@pytest.mark.parametrize("name", ["log_mel", "pcen"])
+def test_a_recording_too_loud_for_features_is_bad_by_name(name):
+    def windows(peak):
+        samples = np.full((2, 8000), peak, np.float32)
+        samples[:, ::2] *= -1
+        return iter([Window(0.0, samples)])
+
+    front_end = frontends.make(name, 8000, {"num_mels": 16})
+    recordings = [("loud.wav", windows(3e38)), ("heard.wav", windows(0.5))]
+    failed, heard = inputs(recordings, front_end, ("left", "average"), 8000)
+    assert isinstance(failed, Failed)
+    assert str(failed.error).startswith(f"loud.wav: {name}: the result is not finite: expected sam")
+    assert heard.recording == 1

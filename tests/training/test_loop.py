@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import threading
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from ascjax.compute.devices import replicate, unreplicate
 from ascjax.data import batches
 from ascjax.errors import UserError
 from ascjax.signals import Stopped
-from ascjax.training import checkpoints
+from ascjax.training import loop
 from ascjax.training.step import variables
 
 
@@ -151,8 +152,8 @@ def test_a_loss_that_is_not_finite_stops_with_step_rate_and_checkpoint(tmp_path)
     broken = run.fragments.log_mel.copy()
     save = run.checkpoints.save
 
-    def save_then_break(step, state, numbers):
-        save(step, state, numbers)
+    def save_then_break(step, state):
+        save(step, state)
         broken[:] = np.nan
 
     run.trainer.fragments = dataclasses.replace(run.fragments, log_mel=broken)
@@ -183,7 +184,7 @@ def test_a_parameter_that_turns_nan_at_an_epochs_last_step_is_named(tmp_path, va
         run.fit()
     assert f"last good checkpoint: {run.checkpoints.path}/4. " in str(caught.value)
     assert "\n" not in str(caught.value)
-    checkpoints.read(run.checkpoints.path / "4", {"step": jax.ShapeDtypeStruct((), np.int32)})
+    assert run.checkpoints.restore(4, run.initial).step == 4
 
 
 def test_finite_losses_with_posteriors_that_are_not_stop_at_validation(tmp_path):
@@ -228,3 +229,46 @@ def test_nothing_is_compiled_after_the_first_step_and_the_first_epochs_end(tmp_p
     assert at_step[first] >= 1
     assert at_step[first] == at_step[4]
     assert at_step[6] == at_step[12] > at_step[4]  # the evaluation, once
+
+
+@pytest.mark.parametrize(
+    ("what", "call", "said", "step"),
+    [
+        ("program", 1, "at step 0 of 12, before anything was learnt", 0),  # it compiles
+        ("program", 4, "at step 6 of 12, saved", 6),
+        ("validate", 1, "at step 4 of 12, saved", 4),
+    ],
+)
+def test_a_stop_is_heard_while_devices_are_busy(tmp_path, monkeypatch, what, call, said, step):
+    whole = Run(tmp_path / "whole", validate=True)
+    expected = whole.fit()
+    stopped = Run(tmp_path / "stopped", validate=True)
+    calls, release = [], threading.Event()
+
+    def busy(function):
+        def counted(*arguments):
+            calls.append(what)
+            if len(calls) == call:
+                stopped.stop.signal = 15
+                release.wait()
+            return function(*arguments)
+
+        return counted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "PATIENCE_S", 0.2)
+        program = loop.rounds.program
+        if what == "program":
+            patched.setattr(loop.rounds, "program", lambda *a: busy(program(*a)))
+        else:
+            stopped.trainer.validate = busy(stopped.validate)
+        with pytest.raises(Stopped, match=said) as caught:
+            stopped.fit()
+        release.set()
+    assert caught.value.code == 143
+    stopped.checkpoints.close()
+    resumed = Run(tmp_path / "stopped", validate=True)
+    assert int(resumed.state.step) == step
+    assert_trees_equal(resumed.fit(), expected)
+    assert resumed.lines(timed=False) == whole.lines(timed=False)
+    assert resumed.checkpoints.best() == whole.checkpoints.best()

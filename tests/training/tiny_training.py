@@ -103,11 +103,8 @@ class Run:
         inputs = StepInputs(mean, deviation, learning_rates, step_key(schedule.seed))
         self.initial = initial_state(config, variables)
         self.evaluator = Evaluator(evaluation, mean, deviation, devices, 8)
-        self.checkpoints = Checkpoints(path / "checkpoints", keep=2, ranked=validate)
-        latest = self.checkpoints.latest()
-        self.state = self.initial
-        if latest is not None:
-            self.state = self.checkpoints.restore(latest, self.initial)
+        self.checkpoints = Checkpoints(path / "checkpoints", keep=2)
+        _, self.state = self.checkpoints.resume(self.initial) or (0, self.initial)
         self.stop = StopRequest()
         self.log = TrainingLog(
             path, step=int(self.state.step), num_steps=schedule.num_steps,
