@@ -34,6 +34,12 @@ def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Option
         sys.exit(_say(str(error), error.code))
     except KeyboardInterrupt:
         sys.exit(_say("interrupted", 128 + signal.SIGINT))
+    except BrokenPipeError:  # whoever read the output, such as head, has enough
+        os._exit(0)
+    except OSError as error:  # of a name too long, a disk that fails, a folder that isn't ours
+        if error.filename is None:
+            raise
+        sys.exit(_say(f"error: {os.fsdecode(error.filename)}: {error.strerror}", 2))
 
 
 def _say(line: str, code: int) -> int:
@@ -133,7 +139,7 @@ def require(options: argparse.Namespace, **examples: str) -> None:
 def folder(text: str) -> Path:
     """Returns the path of an existing folder; the ``type`` of an argument."""
     path = Path(text)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"expected a folder, there is none at {text}")
     return path
 

@@ -1,14 +1,15 @@
 """Files that are whole or not there, and errors that name them; a lock on a folder."""
 
 import contextlib
+import errno
 import fcntl
 import io
 import json
 import os
+import stat
 import sys
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,13 @@ from ascjax.errors import UserError
 RUN_AGAIN = "start the run's command again to finish it"
 
 TEST_AGAIN = "remove results.json there and start the run's command again to test anew"
+
+
+# Of a table or a JSON file: far more than one of a million recordings has.
+MAX_TEXT_BYTES = 2**28
+
+# How many times a file's own size its arrays may take in memory; ours are stored as they are.
+MAX_UNPACKED = 10
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -93,7 +101,7 @@ def check_new(path: Path, flag: str) -> None:
     Raises:
       UserError: it is there already or can't be made.
     """
-    if path.exists():
+    if os.path.exists(path):  # where Path.exists would raise, as of too long a name, the below says so
         raise UserError(f"{flag}={path}: is there already; choose another name or remove it")
     try:
         partial = path.with_name(path.name + ".partial")
@@ -103,6 +111,23 @@ def check_new(path: Path, flag: str) -> None:
         raise UserError(f"{flag}={path}: cannot be written ({error.strerror})") from None
 
 
+def read_bytes(path: Path) -> bytes:
+    """Returns the content of a file that is read whole.
+
+    Raises:
+      OSError: it can't be read, is larger than ``MAX_TEXT_BYTES``, or is a pipe or device, which
+        might never end.
+    """
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    if status.st_size > MAX_TEXT_BYTES:
+        raise OSError(
+            errno.EFBIG, f"{status.st_size:,} bytes; at most {MAX_TEXT_BYTES:,} are read", str(path)
+        )
+    return path.read_bytes()
+
+
 def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
     """Returns the JSON object in ``path``; ``hint`` says what to do where it is damaged.
 
@@ -110,10 +135,10 @@ def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
       UserError: the file is missing, or is no JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(path).decode())
     except FileNotFoundError:
         raise UserError(f"{path}: expected this file of a finished run; {RUN_AGAIN}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected JSON, got {error}; {hint}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, got {content!r:.40}; {hint}")
@@ -123,25 +148,31 @@ def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
     """Returns the arrays ``names`` of an npz file.
 
+    Memory is that of the arrays, which together take at most ``MAX_UNPACKED`` times the file's size.
+
     Raises:
-      UserError: the file is missing, damaged or lacks one of them.
+      UserError: the file is missing, damaged, lacks one of them, or would unpack to more.
     """
     try:
         # Opened here, since np.load leaves a file that it can't read open.
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {name: arrays[name] for name in names}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as e:
+        with path.open("rb") as file:
+            _check_unpacked(file, names)
+            with np.load(file) as arrays:
+                return {name: arrays[name] for name in names}
+    except Exception as e:  # a damaged archive or header can raise nearly anything out of NumPy
         raise UserError(
             f"{path}: expected the arrays {', '.join(names)}, got {e}; {TEST_AGAIN}"
         ) from None
+
+
+def _check_unpacked(file: IO[bytes], names: Sequence[str]) -> None:
+    """Raises ValueError if arrays of an npz file are far larger than the file."""
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(archive.getinfo(f"{name}.npy").file_size for name in names)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if unpacked > MAX_UNPACKED * size:
+        raise ValueError(f"{unpacked:,} bytes of them packed into {size:,}")
 
 
 def is_new(workdir: Path, marker: str, hint: str = "choose another folder") -> bool:

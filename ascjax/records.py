@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ascjax.errors import UserError
-from ascjax.files import write_bytes
+from ascjax.files import read_bytes, write_bytes
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def read(path: Path, kind: type[T], *, version: int, hint: str) -> T:
       UserError: the file is missing, damaged, or of another format.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         raise UserError(f"{path}: expected this file, there is none; {hint}") from None
     except OSError as error:
@@ -52,11 +52,11 @@ def read(path: Path, kind: type[T], *, version: int, hint: str) -> T:
                 f"wrote it, or {hint}"
             )
         return msgspec.convert(found, kind, str_keys=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: {_sentence(error)}; {hint}") from None
 
 
 def _sentence(error: Exception) -> str:
     """Returns msgspec's message in the form of ours: ``expected `int`, got `str` at `$.a```."""
     text = str(error).replace(" - at ", " at ")
-    return text[:1].lower() + text[1:]
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]

@@ -1,5 +1,6 @@
 """Finds the audio files that paths name, and those that can't be read."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ def find(paths: Iterable[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # unlike Path.is_dir, False for names that no file can have
             files.append(path)
             continue
         inside = sorted(file for file in path.rglob("*") if _is_wanted(file, path))
