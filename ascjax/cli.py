@@ -34,12 +34,6 @@ def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Option
         sys.exit(_say(str(error), error.code))
     except KeyboardInterrupt:
         sys.exit(_say("interrupted", 128 + signal.SIGINT))
-    except BrokenPipeError:  # whoever read the output, such as head, has enough
-        os._exit(0)
-    except OSError as error:  # of a name too long, a disk that fails, a folder that isn't ours
-        if error.filename is None:
-            raise
-        sys.exit(_say(f"error: {os.fsdecode(error.filename)}: {error.strerror}", 2))
 
 
 def _say(line: str, code: int) -> int:

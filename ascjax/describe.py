@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ascjax import cli
-from ascjax.audio import wave
+from ascjax.audio import isolated, wave
 from ascjax.audio.windows import windows
 from ascjax.config import load_config
 from ascjax.data import describe_text, duplicates
@@ -122,11 +122,12 @@ def _estimate_training(catalogue: Catalogue, description: Description) -> float 
 
 def _probe(catalogue: Catalogue) -> tuple[dict[int, wave.Info], dict[str, str]]:
     infos, unreadable = {}, {}
-    for index, recording in enumerate(catalogue.recordings):
-        try:
-            infos[index] = wave.probe(recording.path)
-        except wave.BadRecording as error:
-            unreadable[recording.name] = str(error)
+    headers = isolated.each(wave.probe, [recording.path for recording in catalogue.recordings])
+    for index, (recording, header) in enumerate(zip(catalogue.recordings, headers, strict=True)):
+        if isinstance(header, wave.Info):
+            infos[index] = header
+        else:
+            unreadable[recording.name] = str(header)
     return infos, unreadable
 
 

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import io
 import json
+import math
 import os
 import stat
 import sys
@@ -101,7 +102,9 @@ def check_new(path: Path, flag: str) -> None:
     Raises:
       UserError: it is there already or can't be made.
     """
-    if os.path.exists(path):  # where Path.exists would raise, as of too long a name, the below says so
+    if os.path.exists(
+        path
+    ):  # where Path.exists would raise, as of too long a name, the below says so
         raise UserError(f"{flag}={path}: is there already; choose another name or remove it")
     try:
         partial = path.with_name(path.name + ".partial")
@@ -148,7 +151,7 @@ def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
     """Returns the arrays ``names`` of an npz file.
 
-    Memory is that of the arrays, which together take at most ``MAX_UNPACKED`` times the file's size.
+    Memory is that of the arrays, together at most ``MAX_UNPACKED`` times the file's size.
 
     Raises:
       UserError: the file is missing, damaged, lacks one of them, or would unpack to more.
@@ -166,9 +169,18 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
 
 
 def _check_unpacked(file: IO[bytes], names: Sequence[str]) -> None:
-    """Raises ValueError if arrays of an npz file are far larger than the file."""
+    """Raises ValueError if arrays of an npz file claim to be far larger than the file."""
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    unpacked = 0
     with zipfile.ZipFile(file) as archive:
-        unpacked = sum(archive.getinfo(f"{name}.npy").file_size for name in names)
+        for name in names:
+            with archive.open(f"{name}.npy") as member:
+                shape, _, dtype = headers[np.lib.format.read_magic(member)](member)
+            size = archive.getinfo(f"{name}.npy").file_size
+            unpacked += max(size, math.prod(shape) * dtype.itemsize)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if unpacked > MAX_UNPACKED * size:

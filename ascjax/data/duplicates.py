@@ -30,8 +30,8 @@ class Copies:
 def find(recordings: Sequence[Recording]) -> list[Copies]:
     """Returns the recordings that are one file, and those whose files have equal bytes.
 
-    What is no file, or can't be opened, has no copies. Files of a size of their own are not opened; of the others 64 KiB in the middle are read, and
-    the whole only where those are equal.
+    Files of a size of their own are not opened; of the others 64 KiB in the middle are read, and
+    the whole only where those are equal. What is no file, or can't be opened, has no copies.
     """
     identities = {index: _identity(recording.path) for index, recording in enumerate(recordings)}
     regular = [index for index, identity in identities.items() if identity]
@@ -86,7 +86,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _digest_of(recordings: Sequence[Recording], *, whole: bool) -> Callable[[int], Hashable]:
     def digest(index: int) -> bytes | int:
         try:
-            file = open(recordings[index].path, "rb")
+            file = open(recordings[index].path, "rb")  # noqa: SIM115 (closed below)
         except OSError:
             return index  # equal to no other
         with file:

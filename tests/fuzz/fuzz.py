@@ -64,9 +64,20 @@ def supervise(name: str, runs: int, seconds: float, folder: Path) -> int:
     done, end_s = 0, time.monotonic() + seconds
     for _ in range(MAX_RESTARTS):
         count.write_text("0")
-        left = ["--runs", str(runs - done)] if runs else ["--seconds", f"{end_s - time.monotonic()}"]
+        left = (
+            ["--runs", str(runs - done)] if runs else ["--seconds", f"{end_s - time.monotonic()}"]
+        )
         with (folder / "log").open("ab") as log:
-            command = [sys.executable, __file__, "--child", "--target", name, "--out", folder, *left]
+            command = [
+                sys.executable,
+                __file__,
+                "--child",
+                "--target",
+                name,
+                "--out",
+                folder,
+                *left,
+            ]
             # Decoders say what they think of a file; none of it is needed here.
             status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
         done += int(count.read_text())

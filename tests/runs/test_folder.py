@@ -1,4 +1,7 @@
 import json
+import struct
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -55,6 +58,21 @@ def test_damaged_arrays_are_named(tmp_path):
             read_arrays(tmp_path / f"{name}.npz", "x")
     with pytest.raises(UserError, match="expected the arrays x, y, got"):
         read_arrays(whole, "x", "y")
+
+
+@pytest.mark.parametrize("shape", ["(10000000,)", "(1000000000000,)", "(((("])
+def test_arrays_take_no_more_memory_than_their_file_stands_for(tmp_path, shape):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        content = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header
+        archive.writestr("x.npy", content + bytes(80_000_000 * (shape == "(10000000,)")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"a\.npz: expected the arrays x, got "):
+            read_arrays(tmp_path / "a.npz", "x")
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
