@@ -71,7 +71,8 @@ def wav() -> list[bytes]:
     kinds = [
         ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAVEX", "PCM_16"),
         ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16"), ("CAF", "PCM_16"),
-        ("AU", "PCM_16"), ("WAV", "ULAW"), ("WAV", "MS_ADPCM"), ("WAV", "IMA_ADPCM"), ("WAV", "GSM610"), ("CAF", "ALAC_16"),
+        ("AU", "PCM_16"), ("WAV", "ULAW"), ("WAV", "MS_ADPCM"),
+        ("WAV", "IMA_ADPCM"), ("WAV", "GSM610"), ("CAF", "ALAC_16"),
     ]  # fmt: skip
     return [*(_sound(*kind) for kind in kinds), _sound("WAV", num_columns=2)]
 
