@@ -4,6 +4,7 @@ Imports nothing slow, so that help and mistakes are answered before JAX is loade
 """
 
 import argparse
+import io
 import math
 import os
 import signal
@@ -26,6 +27,8 @@ Options = TypeVar("Options")
 def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Options]) -> None:
     """Runs ``main(parse(sys.argv))``; a user's mistake is one or two lines and exit code 2."""
     keep_compiled_programs()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are bytes, and printed as such
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         main(parse(sys.argv))
     except UserError as error:

@@ -47,8 +47,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 as ``write_bytes`` does."""
-    write_bytes(path, text.encode())
+    r"""Writes UTF-8 as ``write_bytes`` does; of file names, bytes that are none as ``\udce9``."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -72,7 +72,7 @@ def writing(path: Path) -> Iterator[IO[str]]:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
         partial.replace(path)
     except OSError as error:

@@ -12,8 +12,21 @@ T = TypeVar("T")
 
 
 def encode(record: Any) -> bytes:
-    """Returns a dataclass as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    r"""Returns a dataclass as indented JSON; of file names, bytes that are no UTF-8 as ``\xe9``."""
+    try:
+        content = msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        content = msgspec.json.encode(_writable(msgspec.to_builtins(record, str_keys=True)))
+    return msgspec.json.format(content, indent=1) + b"\n"
+
+
+def _writable(value: Any) -> Any:
+    """Returns what JSON is made of with text that can be written as UTF-8."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    if isinstance(value, dict):
+        return {_writable(key): _writable(each) for key, each in value.items()}
+    return [_writable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def write(path: Path, record: Any) -> None:

@@ -1,6 +1,6 @@
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -93,3 +93,9 @@ def test_a_folder_in_its_place_is_named(tmp_path):
         read(tmp_path / "pipe")
     with pytest.raises(UserError, match="cannot be written"):
         records.write(tmp_path / "none" / "a.json", RECORD)
+
+
+def test_bytes_of_file_names_that_are_no_utf8_are_escaped(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    records.write(tmp_path / "a.json", replace(RECORD, part=Part({1.5: 2}, (name, "é"))))
+    assert read(tmp_path / "a.json").part.names == (r"caf\xe9", "é")

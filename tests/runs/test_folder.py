@@ -1,4 +1,5 @@
 import json
+import os
 import struct
 import tracemalloc
 import zipfile
@@ -8,7 +9,7 @@ import pytest
 from fake_run import write_fake_run
 
 from ascjax.errors import UserError
-from ascjax.files import check_new, read_arrays, read_json
+from ascjax.files import check_new, read_arrays, read_json, write_text, writing
 from ascjax.runs.folder import read_results, read_run
 
 
@@ -138,3 +139,10 @@ def test_what_is_json_but_not_a_run_is_named(tmp_path, name, change, message):
     with pytest.raises(UserError, match=message) as error:
         read(tmp_path)
     assert str(error.value).startswith(str(path))
+
+
+def test_text_with_file_names_that_are_no_utf8_is_written(tmp_path):
+    write_text(tmp_path / "a.html", os.fsdecode(b"caf\xe9"))
+    with writing(tmp_path / "a.csv") as file:
+        file.write(os.fsdecode(b"caf\xe9"))
+    assert {path.read_text() for path in tmp_path.iterdir()} == {r"caf\udce9"}
