@@ -63,7 +63,7 @@ audit: $(SUPPLY)/done
 licences: $(SUPPLY)/done $(RUNTIME)/done
 	mkdir -p dist
 	$(SUPPLY)/bin/pip-licenses --python=$(RUNTIME)/bin/python --from=mixed --with-urls \
-	  --format=markdown --output-file=dist/licences.md
+	  --format=csv --output-file=dist/licences.csv
 
 sbom: $(SUPPLY)/done $(RUNTIME)/done
 	mkdir -p dist
