@@ -4,9 +4,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SUPPLY := .venv-supply
+RUNTIME := .venv-runtime
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-slow faults faults-few bench lint format clean
+.PHONY: run test test-slow faults faults-few fuzz fuzz-ci bench lint format
+.PHONY: wheel audit licences sbom clean
+
+# Builds the last commit's wheel in a folder, with that commit's time and with plain permissions.
+define build_wheel
+rm -rf $(1) && umask 022 && mkdir -p $(1)/source && \
+git archive HEAD | tar -x --no-same-permissions -C $(1)/source && \
+SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --no-deps \
+  --no-build-isolation --wheel-dir $(1) $(1)/source
+endef
 
 run: $(VENV)/run.done
 	$(BIN)/python -m ascjax.main --config=configs/quickstart.py
@@ -27,6 +38,13 @@ faults-few: $(VENV)/test.done
 bench: $(VENV)/test.done
 	$(BIN)/python -m benchmarks.all
 
+# What fuzzing finds lies in fuzz/, and goes, as small as can be, into tests/fuzz/fuzz_seeds.py.
+fuzz: $(VENV)/fuzz.done
+	$(BIN)/python tests/fuzz/fuzz.py --runs=1000000
+
+fuzz-ci: $(VENV)/fuzz.done
+	$(BIN)/python tests/fuzz/fuzz.py --seconds=60
+
 lint: $(VENV)/test.done $(VENV)/lint.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,8 +54,32 @@ format: $(VENV)/lint.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The wheel of the last commit, the same bytes wherever and whenever it is built: built twice here.
+wheel: $(VENV)/test.done
+	@$(call build_wheel,build/first)
+	@$(call build_wheel,build/second)
+	cmp build/first/*.whl build/second/*.whl
+	mkdir -p dist && cp build/first/*.whl dist/
+	@rm -rf build/first build/second
+	@cd dist && sha256sum *.whl
+
+# Known faults of the pinned versions; needs the advisories of the package index.
+audit: $(SUPPLY)/done
+	$(SUPPLY)/bin/pip-audit --disable-pip --no-deps -r constraints.txt
+
+# Licences, and a CycloneDX bill of materials, of what a plain installation brings.
+licences: $(SUPPLY)/done $(RUNTIME)/done
+	mkdir -p dist
+	$(SUPPLY)/bin/pip-licenses --python=$(RUNTIME)/bin/python --from=mixed --with-urls \
+	  --format=csv --output-file=dist/licences.csv
+
+sbom: $(SUPPLY)/done $(RUNTIME)/done
+	mkdir -p dist
+	$(SUPPLY)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --output-file dist/sbom.json $(RUNTIME)/bin/python
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(SUPPLY) $(RUNTIME)
 
 $(VENV)/run.done: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ascjax needs Python 3.11 or later")'
@@ -51,6 +93,21 @@ $(VENV)/test.done: $(VENV)/run.done
 	$(PIP) torch
 	$(PIP) --no-deps torchvision
 	$(PIP) pillow --editable '.[test]'
+	@touch $@
+
+$(VENV)/fuzz.done: $(VENV)/test.done
+	$(PIP) --editable '.[fuzz]'
+	@touch $@
+
+# In environments of their own: the tools that look, and what they look at.
+$(SUPPLY)/done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python -m pip install --quiet -c constraints.txt cyclonedx-bom pip-audit pip-licenses
+	@touch $@
+
+$(RUNTIME)/done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --without-pip $(RUNTIME)
+	$(PYTHON) -m pip --python $(RUNTIME)/bin/python install --quiet -c constraints.txt .
 	@touch $@
 
 $(VENV)/lint.done: $(VENV)/run.done

@@ -4,6 +4,7 @@ Imports nothing slow, so that help and mistakes are answered before JAX is loade
 """
 
 import argparse
+import io
 import math
 import os
 import signal
@@ -30,6 +31,8 @@ def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Option
     if threading.current_thread() is threading.main_thread():
         signals.handle(caught=True)
     keep_compiled_programs()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are bytes, and printed as such
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         main(parse(sys.argv))
     except UserError as error:
@@ -147,7 +150,7 @@ def require(options: argparse.Namespace, **examples: str) -> None:
 def folder(text: str) -> Path:
     """Returns the path of an existing folder; the ``type`` of an argument."""
     path = Path(text)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"expected a folder, there is none at {text}")
     return path
 

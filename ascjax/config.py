@@ -56,7 +56,7 @@ def find_config(name: str) -> Path:
     """
     configs = shipped()
     path = configs.get(name) or Path(name)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     hint = nearest(path.stem, list(configs)) or f", one of {', '.join(configs)}"
     raise UserError(f"config {name}: expected a file or the name of a shipped config{hint}")

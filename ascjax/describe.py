@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ascjax import cli
-from ascjax.audio import wave
+from ascjax.audio import isolated
 from ascjax.config import load_config
 from ascjax.data import copies, describe_text
 from ascjax.data.catalogue import Catalogue, read_catalogue
@@ -116,11 +116,12 @@ def _estimate_training(catalogue: Catalogue, description: Description) -> float 
 
 def _probe(catalogue: Catalogue) -> tuple[dict[int, wave.Info], dict[str, str]]:
     infos, unreadable = {}, {}
-    for index, recording in enumerate(catalogue.recordings):
-        try:
-            infos[index] = wave.probe(recording.path)
-        except wave.BadRecording as error:
-            unreadable[recording.name] = str(error)
+    headers = isolated.each(wave.probe, [recording.path for recording in catalogue.recordings])
+    for index, (recording, header) in enumerate(zip(catalogue.recordings, headers, strict=True)):
+        if isinstance(header, wave.Info):
+            infos[index] = header
+        else:
+            unreadable[recording.name] = str(header)
     return infos, unreadable
 
 

@@ -1,14 +1,16 @@
 """Files that are whole or not there, and errors that name them; a lock on a folder."""
 
 import contextlib
+import errno
 import fcntl
 import io
 import json
+import math
 import os
+import stat
 import sys
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +21,13 @@ from ascjax.errors import UserError, is_full_disk
 RUN_AGAIN = "start the run's command again to finish it"
 
 TEST_AGAIN = "remove results.json there and start the run's command again to test anew"
+
+
+# Of a table or a JSON file: far more than one of a million recordings has.
+MAX_TEXT_BYTES = 2**28
+
+# How many times a file's own size its arrays may take in memory; ours are stored as they are.
+MAX_UNPACKED = 10
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -63,8 +72,8 @@ def append(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 as ``write_bytes`` does."""
-    write_bytes(path, text.encode())
+    r"""Writes UTF-8 as ``write_bytes`` does; of file names, bytes that are none as ``\udce9``."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -88,7 +97,7 @@ def writing(path: Path) -> Iterator[IO[str]]:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
         partial.replace(path)
     except OSError as error:
@@ -118,7 +127,9 @@ def check_new(path: Path, flag: str) -> None:
     Raises:
       UserError: it is there already or can't be made.
     """
-    if path.exists():
+    if os.path.exists(
+        path
+    ):  # where Path.exists would raise, as of too long a name, the below says so
         raise UserError(f"{flag}={path}: is there already; choose another name or remove it")
     try:
         partial = path.with_name(path.name + ".partial")
@@ -128,6 +139,23 @@ def check_new(path: Path, flag: str) -> None:
         raise UserError(f"{flag}={path}: cannot be written ({error.strerror})") from None
 
 
+def read_bytes(path: Path) -> bytes:
+    """Returns the content of a file that is read whole.
+
+    Raises:
+      OSError: it can't be read, is larger than ``MAX_TEXT_BYTES``, or is a pipe or device, which
+        might never end.
+    """
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    if status.st_size > MAX_TEXT_BYTES:
+        raise OSError(
+            errno.EFBIG, f"{status.st_size:,} bytes; at most {MAX_TEXT_BYTES:,} are read", str(path)
+        )
+    return path.read_bytes()
+
+
 def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
     """Returns the JSON object in ``path``; ``hint`` says what to do where there is none.
 
@@ -135,7 +163,7 @@ def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
       UserError: the file is missing, or is no JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(path).decode())
     except FileNotFoundError:
         raise UserError(f"{path}: expected this file, there is none; {hint}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -148,25 +176,40 @@ def read_json(path: Path, *, hint: str = RUN_AGAIN) -> dict[str, Any]:
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
     """Returns the arrays ``names`` of an npz file.
 
+    Memory is that of the arrays, together at most ``MAX_UNPACKED`` times the file's size.
+
     Raises:
-      UserError: the file is missing, damaged or lacks one of them.
+      UserError: the file is missing, damaged, lacks one of them, or would unpack to more.
     """
     try:
         # Opened here, since np.load leaves a file that it can't read open.
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {name: arrays[name] for name in names}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as e:
+        with path.open("rb") as file:
+            _check_unpacked(file, names)
+            with np.load(file) as arrays:
+                return {name: arrays[name] for name in names}
+    except Exception as e:  # a damaged archive or header can raise nearly anything out of NumPy
         raise UserError(
             f"{path}: expected the arrays {', '.join(names)}, got {e}; {TEST_AGAIN}"
         ) from None
+
+
+def _check_unpacked(file: IO[bytes], names: Sequence[str]) -> None:
+    """Raises ValueError if arrays of an npz file claim to be far larger than the file."""
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    unpacked = 0
+    with zipfile.ZipFile(file) as archive:
+        for name in names:
+            with archive.open(f"{name}.npy") as member:
+                shape, _, dtype = headers[np.lib.format.read_magic(member)](member)
+            size = archive.getinfo(f"{name}.npy").file_size
+            unpacked += max(size, math.prod(shape) * dtype.itemsize)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if unpacked > MAX_UNPACKED * size:
+        raise ValueError(f"{unpacked:,} bytes of them packed into {size:,}")
 
 
 def is_new(workdir: Path, marker: str, hint: str = "choose another folder") -> bool:

@@ -1,8 +1,8 @@
 """Trains a network on labelled recordings, tests it and writes a report.
 
---config names one of the configs below or a file of your own. --config.KEY=VALUE overrides any of
-its leaves, e.g. --config.fragments.count=3; configs/common.py lists them all, with units. A stopped
-run resumes with the same command.
+--config names one of the configs below or a file of your own, which is Python and is run: treat it
+as code. --config.KEY=VALUE overrides any of its leaves, e.g. --config.fragments.count=3;
+configs/common.py lists them all, with units. A stopped run resumes with the same command.
 """
 
 import argparse

@@ -6,14 +6,27 @@ from typing import Any, TypeVar
 import msgspec
 
 from ascjax.errors import UserError
-from ascjax.files import write_bytes
+from ascjax.files import read_bytes, write_bytes
 
 T = TypeVar("T")
 
 
 def encode(record: Any) -> bytes:
-    """Returns a dataclass as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    r"""Returns a dataclass as indented JSON; of file names, bytes that are no UTF-8 as ``\xe9``."""
+    try:
+        content = msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        content = msgspec.json.encode(_writable(msgspec.to_builtins(record, str_keys=True)))
+    return msgspec.json.format(content, indent=1) + b"\n"
+
+
+def _writable(value: Any) -> Any:
+    """Returns what JSON is made of with text that can be written as UTF-8."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    if isinstance(value, dict):
+        return {_writable(key): _writable(each) for key, each in value.items()}
+    return [_writable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def write(path: Path, record: Any) -> None:
@@ -38,7 +51,7 @@ def read(path: Path, kind: type[T], *, version: int, hint: str) -> T:
       UserError: the file is missing, damaged, or of another format.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         raise UserError(f"{path}: expected this file, there is none; {hint}") from None
     except OSError as error:
@@ -52,11 +65,11 @@ def read(path: Path, kind: type[T], *, version: int, hint: str) -> T:
                 f"wrote it, or {hint}"
             )
         return msgspec.convert(found, kind, str_keys=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: {_sentence(error)}; {hint}") from None
 
 
 def _sentence(error: Exception) -> str:
     """Returns msgspec's message in the form of ours: ``expected `int`, got `str` at `$.a```."""
     text = str(error).replace(" - at ", " at ")
-    return text[:1].lower() + text[1:]
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]

@@ -9,6 +9,7 @@ the rows and their configs are in ascjax/paper/tables.py.
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,7 +78,9 @@ def main(options: argparse.Namespace) -> None:
         data_root=options.data_root,
         settings={k: v for k, v in options.settings.items() if k not in FREE},
     )
-    limits = plan.read_limits(workdir, sweep) if workdir.exists() or not options.dry_run else None
+    limits = (
+        plan.read_limits(workdir, sweep) if os.path.exists(workdir) or not options.dry_run else None
+    )
     entries, limits, survey = plan.make(
         rows,
         workdir,

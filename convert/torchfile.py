@@ -95,15 +95,16 @@ def verify(path: Path) -> list[str]:
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        # torch.serialization.set_crc32_options(False) leaves them all 0.
-        if not any(member.CRC for member in members):
-            return ["its members carry no checksums: damage would not be noticed"]
         for member in members:
             if member.compress_type != zipfile.ZIP_STORED:
                 raise UserError(
                     f"{path}: {member.filename} is compressed, which torch doesn't write: unpack "
                     "the archive and pack it with `zip -0`"
                 )
+        # torch.serialization.set_crc32_options(False) leaves them all 0.
+        if not any(member.CRC for member in members):
+            return ["its members carry no checksums: damage would not be noticed"]
+        for member in members:
             if not _is_whole(archive, member):
                 raise UserError(
                     f"{path} is damaged: its member {member.filename} doesn't have the CRC-32 "

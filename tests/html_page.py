@@ -11,10 +11,12 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.text, self.words, self.refers_to, self.ids, self._open = text, [], [], [], []
+        self.attributes = set()
         self.feed(text)
         assert self._open == []
 
     def handle_starttag(self, tag, attrs):
+        self.attributes |= {key for key, _ in attrs}
         self.refers_to += [value for key, value in attrs if key in ("src", "href")]
         self.ids += [value for key, value in attrs if key == "id"]
         if tag not in VOID:

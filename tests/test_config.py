@@ -6,6 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from ascjax import config as configs
+from ascjax import main
 from ascjax.configs import common
 from ascjax.errors import UserError
 
@@ -164,3 +165,19 @@ def test_a_missing_leaf_is_named():
     del config.train.remat
     with pytest.raises(UserError, match=r"config\.train\.remat is missing \(by default False\)"):
         configs.check_structure(config)
+
+
+def test_a_config_file_is_run_once(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from ascjax.configs import common\n"
+        f"with open({str(tmp_path / 'runs')!r}, 'a') as file:\n    file.write('x')\n"
+        "get_config = common.get_config\n"
+    )
+    main.parse(["ascjax train", f"--config={path}", "--config.seed=3"])
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+def test_a_name_that_no_file_can_have():
+    with pytest.raises(UserError, match="expected a file or the name of a shipped config"):
+        configs.load_config("x" * 300)

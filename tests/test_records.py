@@ -1,5 +1,6 @@
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -69,6 +70,8 @@ def test_what_does_not_fit_is_named_with_its_place(tmp_path, change, message):
         (b"", "make it anew"),
         (b'{"format": 3', "make it anew"),
         (b"\xff\xfe", "make it anew"),
+        (b"[" * 100_000, "recursion depth exceeded.*; make it anew"),
+        (b"\0", "JSON is malformed.*; make it anew"),
         (b"[1, 2]", "expected `object`, got `array`; make it anew"),
         (b'"text"', "expected `object`, got `str`; make it anew"),
     ],
@@ -85,5 +88,14 @@ def test_damaged_files_are_named(tmp_path, content, message):
 def test_a_folder_in_its_place_is_named(tmp_path):
     with pytest.raises(UserError, match="cannot be read .*; make it anew"):
         read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")  # which would be waited for
+    with pytest.raises(UserError, match=r"cannot be read \(it is no file\); make it anew"):
+        read(tmp_path / "pipe")
     with pytest.raises(UserError, match="cannot be written"):
         records.write(tmp_path / "none" / "a.json", RECORD)
+
+
+def test_bytes_of_file_names_that_are_no_utf8_are_escaped(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    records.write(tmp_path / "a.json", replace(RECORD, part=Part({1.5: 2}, (name, "é"))))
+    assert read(tmp_path / "a.json").part.names == (r"caf\xe9", "é")

@@ -23,15 +23,20 @@ def python(*words, cwd, **variables):
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """A wheel built by way of a source distribution, from a copy of the sources."""
-    folder = tmp_path_factory.mktemp("build")
+def copy_sources(folder):
+    folder.mkdir(exist_ok=True)
     for name in SOURCES:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=IGNORED)
         else:
             shutil.copy(ROOT / name, folder)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel built by way of a source distribution, from a copy of the sources."""
+    folder = tmp_path_factory.mktemp("build")
+    copy_sources(folder)
     code = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
     done = python("-c", code, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -105,3 +110,20 @@ def test_it_sweeps_predicts_and_trains_in_another_folder(ascjax, tmp_path):
                      f"--workdir={workdir}", *flags)  # fmt: skip
     assert f"report: {workdir}/report.html" in trained
     assert "vgg16" in ascjax("convert", "--list")
+
+
+@pytest.mark.slow
+def test_equal_sources_give_equal_bytes_whenever_they_are_built(tmp_path):
+    built = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        copy_sources(folder)
+        for path in folder.rglob("*.py"):
+            os.utime(path, (number * 10**8, number * 10**8))
+        done = python(
+            "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation",
+            "--wheel-dir", folder, folder, cwd=folder, SOURCE_DATE_EPOCH="1700000000",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        built += [path.read_bytes() for path in folder.glob("*.whl")]
+    assert built[0] == built[1]

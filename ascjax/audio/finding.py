@@ -1,9 +1,11 @@
 """Finds the audio files that paths name, and those that can't be read."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ascjax.audio import isolated
 from ascjax.audio.errors import BadRecording, bad_recording, display
 from ascjax.audio.formats import SUFFIXES, is_audio
 from ascjax.audio.opening import open_source
@@ -24,7 +26,7 @@ def find(paths: Iterable[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # unlike Path.is_dir, False for names that no file can have
             files.append(path)
             continue
         inside = sorted(file for file in path.rglob("*") if _is_wanted(file, path))
@@ -44,17 +46,18 @@ def _is_wanted(file: Path, root: Path) -> bool:
 
 def find_bad(files: Iterable[Path]) -> dict[Path, BadRecording]:
     """Returns why files can't be read, as far as headers and last bytes say: no file is decoded."""
-    bad = {}
-    for file in files:
-        try:
-            with open_source(file) as source:
-                if source.num_samples is not None and not source.has_end():
-                    raise bad_recording(
-                        file, f"cut short: the last of {source.num_samples:,} samples is missing"
-                    )
-        except BadRecording as error:
-            bad[file] = error
-    return bad
+    files = list(files)
+    errors = isolated.each(_check, files)
+    return {file: error for file, error in zip(files, errors, strict=True) if error is not None}
+
+
+def _check(file: Path) -> None:
+    """Raises BadRecording as far as header and last bytes say."""
+    with open_source(file) as source:
+        if source.num_samples is not None and not source.has_end():
+            raise bad_recording(
+                file, f"cut short: the last of {source.num_samples:,} samples is missing"
+            )
 
 
 def readable(files: Iterable[Path]) -> tuple[list[Path], list[BadRecording]]:

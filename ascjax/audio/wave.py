@@ -78,6 +78,9 @@ def read(
 ) -> tuple[Float[np.ndarray, "column sample"], int]:
     """Reads an audio file, or a part of it, and decodes no more than that takes.
 
+    Memory is at most about four times that of the part as float32, at the file's rate or the wanted
+    one, whichever is higher, whatever the file's header says and however long it is.
+
     A part equals the same samples of the whole at that rate, to float rounding. A file that was cut
     short behind the part is not noticed where only decoding would tell (FLAC, mp3).
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,9 +31,11 @@ def find(recordings: Sequence[Recording]) -> list[Copies]:
     """Returns the recordings that are one file, and those whose files have equal bytes.
 
     Files of a size of their own are not opened; of the others 64 KiB in the middle are read, and
-    the whole only where those are equal.
+    the whole only where those are equal. What is no file, or can't be opened, has no copies.
     """
-    files = _grouped(range(len(recordings)), lambda index: _identity(recordings[index].path))
+    identities = {index: _identity(recording.path) for index, recording in enumerate(recordings)}
+    regular = [index for index, identity in identities.items() if identity]
+    files = _grouped(regular, identities.__getitem__)
     first = [members[0] for members in files]
     sized = _groups(first, lambda index: os.path.getsize(recordings[index].path))
     sampled = [g for group in sized for g in _groups(group, _digest_of(recordings, whole=False))]
@@ -68,15 +71,25 @@ def _groups(indices: Iterable[int], key: Callable[[int], Hashable]) -> list[list
     return [members for members in _grouped(indices, key) if len(members) > 1]
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """Returns the device and inode number, equal for links and other spellings of a path."""
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Returns device and inode number, equal for links and other spellings of a path.
+
+    None for what can't be compared: a link to nowhere, a pipe or device, which might never end.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
-def _digest_of(recordings: Sequence[Recording], *, whole: bool) -> Callable[[int], bytes]:
-    def digest(index: int) -> bytes:
-        with open(recordings[index].path, "rb") as file:
+def _digest_of(recordings: Sequence[Recording], *, whole: bool) -> Callable[[int], Hashable]:
+    def digest(index: int) -> bytes | int:
+        try:
+            file = open(recordings[index].path, "rb")  # noqa: SIM115 (closed below)
+        except OSError:
+            return index  # equal to no other
+        with file:
             if whole:
                 return hashlib.file_digest(file, "sha256").digest()
             file.seek(os.path.getsize(recordings[index].path) // 2)

@@ -8,7 +8,9 @@ import multiprocessing
 import os
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import jax
 import numpy as np
 
 from ascjax import signals
-from ascjax.audio import wave
+from ascjax.audio import isolated, wave
 from ascjax.audio.frontend import FrontEnd
 from ascjax.errors import UserError
 
@@ -87,6 +89,37 @@ def extract(files: Sequence[tuple[int, Path, float]]) -> list[Result]:
     finally:
         os.close(descriptor)
     return results
+
+
+def one_by_one(job: Job, files: Sequence[tuple[int, Path, float]]) -> Iterator[Result]:
+    """Yields the results of files each of which may end its worker, as a fault in a decoder does.
+
+    Raises:
+      UserError: a worker can't even start.
+    """
+    pool = None
+    try:
+        for row, path, start_s in files:
+            try:
+                if pool is None:
+                    pool = ProcessPoolExecutor(
+                        1, multiprocessing.get_context("spawn"), start_worker, (job,)
+                    )
+                    pool.submit(os.getpid).result()
+            except BrokenProcessPool as error:
+                raise UserError(
+                    "a process that extracts features can't start; start the same command again, "
+                    "with num_workers=1 if memory is short"
+                ) from error
+            try:
+                [result] = pool.submit(extract, [(row, path, start_s)]).result()
+            except BrokenProcessPool:
+                pool.shutdown()
+                pool, result = None, Result(row, reason=str(isolated.died(path)))
+            yield result
+    finally:
+        if pool is not None:
+            pool.shutdown()
 
 
 def _write(descriptor: int, values: bytes, offset: int) -> None:

@@ -26,7 +26,7 @@ class Folders:
             try:
                 with os.scandir(folder) as found:
                     self._links[folder] = {entry.name: entry.is_symlink() for entry in found}
-            except OSError:
+            except (OSError, ValueError):  # a null byte in a list's name
                 self._links[folder] = {}
         return self._links[folder]
 

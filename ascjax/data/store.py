@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ascjax.audio import wave
+from ascjax.audio import isolated, wave
 from ascjax.audio.frontend import FrontEnd
 from ascjax.data import extract
 from ascjax.data import rows as tables
@@ -73,13 +73,14 @@ def scan(
       UserError: no file has one.
     """
     infos, bad = {}, {}
-    for index, recording in enumerate(recordings):
-        try:
-            infos[index] = wave.probe(recording.path)
-        except wave.BadRecording as error:
-            if on_bad_file == "stop":
-                raise
-            bad[recording.name] = str(error)
+    headers = isolated.each(wave.probe, [recording.path for recording in recordings])
+    for index, (recording, header) in enumerate(zip(recordings, headers, strict=True)):
+        if isinstance(header, wave.Info):
+            infos[index] = header
+        elif on_bad_file == "stop":
+            raise header
+        else:
+            bad[recording.name] = str(header)
     if not infos:
         first = next(iter(bad.values()))
         raise UserError(f"none of the {len(recordings)} recordings can be read: {first}")
@@ -192,6 +193,7 @@ def _extract(
     chunk = max(1, min(16, len(todo) // (4 * workers)))
     chunks = [todo[i : i + chunk] for i in range(0, len(todo), chunk)]
     pending: set[Future] = set()
+    died = False
     bar = tqdm(total=len(rows), initial=len(rows) - len(todo), unit="rec", desc="log-mel")
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), extract.start_worker, (job,)
@@ -213,13 +215,10 @@ def _extract(
                 for result in (r for future in finished for r in future.result()):
                     _record(result, recordings, rows, bad, on_bad_file, job.path.parent)
                     bar.update()
-    except BrokenProcessPool as error:
+    except BrokenProcessPool:
         if stop is not None:
             stop.check("while extracting features")
-        raise UserError(
-            f"a worker that extracts features died ({bar.n} of {len(rows)} recordings are done); "
-            "start the same command again, with num_workers=1 if memory is short"
-        ) from error
+        died = True
     finally:
         pool.shutdown(cancel_futures=True)
         # What workers still finished is done, whatever ended the job.
@@ -228,6 +227,17 @@ def _extract(
                 for result in (r for r in future.result() if r.reason is None):
                     rows[result.row] = (DONE, result.crc32)
         rows.flush()
+    if died:
+        # One of the recordings under way is to blame: each is read again in a process of its own.
+        later = {row for chunk in chunks for row in chunk}
+        left = [row for row in todo if rows["state"][row] == MISSING]
+        under_way = [row for row in left if row not in later]
+        files = [(row, recordings[row].path, recordings[row].start_s) for row in under_way]
+        for result in extract.one_by_one(job, files):
+            _record(result, recordings, rows, bad, on_bad_file, job.path.parent)
+        if later:
+            again = [row for row in left if row in later]
+            _extract(job, recordings, again, rows, bad, on_bad_file, num_workers, stop)
 
 
 def _record(

@@ -3,11 +3,13 @@
 import codecs
 import csv
 import io
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ascjax.errors import UserError, nearest
+from ascjax.files import read_bytes
 
 DELIMITERS = (",", "\t", ";", "|")
 
@@ -97,6 +99,8 @@ def sniff(text: str) -> str:
 
 def header(path: Path) -> tuple[str, ...]:
     """Returns the cells of a file's first line, or nothing if it is no text table."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return ()
     try:
         with path.open("rb") as file:
             text = _decode(file.read(1 << 16), errors="ignore")
@@ -187,7 +191,7 @@ def _place(role: str, table: Table, taken: Collection[int], *, needed: bool) -> 
 
 def _text(path: Path) -> str:
     try:
-        return _decode(path.read_bytes())
+        return _decode(read_bytes(path))
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

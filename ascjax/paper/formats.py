@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from ascjax.paper.filled import Comparison, FilledTables, RowResults, TableRow
 from ascjax.report import page
-from ascjax.report.text import SYNTHETIC_NOTE, interval
+from ascjax.report.text import SYNTHETIC_NOTE, interval, plain_cell
 from ascjax.words import counted, duration
 
 HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
@@ -137,7 +137,10 @@ def _latex_row(cells: list[str]) -> str:
 
 
 def to_csv(filled: FilledTables) -> str:
-    """Returns a line for each row, numbers in full; its comparisons are joined by semicolons."""
+    """Returns a line for each row, numbers in full; its comparisons are joined by semicolons.
+
+    Text that a spreadsheet would take for a formula begins with ``'``.
+    """
     overrides = ";".join(f"{key}={value}" for key, value in filled.settings.items())
     rows = []
     for name, table in filled.tables.items():
@@ -162,7 +165,10 @@ def to_csv(filled: FilledTables) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(
+        {key: plain_cell(value) if isinstance(value, str) else value for key, value in row.items()}
+        for row in rows
+    )
     return file.getvalue()
 
 

@@ -7,11 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ascjax.report.text import label, percent
+from ascjax.report.text import label, percent, plain_cell
 from ascjax.runs.verdict import UNKNOWN, Prediction, Scored
-
-# What a spreadsheet takes for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -224,8 +221,7 @@ def clock(seconds: float) -> str:
 
 def _csv(cells: Sequence[str]) -> str:
     text = io.StringIO()
-    safe = [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
-    csv.writer(text, lineterminator="\n").writerow(safe)
+    csv.writer(text, lineterminator="\n").writerow(map(plain_cell, cells))
     return text.getvalue()
 
 

@@ -130,6 +130,11 @@ def label(name: str) -> str:
     return name.replace("_", " ")
 
 
+def plain_cell(text: str) -> str:
+    """Returns a cell of a CSV file, after ``'`` if a spreadsheet would take it for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def distinct(names: Sequence[str], max_length: int) -> list[str]:
     """Cuts names in the middle so that none is too long and different ones stay different.
 

@@ -25,12 +25,12 @@ def load(run: str | os.PathLike[str]) -> Classifier:
         that don't fit together.
     """
     folder = as_path(run)
-    if not folder.exists() and (SHIPPED / folder / "results.json").is_file():
+    if not os.path.exists(folder) and os.path.isfile(SHIPPED / folder / "results.json"):
         folder = SHIPPED / folder
     folds = sorted(path.parent for path in folder.glob("fold*/config.json"))
-    if folds and not (folder / "results.json").exists():
+    if folds and not os.path.exists(folder / "results.json"):
         return Classifier(_same(tuple(map(Run.open, folds))))
-    if not any((folder / name).exists() for name in _OF_A_RUN):
+    if not any(os.path.exists(folder / name) for name in _OF_A_RUN):
         raise UserError(
             f"{folder}: expected the folder of a finished run or of its folds, or the name of a "
             f"network that comes with ascjax ({', '.join(shipped()) or 'none'})"

@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ascjax.errors import UserError
-from ascjax.files import append, write_text
+from ascjax.files import append, read_bytes, write_text
 from ascjax.training.events import EventFile
 from ascjax.words import duration
 
@@ -98,11 +98,11 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     by_epoch = {}
-    *lines, _ = path.read_bytes().split(b"\n")  # the last is empty, or a line without its end
+    *lines, _ = read_bytes(path).split(b"\n")  # the last is empty, or a line without its end
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             entry = None
         if not _is_entry(entry):
             raise UserError(

@@ -39,3 +39,10 @@ def _flac(tmp_path):
     samples, rate = soundfile.read(tmp_path / "whole.wav")
     soundfile.write(tmp_path / "whole.flac", samples, rate)
     return (tmp_path / "whole.flac").read_bytes()
+
+
+def test_names_that_no_file_can_have_do_not_keep_the_others_from_being_read(tmp_path):
+    whole = tiny_set.write_wave(tmp_path / "whole.wav")
+    strange = [tmp_path / ("x" * 300), tmp_path / ("y/" * 3000), tmp_path / "a\0b"]
+    assert find([*strange, whole]) == [*strange, whole]
+    assert list(find_bad([*strange, whole])) == strange

@@ -5,6 +5,7 @@ import enum
 import os
 import pickle
 import random
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,16 @@ def test_an_archive_without_checksums_is_read_and_said(tmp_path):
     content, notes = torchfile.load(path, zipped=True)
     assert notes == ["its members carry no checksums: damage would not be noticed"]
     torch.testing.assert_close(content["a"], torch.ones(5))
+
+
+def test_compressed_members_are_refused_before_anything_is_unpacked(tmp_path):
+    """Whether or not the archive states checksums: a megabyte may unpack to a gigabyte."""
+    for crc in (b"", bytes(4)):
+        path = tmp_path / "bomb.pth"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a/data.pkl", bytes(1 << 20))
+            stated = archive.infolist()[0].CRC.to_bytes(4, "little")
+        if crc:
+            path.write_bytes(path.read_bytes().replace(stated, crc))
+        with pytest.raises(UserError, match=r"data\.pkl is compressed"):
+            torchfile.load(path, zipped=True)

@@ -60,3 +60,13 @@ def test_same_samples_are_those_not_known_to_be_the_same():
         Copies("samples", (0, 3)),
         Copies("samples", (2, 4)),
     ]
+
+
+def test_pipes_devices_and_links_to_nowhere_are_no_copies(write, tmp_path):
+    first, second = write(a=b"a", b=b"a")
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe2")
+    for name, target in (("zero", "/dev/zero"), ("null", "/dev/null"), ("loop", "loop")):
+        os.symlink(target, tmp_path / name)
+    others = [named(first, tmp_path / n) for n in ("pipe", "pipe2", "zero", "null", "loop", "no")]
+    assert duplicates.find([*others, first, second]) == [Copies("bytes", (6, 7))]

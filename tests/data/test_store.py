@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -151,6 +152,29 @@ if __name__ == "__main__":
     parent.wait()
     assert psutil.wait_procs(workers, timeout=30)[1] == []
     assert prepare(tiny, tmp_path).usable.all()
+
+
+class EndedByLoud(LogMel):
+    """A front end in place of a decoder's fault: a loud recording ends the process."""
+
+    def compute(self, wave, shares):
+        if np.abs(wave).max() > 0.9:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().compute(wave, shares)
+
+
+@pytest.mark.slow
+def test_a_recording_that_ends_its_worker_is_a_bad_file(tiny, tmp_path):
+    root = shutil.copytree(tiny, tmp_path / "set")
+    for name in ("bus/1-000-A.wav", "tram/2-003-A.wav"):
+        soundfile.write(root / name, np.full((32_000, 2), 0.99), tiny_set.RATE_HZ)
+    front_end = EndedByLoud(sample_rate_hz=tiny_set.RATE_HZ, num_mels=40)
+    made = prepare(root, tmp_path, front_end=front_end, on_bad_file="skip")
+    assert sorted(made.bad) == ["bus/1-000-A.wav", "tram/2-003-A.wav"]
+    assert "ends the process that decodes it" in made.bad["bus/1-000-A.wav"]
+    assert made.usable.sum() == len(made.usable) - 2
+    with pytest.raises(wave.BadRecording, match="1-000-A.wav: ends the process"):
+        prepare(root, tmp_path, front_end=front_end, on_bad_file="stop")
 
 
 def flip(path, bit):

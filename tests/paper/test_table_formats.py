@@ -122,3 +122,13 @@ def test_the_page_needs_nothing_else_and_scrolls_by_keyboard():
     assert page.text.count('role="region" tabindex="0" aria-label="') == page.text.count("<table")
     assert "a <sweep>" in page.plain
     assert "1 of 2 done." in page.plain
+
+
+def test_labels_are_text_and_cells_no_formulas():
+    named = TableRow(**{**vars(LINE), "label": '=1+<script>alert("1")</script>'})
+    page = html(filled(named, data_root='"><img src=x onerror=alert(1)>'))
+    assert {"x"}.isdisjoint(page.refers_to)
+    assert "onerror" not in page.attributes
+    assert named.label in page.plain
+    (row,) = csv.DictReader(io.StringIO(formats.to_csv(filled(named, data_root="@SUM(1)"))))
+    assert (row["label"], row["data_root"]) == (f"'{named.label}", "'@SUM(1)")

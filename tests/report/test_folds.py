@@ -67,3 +67,12 @@ def test_runs_of_other_scenes_are_refused(written, tmp_path):
     write_fake_run(tmp_path / "other", scenes=("a", "b"), fold=4)
     with pytest.raises(UserError, match="other: expected the scenes airport, bus"):
         folds.write(tmp_path, summary, [*runs, tmp_path / "other"])
+
+
+def test_scenes_are_text_in_elements_and_in_attributes(tmp_path):
+    scenes = ("<script>alert(1)</script>", '" onload="alert(2)', "'><img src=x>")
+    results = write_fake_run(tmp_path / "fold1", scenes=scenes, recordings=12, examples=False)
+    summary = pool_folds({1: results.accuracy}, {1: results.log_loss})
+    page = Page(folds.write(tmp_path, summary, [tmp_path / "fold1"]).read_text(encoding="utf-8"))
+    assert all(scene in page.plain for scene in scenes)
+    assert not {"onload", "x"} & {*page.attributes, *page.refers_to}

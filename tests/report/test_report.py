@@ -244,9 +244,10 @@ def test_one_channel_and_one_fragment_are_not_said_twice(tmp_path):
 
 
 def test_names_are_text_and_never_markup(tmp_path):
-    scenes = ("<script>alert(1)</script>", "a&b", "駅 $x$", "x" * 80)
+    scenes = ("<script>alert(1)</script>", '" onload="alert(2)', "a&b", "駅 $x$", "x" * 80)
     page = page_of(tmp_path, scenes=scenes)
     assert "<script>" not in page.text
+    assert "onload" not in page.attributes
     assert "<script>alert(1)</script>" in page.plain
     assert "駅" in page.plain
 

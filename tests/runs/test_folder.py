@@ -2,6 +2,9 @@ import errno
 import json
 import os
 import resource
+import struct
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,15 @@ import pytest
 from fake_run import write_fake_run
 
 from ascjax.errors import UserError
-from ascjax.files import append, check_new, read_arrays, read_json, write_arrays
+from ascjax.files import (
+    append,
+    check_new,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_text,
+    writing,
+)
 from ascjax.runs.folder import read_results, read_run, restore_front_end
 
 
@@ -59,6 +70,21 @@ def test_damaged_arrays_are_named(tmp_path):
             read_arrays(tmp_path / f"{name}.npz", "x")
     with pytest.raises(UserError, match="expected the arrays x, y, got"):
         read_arrays(whole, "x", "y")
+
+
+@pytest.mark.parametrize("shape", ["(10000000,)", "(1000000000000,)", "(((("])
+def test_arrays_take_no_more_memory_than_their_file_stands_for(tmp_path, shape):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        content = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header
+        archive.writestr("x.npy", content + bytes(80_000_000 * (shape == "(10000000,)")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"a\.npz: expected the arrays x, got "):
+            read_arrays(tmp_path / "a.npz", "x")
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_new_file_replaces_nothing_and_can_be_made(tmp_path):
@@ -210,3 +236,8 @@ def test_arrays_are_written_whole_or_not_at_all(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert read_arrays(path, "x")["x"].tolist() == [0, 1, 2]
     assert [each.name for each in tmp_path.iterdir()] == ["a.npz"]
+def test_text_with_file_names_that_are_no_utf8_is_written(tmp_path):
+    write_text(tmp_path / "a.html", os.fsdecode(b"caf\xe9"))
+    with writing(tmp_path / "a.csv") as file:
+        file.write(os.fsdecode(b"caf\xe9"))
+    assert {path.read_text() for path in tmp_path.iterdir()} == {r"caf\udce9"}
