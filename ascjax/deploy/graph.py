@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from ascjax import models
 from ascjax.data.fragments import layout
 from ascjax.models import variables
+from ascjax.runs import novelty
 from ascjax.runs.network import MODEL_FILE, network_of
 from ascjax.runs.run import Run
 from ascjax.scoring.calibration import temper
@@ -32,7 +33,7 @@ def weights(run: Run) -> dict[str, np.ndarray]:
     Raises:
       UserError: model.safetensors is missing or damaged.
     """
-    loaded = variables.load(run.path / MODEL_FILE, run.results.model_sha256)
+    loaded = variables.load(run.path / MODEL_FILE, run.trained.model_sha256)
     return traverse_util.flatten_dict(loaded, sep="/")
 
 
@@ -60,10 +61,14 @@ def function(run: Run) -> Callable[[Weights, Float[Array, "window column sample"
     """Returns the function of weights and waveform, in float32 whatever the run computed in.
 
     Its outputs: ``scores`` [window, scene], fused and calibrated; ``posteriors`` [window, channel,
-    fragment, scene]; and what novelty is told by, ``features`` [window, feature] and ``statistics``
-    [window, statistic], means over channels and fragments (`TrainedNetwork`).
+    fragment, scene]; ``features`` [window, feature], the pooled feature map; ``novelty`` [window],
+    above 1 for what is unlike all training recordings, 0 where the run can't tell.
+
+    Raises:
+      UserError: the front end can't be exported, or novelty.npz is damaged.
     """
-    info, front_end, calibration = run.info, run.front_end, run.results.calibration
+    known = novelty.read(run.path)
+    info, front_end, calibration = run.info, run.front_end, run.trained.calibration
     mean, deviation = np.float32(info.normalisation.mean), np.float32(info.normalisation.deviation)
     settings = dataclasses.replace(info.model, compute_dtype="float32")
     apply = network_of(settings, len(info.scenes), convolutions="xla")
@@ -77,23 +82,27 @@ def function(run: Run) -> Callable[[Weights, Float[Array, "window column sample"
         shape = (-1, len(info.channels), info.fragments)
         posteriors, features, statistics = (
             each.reshape(*shape, each.shape[-1])
-            for each in apply(_restored(weights), mean, deviation, examples)
+            for each in apply(restored(weights), mean, deviation, examples)
         )
         by_channel = fuse_fragments(posteriors, info.fusion.fragments)
         scores = fuse_channels(by_channel, info.fusion.channels)
         if calibration is not None:
             scores = temper(scores, calibration.temperature)
+        features, statistics = features.mean((1, 2)), statistics.mean((1, 2))
+        novel = jnp.zeros_like(scores[:, 0])
+        if known is not None:
+            novel = novelty.novelty_of(features, statistics, known)
         return {
             "scores": scores,
             "posteriors": posteriors,
-            "features": features.mean((1, 2)),
-            "statistics": statistics.mean((1, 2)),
+            "features": features,
+            "novelty": novel,
         }
 
     return of_waveform
 
 
-def _restored(weights: Weights) -> Any:
+def restored(weights: Weights) -> Any:
     """Returns variables from weights, those of int8 times their scales."""
     flat = {
         name: values.astype(jnp.float32) * weights[name + SCALE]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ascjax.runs.info import RunInfo
 from ascjax.scoring.evidence import Evidence
 from ascjax.scoring.metrics import FoldSummary
 from ascjax.scoring.rates import Proportion, Rate
@@ -57,6 +58,22 @@ def table(results: Results, *, synthetic: bool = False) -> str:
         scenes.append((label(scene), *_cells(results.by_scene[scene]), worst))
     note = [SYNTHETIC_NOTE] if synthetic else []
     return "\n\n".join([*note, head, aligned(whole), aligned(scenes)])
+
+
+def untested(info: RunInfo) -> str:
+    """What is known of a run that was trained on every recording, as plain text."""
+    said = (
+        f"trained on all {counted(info.recordings.train, 'recording')}: there is no test part and "
+        "no accuracy"
+    )
+    if (followed := info.followed) is None:
+        return said
+    accuracy = followed.accuracy
+    return (
+        f"{said}\nthe run {followed.run}, whose {counted(followed.epochs, 'epoch')} and "
+        f"calibration it has, got {percent(accuracy.accuracy)} "
+        f"({interval(accuracy.interval_95)}), trained on {followed.recordings:,} of them"
+    )
 
 
 def folds_table(summary: FoldSummary) -> str:

@@ -9,7 +9,15 @@ import numpy as np
 from ascjax.data import synthetic
 from ascjax.models import cost, weights
 from ascjax.runs import environment
-from ascjax.runs.info import Counts, DataSource, InitialWeights, Model, Normalisation, RunInfo
+from ascjax.runs.info import (
+    Counts,
+    DataSource,
+    Followed,
+    InitialWeights,
+    Model,
+    Normalisation,
+    RunInfo,
+)
 from ascjax.setup import Data, Setup
 from ascjax.setup import network as builders
 
@@ -20,6 +28,7 @@ def describe(
     networks: builders.Networks,
     mean: np.ndarray,
     deviation: np.ndarray,
+    followed: Followed | None = None,
 ) -> RunInfo:
     """Returns run.json: with a checkpoint, all that prediction needs."""
     config, listed = setup.config, data.dataset
@@ -56,6 +65,7 @@ def describe(
         ),
         initial_weights=_initial_weights(setup.weights_file),
         environment=environment.describe([device.device_kind for device in setup.devices]),
+        followed=followed,
     )
 
 

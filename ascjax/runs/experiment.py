@@ -17,6 +17,7 @@ from ascjax.data.batches import Fragments
 from ascjax.files import exclusive
 from ascjax.runs import testing
 from ascjax.runs.description import describe
+from ascjax.runs.following import follow
 from ascjax.runs.folder import begin, check_workdir
 from ascjax.runs.info import RunInfo
 from ascjax.runs.run import Run
@@ -39,7 +40,7 @@ def train(
     *,
     parameter_table: bool = False,
 ) -> Run:
-    """Trains and tests a network.
+    """Trains a network and, unless the protocol is ``all``, tests it.
 
     Called again with the same config and folder it resumes; a finished run is only reported again.
 
@@ -59,6 +60,7 @@ def train(
     if not (workdir / "results.json").exists():
         setups.check_root(config)
         setups.weights_file(config)  # names missing weights before the data set is read
+        follow(config)  # and a run that can't be followed
     with exclusive(workdir, "training"), StopRequest() as stop:
         if (workdir / "results.json").exists():
             run = Run.open(workdir)
@@ -71,12 +73,12 @@ def train(
 
 
 def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest, parameter_table: bool) -> Run:
-    config, data = setup.config, setup.extract(stop)
+    config, data, followed = setup.config, setup.extract(stop), follow(setup.config)
     networks = builders.networks(
         config, setup.weights_file, len(data.dataset.scenes), setup.input_shape
     )
     mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.indices)
-    schedule = builders.schedule(config, len(data.train))
+    schedule = builders.schedule(config, len(data.train), followed and followed.run.epochs)
     step_config, step_inputs = builders.step(
         config,
         networks,
@@ -88,7 +90,7 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest, parameter_ta
     evaluator = Evaluator(
         networks.evaluation, mean, deviation, setup.devices, config.eval.batch_size
     )
-    info = describe(setup, data, networks, mean, deviation)
+    info = describe(setup, data, networks, mean, deviation, followed and followed.run)
     info = begin(workdir, config.to_dict(), info)
     checkpoints = Checkpoints(
         workdir / "checkpoints", keep=config.checkpoint.keep, ranked=data.validation is not None
@@ -129,6 +131,8 @@ def _train_and_test(setup: Setup, workdir: Path, stop: StopRequest, parameter_ta
         best = checkpoints.best()
         if best is not None and best != int(state.step):
             state = checkpoints.restore(best, state)
+    if followed is not None:
+        return testing.keep(state, info, followed.calibration, workdir)
     return testing.test(setup, data, evaluator, state, info, workdir, stop)
 
 

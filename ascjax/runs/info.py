@@ -6,6 +6,7 @@ from typing import Any
 
 from ascjax.runs.environment import Environment
 from ascjax.scoring.fusion import Fusion
+from ascjax.scoring.rates import Proportion
 
 RUN_FORMAT = 2
 
@@ -82,6 +83,24 @@ class InitialWeights:
     header: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Followed:
+    """The validated run that a run of the protocol ``all`` follows.
+
+    Attributes:
+      run: its folder's name; model_sha256: digest of its model.safetensors.
+      recordings: that it was trained on.
+      epochs: that were best on its validation part.
+      accuracy: on its test part.
+    """
+
+    run: str
+    model_sha256: str
+    recordings: int
+    epochs: int
+    accuracy: Proportion
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """run.json: the model, its inputs, and how it came about.
@@ -91,6 +110,7 @@ class RunInfo:
       duration_s: seconds of a recording that the network was trained on.
       front_end: `FrontEnd.to_dict`.
       left_out: reason by name of recordings that could not be read.
+      followed: whose length and calibration it has; None but under the protocol ``all``.
     """
 
     format: int = RUN_FORMAT
@@ -109,3 +129,4 @@ class RunInfo:
     data: DataSource
     initial_weights: InitialWeights
     environment: Environment
+    followed: Followed | None = None

@@ -167,7 +167,7 @@ def restore(run: Run, fragments: int | None = None) -> TrainedNetwork:
     network = TrainedNetwork.of(
         run.info.model,
         len(run.info.scenes),
-        variables.load(path, run.results.model_sha256),
+        variables.load(path, run.trained.model_sha256),
         normalisation.mean,
         normalisation.deviation,
     )

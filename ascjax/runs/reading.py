@@ -27,14 +27,15 @@ class Input:
       recording: its index among those that are read.
       start_s, end_s: where the window lies in it.
       level_db: root mean square in dB of full scale (`quality.level_db`).
-      log_mels: float32 [channel, mel, frame] of the window, repeated to its full length.
+      values: float32, of the window repeated to its full length: [channel, mel, frame], or its
+        waveform [column, sample] for an exported network.
     """
 
     recording: int
     start_s: float
     end_s: float
     level_db: float
-    log_mels: np.ndarray
+    values: np.ndarray
 
 
 @dataclass(frozen=True)

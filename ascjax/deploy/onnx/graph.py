@@ -5,6 +5,7 @@ the order of its axes: JAX's channels come last and ONNX's second, and no array 
 convolutions. A broadcast axis keeps its length of 1 until an operator can't broadcast.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -62,6 +63,7 @@ class Graph:
     initializers: list[Any] = field(default_factory=list)
     dynamic: dict[str, tuple[str, int]] = field(default_factory=dict)
     _count: int = 0
+    _constants: dict[Any, str] = field(default_factory=dict)
 
     def emit(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Adds a node and returns the name of its output."""
@@ -75,12 +77,13 @@ class Graph:
         return names
 
     def constant(self, array: Any, name: str = "") -> str:
-        """Adds an initializer and returns its name."""
-        self._count += 1
-        name = name or f"constant_{self._count}"
-        # Not ascontiguousarray, which makes a vector of a scalar.
-        self.initializers.append(numpy_helper.from_array(np.array(array, order="C"), name))
-        return name
+        """Returns the name of an initializer, added if no other has the same values."""
+        array = np.array(array, order="C")  # ascontiguousarray would make a vector of a scalar
+        key = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
+        if key not in self._constants:
+            self._constants[key] = name or f"constant_{len(self._constants) + 1}"
+            self.initializers.append(numpy_helper.from_array(array, self._constants[key]))
+        return self._constants[key]
 
     def integers(self, *values: int) -> str:
         """Adds a vector of int64, as operators take shapes and axes."""
