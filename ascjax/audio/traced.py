@@ -31,10 +31,11 @@ def mel_amplitude(
 
     rows, columns = _factors(front_end.fft_length)
     first, twiddle, second = _matrices(rows, columns)
-    frames = _frames(wave, front_end) * jnp.asarray(padded_window(front_end), jnp.float32)
+    window = jnp.asarray(padded_window(front_end), jnp.float32)
+    frames = _frames(wave, front_end) * window[None, None]
     frames = frames.reshape(*frames.shape[:2], rows, columns)
     real, imaginary = jnp.split(_product(jnp.asarray(first), frames), 2, axis=2)
-    cosine, sine = jnp.asarray(twiddle.real), jnp.asarray(twiddle.imag)
+    cosine, sine = (jnp.asarray(each)[None, None] for each in (twiddle.real, twiddle.imag))
     turned = [real * cosine - imaginary * sine, real * sine + imaginary * cosine]
     spectrum = _product(jnp.concatenate(turned, axis=-1), jnp.asarray(second))
     real, imaginary = jnp.split(spectrum, 2, axis=-1)
@@ -87,9 +88,7 @@ def _roots(length: int, exponents: np.ndarray) -> np.ndarray:
     return np.exp(-2j * np.pi * (exponents % length) / length)
 
 
-def _bank(
-    front_end: MelFrontEnd, rows: int, columns: int
-) -> Float[np.ndarray, "place mel"]:
+def _bank(front_end: MelFrontEnd, rows: int, columns: int) -> Float[np.ndarray, "place mel"]:
     """Returns the mel bank for bins in the order in which the two steps leave them.
 
     Place (k, m) holds bin j = k + rows · m, or N − j of the same amplitude; of two places with the

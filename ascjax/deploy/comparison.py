@@ -19,9 +19,7 @@ TOLERANCE = 1e-4
 MAX_RECORDINGS = 8
 
 
-def recordings(
-    run: Run, verify_on: Path | None, data: Path | None
-) -> tuple[list[Source], str]:
+def recordings(run: Run, verify_on: Path | None, data: Path | None) -> tuple[list[Source], str]:
     """Returns recordings to compare on, and what they are.
 
     Those of ``verify_on``; else some of the run's test part, if they are still there; else
@@ -51,6 +49,7 @@ def _thinned(files: list[Path]) -> list[Path]:
 
 
 def _test_files(run: Run, data: Path | None) -> list[Path]:
+    """Returns where the test part's recordings should be; none if there is no test part."""
     if not run.tested:
         return []
     root = (data or Path(run.info.data.root)).expanduser()
@@ -87,18 +86,17 @@ def check(difference: float, compared_on: str) -> None:
         )
 
 
-def right_answers(classifier: Classifier, run: Run, data: Path | None) -> int:
-    """Returns on how many of the run's test recordings the likeliest scene is right.
+def test_part(run: Run, data: Path | None) -> list[Path]:
+    """Returns the files of the run's test part.
 
     Raises:
-      UserError: the run has no test part, or a recording of it isn't there.
+      UserError: the run has none, or one isn't there.
     """
     files = _test_files(run, data)
     if not files:
         raise UserError(
             f"{run.path}: was trained on every recording, so that what int8 costs can't be "
-            "measured on a test part; quantise the run that it follows to see, or export without "
-            "--quantise"
+            "measured; export without --quantise"
         )
     missing = next((file for file in files if not file.is_file()), None)
     if missing is not None:
@@ -106,6 +104,15 @@ def right_answers(classifier: Classifier, run: Run, data: Path | None) -> int:
             f"{missing}: expected a recording of the run's test part, which --quantise measures "
             "on; say with --data=DIR where the data set is"
         )
+    return files
+
+
+def right_answers(classifier: Classifier, run: Run, files: list[Path]) -> int:
+    """Returns on how many recordings of a run's test part the likeliest scene is right.
+
+    Raises:
+      BadRecording: one can't be read.
+    """
     right = 0
     for prediction, true in zip(classifier.each(files), run.results.decisions.true, strict=True):
         if isinstance(prediction, BadRecording):

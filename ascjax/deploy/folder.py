@@ -53,7 +53,7 @@ def write(
     quantise: bool = False,
     verify_on: Path | None = None,
     data: Path | None = None,
-    licences: Licences = Licences(),  # noqa: B008 - immutable
+    licences: Licences = Licences(),
 ) -> Export:
     """Exports a run into a new folder.
 
@@ -75,6 +75,7 @@ def write(
     """
     run = _one_run(source)
     sources, compared_on = comparison.recordings(run, verify_on, data)
+    tested = comparison.test_part(run, data) if quantise else []
     weights = graph.weights(run)
     kept = graph.quantised(weights) if quantise else weights
     content = _model(run, kept, kind)
@@ -99,7 +100,7 @@ def write(
         accuracy = None
         if quantise:
             counts = [
-                comparison.right_answers(each, run, data)
+                comparison.right_answers(each, run, tested)
                 for each in (loading.load(run.path), exported)
             ]
             accuracy = (*counts, run.results.recordings)

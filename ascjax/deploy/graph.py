@@ -10,7 +10,6 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Array, Float
 
-from ascjax import models
 from ascjax.data.fragments import layout
 from ascjax.models import variables
 from ascjax.runs import novelty
@@ -69,7 +68,10 @@ def function(run: Run) -> Callable[[Weights, Float[Array, "window column sample"
     """
     known = novelty.read(run.path)
     info, front_end, calibration = run.info, run.front_end, run.trained.calibration
-    mean, deviation = np.float32(info.normalisation.mean), np.float32(info.normalisation.deviation)
+    normalisation = [
+        jnp.asarray(each, jnp.float32)
+        for each in (info.normalisation.mean, info.normalisation.deviation)
+    ]
     settings = dataclasses.replace(info.model, compute_dtype="float32")
     apply = network_of(settings, len(info.scenes), convolutions="xla")
 
@@ -82,7 +84,7 @@ def function(run: Run) -> Callable[[Weights, Float[Array, "window column sample"
         shape = (-1, len(info.channels), info.fragments)
         posteriors, features, statistics = (
             each.reshape(*shape, each.shape[-1])
-            for each in apply(restored(weights), mean, deviation, examples)
+            for each in apply(restored(weights), *normalisation, examples)
         )
         by_channel = fuse_fragments(posteriors, info.fusion.fragments)
         scores = fuse_channels(by_channel, info.fusion.channels)

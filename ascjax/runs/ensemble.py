@@ -12,7 +12,7 @@ from ascjax.audio.frontend import FrontEnd
 from ascjax.audio.quality import SILENCE_DB
 from ascjax.data.fragments import layout
 from ascjax.runs import novelty
-from ascjax.runs.reading import Failed, Input, batches
+from ascjax.runs.reading import Failed, Input, Waveform, batches
 from ascjax.runs.run import Run
 from ascjax.runs.verdict import NOVEL, SILENT
 from ascjax.scoring.calibration import temper
@@ -53,7 +53,7 @@ class Ensemble:
     runs: tuple[Run, ...]
 
     @property
-    def front_end(self) -> FrontEnd:
+    def front_end(self) -> FrontEnd | Waveform:
         """What makes a network's input of a waveform."""
         return self.runs[0].front_end
 

@@ -17,8 +17,8 @@ from ascjax.data.batches import Fragments
 from ascjax.files import exclusive
 from ascjax.runs import testing
 from ascjax.runs.description import describe
-from ascjax.runs.following import follow
 from ascjax.runs.folder import begin, check_workdir
+from ascjax.runs.following import follow
 from ascjax.runs.info import RunInfo
 from ascjax.runs.run import Run
 from ascjax.setup import Data, Setup

@@ -7,14 +7,13 @@ from functools import cached_property
 from importlib import metadata
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
 from ascjax import records
 from ascjax.errors import UserError
 from ascjax.runs.ensemble import Ensemble
+from ascjax.runs.reading import Waveform
 
 EXPORT_FILE = "export.json"
 EXPORT_FORMAT = 1
@@ -63,9 +62,7 @@ def open_model(folder: Path) -> Model:
       UserError: a file is missing, damaged or of another format, what runs it isn't installed, or
         this version of it can't read the file.
     """
-    export = records.read(
-        folder / EXPORT_FILE, Export, version=EXPORT_FORMAT, hint=EXPORT_AGAIN
-    )
+    export = records.read(folder / EXPORT_FILE, Export, version=EXPORT_FORMAT, hint=EXPORT_AGAIN)
     path = folder / MODEL_FILES.get(export.kind, "model")
     try:
         content = path.read_bytes()
@@ -116,23 +113,13 @@ def _stablehlo(content: bytes) -> Model:
     return lambda waveform: {name: np.asarray(each) for name, each in call(waveform).items()}
 
 
-@dataclass(frozen=True)
-class _Waveform:
-    """In the place of a front end, which the exported network has inside."""
-
-    sample_rate_hz: int
-
-    def __call__(self, wave: np.ndarray, shares: np.ndarray) -> Float32[np.ndarray, "column _"]:
-        return np.float32(wave)
-
-
 class Exported(Ensemble):
     """The one network of an exported folder; all but the network is as of a run."""
 
     @property
-    def front_end(self) -> Any:
+    def front_end(self) -> Waveform:
         """What leaves a waveform as it is."""
-        return _Waveform(self.runs[0].front_end.sample_rate_hz)
+        return Waveform(self.runs[0].front_end.sample_rate_hz)
 
     @cached_property
     def _model(self) -> Model:
@@ -142,9 +129,7 @@ class Exported(Ensemble):
         """Loads the network."""
         _ = self._model
 
-    def networks(
-        self, values: Sequence[np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def networks(self, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As `Ensemble.networks`, of waveforms."""
         # Mono and stereo recordings don't fit into one array.
         together = [

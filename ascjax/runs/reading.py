@@ -20,6 +20,17 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Waveform:
+    """In the place of a front end: leaves waveforms as they are, for a network with its own."""
+
+    sample_rate_hz: int
+
+    def __call__(self, wave: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Returns the waveform."""
+        return np.float32(wave)
+
+
+@dataclass(frozen=True)
 class Input:
     """A window of a recording, as the network takes it.
 
@@ -48,7 +59,7 @@ class Failed:
 
 def inputs(
     recordings: Iterable[Iterator[Window]],
-    front_end: FrontEnd,
+    front_end: FrontEnd | Waveform,
     channels: tuple[str, ...],
     window_samples: int,
 ) -> Iterator[Input | Failed]:
@@ -70,10 +81,10 @@ def inputs(
 
 def _log_mels(
     samples: Float[np.ndarray, "column sample"],
-    front_end: FrontEnd,
+    front_end: FrontEnd | Waveform,
     channels: tuple[str, ...],
     window_samples: int,
-) -> Float32[np.ndarray, "channel mel frame"]:
+) -> Float32[np.ndarray, "..."]:
     missing = window_samples - samples.shape[1]
     whole = np.pad(samples, ((0, 0), (0, missing)), mode="wrap")
     return front_end(whole, shares(channels, len(whole)))

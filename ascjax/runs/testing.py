@@ -110,9 +110,7 @@ def test(
     return Run(workdir, info, finished, stored)
 
 
-def keep(
-    state: TrainState, info: RunInfo, calibration: Calibration, workdir: Path
-) -> Run:
+def keep(state: TrainState, info: RunInfo, calibration: Calibration, workdir: Path) -> Run:
     """Writes the model and results of a run without a test part."""
     epochs = read_history(workdir / "metrics.jsonl")
     finished = Trained(

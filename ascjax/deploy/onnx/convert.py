@@ -17,6 +17,15 @@ OPSET = 18
 _IR_VERSION = 8
 _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _LOOPS = ("scan", "while", "cond")
+# Not computed: the rules move constants for nothing, and a dynamic size is never constant.
+_LAZY = ("broadcast_in_dim", "dim_as_value", "transpose")
+# What BatchNorm makes of its constants; JAX would compile a program for each shape.
+_IN_NUMPY: Mapping[str, Callable[..., Any]] = {
+    "add": np.add,
+    "mul": np.multiply,
+    "rsqrt": lambda x: np.reciprocal(np.sqrt(x)),
+    "sub": np.subtract,
+}
 
 Outputs = Mapping[str, Any]
 
@@ -98,7 +107,8 @@ def _equation(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
         constants = map(Value.of, getattr(inner, "consts", ()))
         return _run(graph, getattr(inner, "jaxpr", inner), constants, values)
     static = all(is_static(out.aval.shape) for out in equation.outvars)
-    if static and name != "dim_as_value" and all(each.constant is not None for each in values):
+    constant = all(each.constant is not None for each in values)
+    if static and constant and name not in _LAZY:
         return _computed(graph, equation, values)
     if name not in RULES:
         raise Inexpressible(name)
@@ -110,5 +120,10 @@ def _computed(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     """Returns what depends on constants alone."""
     shapes = [atom.aval.shape for atom in equation.invars]
     plain = [graph.plain(each, shape).constant for each, shape in zip(values, shapes, strict=True)]
+    name = equation.primitive.name
+    if name == "reshape":
+        return [Value.of(np.reshape(plain[0], equation.params["new_sizes"]))]
+    if name in _IN_NUMPY:
+        return [Value.of(_IN_NUMPY[name](*plain))]
     found = equation.primitive.bind(*map(jax.numpy.asarray, plain), **equation.params)
     return [Value.of(each) for each in (found if equation.primitive.multiple_results else [found])]

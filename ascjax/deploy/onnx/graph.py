@@ -85,7 +85,7 @@ class Graph:
             self.initializers.append(numpy_helper.from_array(array, self._constants[key]))
         return self._constants[key]
 
-    def integers(self, *values: int) -> str:
+    def integers(self, *values: Any) -> str:
         """Adds a vector of int64, as operators take shapes and axes."""
         return self.constant(np.array(values, np.int64))
 
@@ -115,18 +115,18 @@ class Graph:
         return replace(value, order=order, name=self.emit("Transpose", value.name, perm=places))
 
     def whole(self, value: Value, shape: Sequence[Any]) -> Value:
-        """Returns the value with no axis still to be broadcast.
-
-        Raises:
-          Inexpressible: a dynamic axis would be broadcast.
-        """
+        """Returns the value with no axis still to be broadcast."""
         pairs = zip(value.held, shape, strict=True)
         grown = [full if held == 1 else 1 for held, full in pairs]
         if all(isinstance(size, int) and size == 1 for size in grown):
             return value
-        if not is_static(grown):
-            raise Inexpressible("broadcast_in_dim of a dynamic axis")
         sizes = [grown[axis] for axis in value.order]
+        if not is_static(sizes):
+            parts = [
+                self.integers(size) if is_static([size]) else self.size(size) for size in sizes
+            ]
+            name = self.emit("Expand", self.name(value), self.emit("Concat", *parts, axis=0))
+            return Value.stored(name, shape, value.order)
         if value.constant is not None:
             stored = [max(a, b) for a, b in zip(value.constant.shape, sizes, strict=True)]
             array = np.broadcast_to(value.constant, stored)

@@ -31,7 +31,8 @@ def _elementwise(
     operands = [graph.ordered(v, first.order) if len(v.order) == rank else v for v in values]
     ranked = [v.held for v in operands if len(v.held) == rank]
     held = tuple(
-        next((size for size in sizes if not _is_one(size)), 1) for sizes in zip(*ranked, strict=True)
+        next((size for size in sizes if not _is_one(size)), 1)
+        for sizes in zip(*ranked, strict=True)
     )
     order = first.order if len(first.order) == rank else tuple(range(rank))
     return Value(held, order, write(graph, equation, *operands))
@@ -52,7 +53,7 @@ def _max(graph: Graph, equation: Any, *operands: Value) -> str:
 
 
 def _is_scalar(value: Value, number: float) -> bool:
-    return value.constant is not None and value.constant.ndim == 0 and value.constant == number
+    return value.constant is not None and not value.held and value.constant.item() == number
 
 
 def _sub(graph: Graph, equation: Any, a: Value, b: Value) -> str:
@@ -177,13 +178,19 @@ def _dot(graph: Graph, equation: Any, values: list[Value]) -> Value:
         rank, place = len(other.order), other.place(o_axis)
         if place != rank - 2 or matrix is y:
             other = graph.ordered(other, [a for a in other.order if a != o_axis] + [o_axis])
-            name = graph.emit("MatMul", other.name, graph.name(graph.ordered(matrix, (m_axis, 1 - m_axis))))
+            name = graph.emit(
+                "MatMul", other.name, graph.name(graph.ordered(matrix, (m_axis, 1 - m_axis)))
+            )
         else:
-            name = graph.emit("MatMul", graph.name(graph.ordered(matrix, (1 - m_axis, m_axis))), other.name)
+            name = graph.emit(
+                "MatMul", graph.name(graph.ordered(matrix, (1 - m_axis, m_axis))), other.name
+            )
         # The matrix's other axis has taken the contracted one's place.
         free = [axis for axis in range(rank) if axis != o_axis]
         new = 0 if matrix is x else rank - 1
-        of_free = [free.index(axis) + (matrix is x) if axis != o_axis else new for axis in other.order]
+        of_free = [
+            free.index(axis) + (matrix is x) if axis != o_axis else new for axis in other.order
+        ]
         return Value.stored(name, equation.outvars[0].aval.shape, of_free)
     return _einsum(graph, equation, [x, y])
 
