@@ -16,8 +16,8 @@ def get_config() -> ConfigDict:
     config.seed = 0
     # "paper": train on the whole training part and test the last epoch.
     # "validated": hold out part of it by location and city, and test the epoch that is best there.
-    # "all": train on every recording, for a network to use; nothing is left to test it on. Length and
-    # calibration are those of a run of the protocol "validated" with the same settings, see
+    # "all": train on every recording, for a network to use; nothing is left to test it on. Length
+    # and calibration are those of a run of the protocol "validated" with the same settings, see
     # train.from_run.
     config.protocol = "paper"
     # Accelerators (or host devices) that share a batch; 0: all that this process has.

@@ -15,8 +15,8 @@ from ascjax.training.journal import read_history
 
 # What may differ from the run that is followed: which recordings it saw, and chance.
 _FREE = (
-    *FREE, "data.fold", "data.split", "data.validation_fraction", "data.validation_seed", "protocol",
-    "seed", "train.from_run",
+    *FREE, "data.fold", "data.split", "data.validation_fraction", "data.validation_seed",
+    "protocol", "seed", "train.from_run",
 )  # fmt: skip
 
 

@@ -53,7 +53,8 @@ def _vote(posteriors: Any) -> Any:
     return votes + TIE_WEIGHT * _mean(posteriors)
 
 
-# Each maps posteriors [..., item, scene], of NumPy or of JAX in a graph to export, to weights [..., scene] ≥ 0; `fuse` makes them sum to 1.
+# Each maps posteriors [..., item, scene] to weights [..., scene] ≥ 0; `fuse` makes them sum to 1.
+# Arrays are NumPy's, or JAX's in a graph to export.
 METHODS: dict[str, Callable[[Any], Any]] = {
     "mean": _mean,
     "log_mean": _log_mean,

@@ -105,8 +105,8 @@ def check(config: ConfigDict) -> None:
     if (leaves["protocol"] == "all") != bool(leaves["train.from_run"]):
         raise UserError(
             f"config.train.from_run is {leaves['train.from_run']!r} and config.protocol is "
-            f"{leaves['protocol']!r}: expected the folder of a run of the protocol validated, whose "
-            "length and calibration to take, with the protocol all, and none with another"
+            f"{leaves['protocol']!r}: expected the folder of a run of the protocol validated, to "
+            "take its length and calibration, with the protocol all, and none with another"
         )
     channels = leaves["channels"]
     for channel in channels:

@@ -97,7 +97,7 @@ def test_the_card_has_the_run_s_facts_and_nothing_of_its_machine(exported, finis
 
 
 def test_int8_kernels_and_what_they_cost(finished_run, tmp_path, capsys):
-    run, root = finished_run
+    run, _ = finished_run
     out = export_to(tmp_path / "small", run, "--quantise")
     said = capsys.readouterr().out
     made = json.loads((out / "export.json").read_text())

@@ -298,7 +298,7 @@ def _is(size: Any, number: int) -> bool:
 
 
 def _dynamic_slice(graph: Graph, equation: Any, values: list[Value]) -> Value:
-    """Cuts at constant starts, as far as the array goes: the last start is its size less the cut."""
+    """Cuts at constant starts; one beyond the last place is moved back to it."""
     shape, sizes = equation.invars[0].aval.shape, equation.params["slice_sizes"]
     x = graph.whole(values[0], shape)
     name = graph.name(x)
