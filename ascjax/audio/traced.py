@@ -78,9 +78,9 @@ def _matrices(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     over_columns = _roots(columns, np.outer(np.arange(columns), np.arange(columns)))
     cosine, sine = over_columns.real, over_columns.imag
     return (
-        np.float32(np.concatenate([over_rows.real, over_rows.imag])),
-        np.complex64(_roots(rows * columns, np.outer(half, np.arange(columns)))),
-        np.float32(np.block([[cosine, sine], [-sine, cosine]])),
+        np.concatenate([over_rows.real, over_rows.imag]).astype(np.float32),
+        _roots(rows * columns, np.outer(half, np.arange(columns))).astype(np.complex64),
+        np.block([[cosine, sine], [-sine, cosine]]).astype(np.float32),
     )
 
 

@@ -99,11 +99,11 @@ def write(
         comparison.check(difference, compared_on)
         accuracy = None
         if quantise:
-            counts = [
+            before, after = (
                 comparison.right_answers(each, run, tested)
                 for each in (loading.load(run.path), exported)
-            ]
-            accuracy = (*counts, run.results.recordings)
+            )
+            accuracy = (before, after, run.results.recordings)
         export = dataclasses.replace(export, difference=difference, accuracy=accuracy)
         records.write(partial / EXPORT_FILE, export)
         write_text(partial / "labels.txt", "".join(f"{scene}\n" for scene in run.info.scenes))

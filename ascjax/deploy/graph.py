@@ -44,8 +44,8 @@ def quantised(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             made[name] = values
             continue
         largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)), keepdims=True)
-        scale = np.float32(np.maximum(largest, 1e-30) / 127)
-        made[name], made[name + SCALE] = np.int8(np.rint(values / scale)), scale
+        scale = (np.maximum(largest, 1e-30) / 127).astype(np.float32)
+        made[name], made[name + SCALE] = np.rint(values / scale).astype(np.int8), scale
     return made
 
 

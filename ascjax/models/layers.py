@@ -151,8 +151,8 @@ def max_pool(
     maximum is several times slower. Within ``convolution.use("xla")`` it is that.
     """
     if convolution.implementation() == "xla":
-        edges = [(padding, padding)] * 2
-        return nn.max_pool(x, (window, window), (stride, stride), edges)
+        around = [(padding, padding)] * 2
+        return nn.max_pool(x, (window, window), (stride, stride), around)
     for axis in (2, 1):
         edges = [(0, 0, 0)] * x.ndim
         edges[axis] = (padding, padding, 0)

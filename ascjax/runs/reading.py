@@ -27,7 +27,7 @@ class Waveform:
 
     def __call__(self, wave: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """Returns the waveform."""
-        return np.float32(wave)
+        return np.asarray(wave, np.float32)
 
 
 @dataclass(frozen=True)

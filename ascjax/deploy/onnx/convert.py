@@ -119,7 +119,9 @@ def _equation(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
 def _computed(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     """Returns what depends on constants alone."""
     shapes = [atom.aval.shape for atom in equation.invars]
-    plain = [graph.plain(each, shape).constant for each, shape in zip(values, shapes, strict=True)]
+    plain: list[Any] = [
+        graph.plain(each, shape).constant for each, shape in zip(values, shapes, strict=True)
+    ]
     name = equation.primitive.name
     if name == "reshape":
         return [Value.of(np.reshape(plain[0], equation.params["new_sizes"]))]
