@@ -3,7 +3,7 @@
 import ast
 import os
 import runpy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,13 +210,15 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Lists the leaves that differ, except those in ``FREE``; an empty string if none does."""
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], free: Collection[str] = FREE
+) -> str:
+    """Lists the leaves that differ, except those in ``free``; an empty string if none does."""
     theirs, ours = flatten(before), flatten(now)
     differing = [
         f"{key} ({theirs.get(key)!r} there, {ours.get(key)!r} now)"
         for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key) and key not in FREE
+        if ours.get(key) != theirs.get(key) and key not in free
     ]
     more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
     return ", ".join(differing[:3]) + more

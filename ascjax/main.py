@@ -83,12 +83,15 @@ def main(options: argparse.Namespace) -> None:
         report.write,
         parameter_table=options.parameter_table,
     )
-    print(text.table(run.results, synthetic=run.info.data.synthetic))
+    if run.tested:
+        print(text.table(run.results, synthetic=run.info.data.synthetic))
+    else:
+        print(text.untested(run.info))
     for leak in run.info.data.leaks:
         print(leak)
     for name, reason in run.info.left_out.items():
         print(f"left out: {name}: {reason}")
-    for where, peak_gb in run.results.peak_memory_gb.items():
+    for where, peak_gb in run.trained.peak_memory_gb.items():
         print(f"peak memory of the {where}: {peak_gb:.2f} GB")
     print(f"report: {run.path}/report.html")
 

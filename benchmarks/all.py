@@ -17,6 +17,7 @@ from ascjax.errors import UserError, choose
 
 PROGRAMS = (
     "frontend", "extract", "train_step", "inference", "predict", "epoch", "scaling", "convert",
+    "export",
 )  # fmt: skip
 
 

@@ -16,6 +16,9 @@ def get_config() -> ConfigDict:
     config.seed = 0
     # "paper": train on the whole training part and test the last epoch.
     # "validated": hold out part of it by location and city, and test the epoch that is best there.
+    # "all": train on every recording, for a network to use; nothing is left to test it on. Length
+    # and calibration are those of a run of the protocol "validated" with the same settings, see
+    # train.from_run.
     config.protocol = "paper"
     # Accelerators (or host devices) that share a batch; 0: all that this process has.
     config.num_devices = 0
@@ -138,6 +141,9 @@ def get_config() -> ConfigDict:
     # Fragments per step, over all devices.
     config.train.batch_size = 32
     config.train.num_epochs = 15
+    # The folder of the run that the protocol "all" follows: it trains as many epochs as that run's
+    # best had, at the learning rates of num_epochs, and takes over its temperature and thresholds.
+    config.train.from_run = ""
     config.train.label_smoothing = 0.0
     # Folder of a finished run whose scores are learned from as well; its test part must hold this
     # run's. Their share of the loss, and the temperature of both sides (Hinton et al. 2015).

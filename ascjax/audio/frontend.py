@@ -65,6 +65,14 @@ class FrontEnd(ABC):
     ) -> Float[np.ndarray, "*batch_or_channel mel frame"]:
         """Returns float32 values; ``__call__`` has checked the input and checks the output."""
 
+    def traced(self, wave: Float[Any, "batch sample"]) -> Float[Any, "batch mel frame"]:
+        """Returns the values as part of a traced JAX program, in float32, for export.
+
+        Raises:
+          UserError: the front end has no such form.
+        """
+        raise UserError(f"front end {self.name}: has no form that can be exported (`traced`)")
+
     @abstractmethod
     def reference(
         self, wave: Float[np.ndarray, "*batch sample"]

@@ -80,13 +80,11 @@ class MelFrontEnd(FrontEnd):
         padded = num_samples + 2 * (self.fft_length // 2)
         return 1 + (padded - self.fft_length) // self.hop_length
 
-    def centred(
-        self, values: Float[np.ndarray, "*batch mel frame"]
-    ) -> Float[np.ndarray, "*batch mel frame"]:
+    def centred(self, values: Float[Any, "*batch mel frame"]) -> Float[Any, "*batch mel frame"]:
         """Returns values less what ``centring`` subtracts; a subclass ends with it."""
         if self.centring == "none":
             return values
-        return values - values.mean(axis=-1, keepdims=True, dtype=np.float64).astype(values.dtype)
+        return values - values.mean(axis=-1, keepdims=True)
 
     def reference_amplitude(
         self, wave: Float[np.ndarray, "*batch sample"]

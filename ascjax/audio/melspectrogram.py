@@ -118,7 +118,7 @@ def _mel_spectrogram(
     *batch, num_samples = samples.shape
     length, hop = front_end.fft_length, front_end.hop_length
     samples = samples.reshape(-1, num_samples)
-    window = jnp.asarray(_window(front_end))[None]
+    window = jnp.asarray(padded_window(front_end))[None]
     bank = _mel_bank(front_end)
 
     def amplitude(start: Array) -> Float[Array, "row bin"]:
@@ -178,7 +178,7 @@ def _mel_bank(front_end: MelFrontEnd) -> list[tuple[int, np.ndarray]]:
 
 
 @functools.cache
-def _window(front_end: MelFrontEnd) -> Float[np.ndarray, " sample"]:
+def padded_window(front_end: MelFrontEnd) -> Float[np.ndarray, " sample"]:
     """Returns the periodic window, centred in zeros up to the length of the FFT."""
     length = front_end.window_length
     padding = front_end.fft_length - length

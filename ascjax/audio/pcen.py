@@ -90,6 +90,23 @@ class Pcen(MelFrontEnd):
         with jax.default_device(host.cpu()):
             return self.centred(np.asarray(_compiled()(amplitude, self)))
 
+    def traced(self, wave: Float[Any, "batch sample"]) -> Float[Any, "batch mel frame"]:
+        """Returns PCEN as part of a traced JAX program; the average is a product with a matrix."""
+        import jax.numpy as jnp
+
+        from ascjax.audio.traced import mel_amplitude
+
+        energy = mel_amplitude(wave, self) * _FULL_SCALE
+        s, frame = self.smoothing, np.arange(energy.shape[-1])
+        age = frame[None, :] - frame[:, None]  # [past, now]
+        weights = np.where(age >= 0, s * (1 - s) ** np.maximum(age, 0), 0)
+        start = (1 - s) ** (frame + 1.0)  # what is left of the initial 1
+        means = jnp.matmul(energy, jnp.asarray(weights, jnp.float32), precision="highest")
+        means = means + jnp.asarray(start, jnp.float32)[None, None]
+        relative = energy * (self.eps + means) ** -self.gain / self.bias
+        values = (1 + relative) ** self.power * self.bias**self.power - self.bias**self.power
+        return self.centred(values)
+
     def reference(
         self, wave: Float[np.ndarray, "*batch sample"]
     ) -> Float[np.ndarray, "*batch mel frame"]:

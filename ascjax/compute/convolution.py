@@ -54,6 +54,11 @@ def use(implementation: str) -> Iterator[None]:
         _implementation.reset(token)
 
 
+def implementation() -> str:
+    """Returns the implementation in use, one of ``IMPLEMENTATIONS``."""
+    return _implementation.get()
+
+
 def convolve(
     x: Float[Array, "batch height width channel"],
     kernel: Float[Array, "rows columns channel_in channel_out"],
@@ -73,7 +78,7 @@ def convolve(
 
     groups = [kwargs.get(f"{what}_group_count", 1) for what in ("feature", "batch")]
     dilations = [kwargs.get(f"{what}_dilation") or (1, 1) for what in ("lhs", "rhs")]
-    if _implementation.get() == "xla" or groups != [1, 1] or np.any(np.not_equal(dilations, 1)):
+    if implementation() == "xla" or groups != [1, 1] or np.any(np.not_equal(dilations, 1)):
         return plain(x, kernel)
     sides = _tile_sides(x, kernel, strides, padding, kwargs.get("precision"))
     forward: Callable = plain

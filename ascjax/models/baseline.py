@@ -71,7 +71,7 @@ class Head(nn.Module):
         self, features: Float[Array, "batch mel frame channel"], train: bool
     ) -> Float[Array, "batch {self.num_scenes}"]:
         """Returns the logits."""
-        x = features.reshape(len(features), -1)
+        x = features.reshape(features.shape[0], -1)
         x = nn.relu(nn.Dense(self.head_width, kernel_init=_keras_uniform, name="hidden")(x))
         x = layers.Dropout(self.dropout, self.axis_name)(x, train)
         return nn.Dense(self.num_scenes, kernel_init=_keras_uniform, name="dense")(x)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ascjax.compute.convolution import convolve
+from ascjax.compute import convolution
 from ascjax.compute.devices import example_keys
 
 # torchvision's initialisers. He et al. 2015 for VGG and ResNet ("fan_out", ReLU) ...
@@ -40,7 +40,7 @@ def conv(channels: int, window: int, stride: int = 1, padding: int = 0, **kwargs
         (window, window),
         (stride, stride),
         [(padding, padding)] * 2,
-        conv_general_dilated=convolve,
+        conv_general_dilated=convolution.convolve,
         **kwargs,
     )
 
@@ -148,8 +148,11 @@ def max_pool(
     """Max-pools as torch's ``MaxPool2d`` does (sizes rounded down, the first of equals wins).
 
     By selections of slices, one axis after the other: on the CPU the gradient of XLA's windowed
-    maximum is several times slower.
+    maximum is several times slower. Within ``convolution.use("xla")`` it is that.
     """
+    if convolution.implementation() == "xla":
+        around = [(padding, padding)] * 2
+        return nn.max_pool(x, (window, window), (stride, stride), around)
     for axis in (2, 1):
         edges = [(0, 0, 0)] * x.ndim
         edges[axis] = (padding, padding, 0)

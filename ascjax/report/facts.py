@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from ascjax.report.text import size
-from ascjax.runs.folder import RunResults
+from ascjax.runs.folder import RunResults, Trained
 from ascjax.runs.info import InitialWeights, RunInfo
 from ascjax.words import counted, duration
 
@@ -36,7 +36,7 @@ def _weights(initial: InitialWeights) -> Facts:
     return [("began from", initial.weights), ("SHA-256 of the weights", initial.sha256), *header]
 
 
-def cost(info: RunInfo, results: RunResults, *, epochs: int, model_bytes: int | None) -> Facts:
+def cost(info: RunInfo, results: Trained, *, epochs: int, model_bytes: int | None) -> Facts:
     """Returns speed and size.
 
     Args:
@@ -57,7 +57,11 @@ def cost(info: RunInfo, results: RunResults, *, epochs: int, model_bytes: int | 
         ),
         ("activations of a fragment", f"{size(model.peak_activation_bytes)} at most at one time"),
         ("training", duration(seconds.train) + of_epochs),
-        ("test", f"{seconds.test:.1f} s for {counted(results.recordings, 'recording')}"),
+        *(
+            [("test", f"{seconds.test:.1f} s for {counted(results.recordings, 'recording')}")]
+            if isinstance(results, RunResults)
+            else []
+        ),
         *(
             (f"peak memory, {where}", f"{gigabytes:.2f} GB")
             for where, gigabytes in results.peak_memory_gb.items()

@@ -19,9 +19,8 @@ from ascjax.report.examples import examples
 from ascjax.report.facts import cost, origin
 from ascjax.report.image import Image
 from ascjax.report.mistakes import mistakes
-from ascjax.report.text import SYNTHETIC_NOTE, commonest_share, worst_confusions
+from ascjax.report.text import SYNTHETIC_NOTE, commonest_share, untested, worst_confusions
 from ascjax.report.trust import assess
-from ascjax.runs.folder import RunResults
 from ascjax.runs.run import Run
 from ascjax.scoring import clusters
 from ascjax.scoring.fusion import METHODS
@@ -43,6 +42,8 @@ def write(run: Run | str | os.PathLike[str]) -> Path:
       UserError: a file is missing or damaged; the message names it.
     """
     run = run if isinstance(run, Run) else Run.open(run)
+    if not run.tested:
+        return _write_untested(run)
     folder, info, results = run.path.resolve(), run.info, run.results
     has_posteriors = (folder / "posteriors.npz").exists()
     calibration = results.calibration
@@ -64,7 +65,7 @@ def write(run: Run | str | os.PathLike[str]) -> Path:
         few_locations=clusters.FEW,
         trust=assess(run, calibration) if calibration and has_posteriors else None,
         history=history,
-        curves=_curves(history, results) if history else None,
+        curves=_curves(history, run) if history else None,
         confusion=confusion(results),
         mistakes=mistakes(run),
         examples=examples(run),
@@ -84,8 +85,34 @@ def write(run: Run | str | os.PathLike[str]) -> Path:
     return path
 
 
-def _curves(history: Sequence[Mapping[str, Any]], results: RunResults) -> Image:
-    figure = plots.learning_curves(history, chance=results.chance, chosen_step=results.step)
+def _write_untested(run: Run) -> Path:
+    """Writes the page of a run that was trained on every recording."""
+    folder, info, calibration = run.path.resolve(), run.info, run.trained.calibration
+    history = read_history(folder / "metrics.jsonl")
+    text = page.template("untested.html.j2").render(
+        name=folder.name,
+        said=untested(info),
+        chance=1 / len(info.scenes),
+        synthetic_note=SYNTHETIC_NOTE if info.data.synthetic else None,
+        run=info,
+        calibration=calibration,
+        history=history,
+        curves=_curves(history, run) if history else None,
+        origin=origin(info),
+        cost=cost(
+            info, run.trained, epochs=len(history), model_bytes=_size(folder / "model.safetensors")
+        ),
+        settings=list(flatten(run.config).items()),
+        command=_command(run.config),
+    )
+    path = run.path / "report.html"
+    write_text(path, text)
+    return path
+
+
+def _curves(history: Sequence[Mapping[str, Any]], run: Run) -> Image:
+    chance, step = 1 / len(run.info.scenes), run.trained.step
+    figure = plots.learning_curves(history, chance=chance, chosen_step=step)
     return Image.of(figure, "Loss and accuracy by epoch")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ascjax.runs.info import RunInfo
 from ascjax.scoring.clusters import ByLocation
 from ascjax.scoring.evidence import Evidence
 from ascjax.scoring.metrics import FoldSummary
@@ -70,6 +71,22 @@ def _devices(results: Results) -> list[str]:
     rows += [(label(device), *_cells(part)) for device, part in results.by_device.items()]
     rows += [(f"{kind} in training", *_cells(part)) for kind, part in results.by_seen.items()]
     return [aligned(rows)]
+
+
+def untested(info: RunInfo) -> str:
+    """What is known of a run that was trained on every recording, as plain text."""
+    said = (
+        f"trained on all {counted(info.recordings.train, 'recording')}: there is no test part and "
+        "no accuracy"
+    )
+    if (followed := info.followed) is None:
+        return said
+    accuracy = followed.accuracy
+    return (
+        f"{said}\nthe run {followed.run}, whose {counted(followed.epochs, 'epoch')} and "
+        f"calibration it has, got {percent(accuracy.accuracy)} "
+        f"({interval(accuracy.interval_95)}), trained on {followed.recordings:,} of them"
+    )
 
 
 def folds_table(summary: FoldSummary) -> str:

@@ -9,7 +9,15 @@ import numpy as np
 from ascjax.data import synthetic
 from ascjax.models import complexity, cost, weights
 from ascjax.runs import environment
-from ascjax.runs.info import Counts, DataSource, InitialWeights, Model, Normalisation, RunInfo
+from ascjax.runs.info import (
+    Counts,
+    DataSource,
+    Followed,
+    InitialWeights,
+    Model,
+    Normalisation,
+    RunInfo,
+)
 from ascjax.setup import Data, Setup
 from ascjax.setup import network as builders
 
@@ -22,6 +30,7 @@ def describe(
     deviation: np.ndarray,
     leaks: tuple[str, ...],
     teacher: str = "",
+    followed: Followed | None = None,
 ) -> RunInfo:
     """Returns run.json: with a checkpoint, all that prediction needs.
 
@@ -67,6 +76,7 @@ def describe(
         ),
         initial_weights=_initial_weights(setup.weights_file),
         environment=environment.describe([device.device_kind for device in setup.devices]),
+        followed=followed,
     )
 
 

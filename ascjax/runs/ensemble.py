@@ -1,17 +1,18 @@
 """A run's network, or those of a set's folds, applied to the windows of recordings."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
+from ascjax.audio.frontend import FrontEnd
 from ascjax.audio.quality import SILENCE_DB
 from ascjax.data.fragments import layout
 from ascjax.runs import novelty
-from ascjax.runs.reading import Failed, Input, batches
+from ascjax.runs.reading import Failed, Input, Waveform, batches
 from ascjax.runs.run import Run
 from ascjax.runs.verdict import NOVEL, SILENT
 from ascjax.scoring.calibration import temper
@@ -51,6 +52,11 @@ class Ensemble:
 
     runs: tuple[Run, ...]
 
+    @property
+    def front_end(self) -> FrontEnd | Waveform:
+        """What makes a network's input of a waveform."""
+        return self.runs[0].front_end
+
     @cached_property
     def _networks(self) -> "list[TrainedNetwork]":
         # JAX takes a second to import, during which the first windows are read.
@@ -68,9 +74,13 @@ class Ensemble:
         info = self.runs[0].info
         return max(1, _BATCH // (len(info.channels) * info.fragments))
 
+    def load(self) -> None:
+        """Loads the networks, which takes a while; otherwise the first window does."""
+        _ = self._networks
+
     def hear(self, inputs: Iterable[Input | Failed], at_once: int) -> Iterator[Heard | Failed]:
         """Applies the networks to windows, ``at_once`` of them together; failures pass through."""
-        _ = self._networks
+        self.load()
         for batch in batches(inputs, at_once):
             windows = [item for item in batch if isinstance(item, Input)]
             heard = iter(self._apply(windows)) if windows else iter(())
@@ -78,21 +88,29 @@ class Ensemble:
                 yield item if isinstance(item, Failed) else next(heard)
 
     def _apply(self, windows: list[Input]) -> list[Heard]:
-        log_mels = np.stack([window.log_mels for window in windows])
-        posteriors, features, statistics = self._of_log_mels(log_mels)
-        novel = self._novel(features, statistics)
-        together = np.concatenate(features, axis=1)
+        posteriors, embeddings, novel = self.networks([window.values for window in windows])
         return [
             Heard(
                 window.recording,
                 window.start_s,
                 window.end_s,
                 posteriors[:, index],
-                together[index],
+                embeddings[index],
                 SILENT if window.level_db < SILENCE_DB else NOVEL if novel[index] else "",
             )
             for index, window in enumerate(windows)
         ]
+
+    def networks(
+        self, values: Sequence[np.ndarray]
+    ) -> tuple[
+        Float32[np.ndarray, "run window channel fragment scene"],
+        Float32[np.ndarray, "window feature"],
+        Bool[np.ndarray, " window"],
+    ]:
+        """Returns posteriors and features of windows, and whether they are novel."""
+        posteriors, features, statistics = self._of_log_mels(np.stack(values))
+        return posteriors, np.concatenate(features, axis=1), self._novel(features, statistics)
 
     def _of_log_mels(
         self, log_mels: Float32[np.ndarray, "window channel mel frame"]
@@ -145,7 +163,7 @@ class Ensemble:
         """
         by_run = []
         for run, values in zip(self.runs, posteriors, strict=True):
-            by, calibration = run.info.fusion, run.results.calibration
+            by, calibration = run.info.fusion, run.trained.calibration
             fused = fuse(values[None], fragments=by.fragments, channels=by.channels)
             by_run.append(fused if calibration is None else temper(fused, calibration.temperature))
         return np.mean(by_run, axis=0)[0]

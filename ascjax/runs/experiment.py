@@ -19,6 +19,7 @@ from ascjax.files import exclusive
 from ascjax.runs import teacher, testing
 from ascjax.runs.description import describe
 from ascjax.runs.folder import begin, check_workdir
+from ascjax.runs.following import Following, follow
 from ascjax.runs.info import RunInfo
 from ascjax.runs.predictor import Classifier
 from ascjax.runs.run import Run
@@ -48,7 +49,7 @@ def train(
     *,
     parameter_table: bool = False,
 ) -> Run:
-    """Trains and tests a network.
+    """Trains a network and, unless the protocol is ``all``, tests it.
 
     Called again with the same config and folder it resumes; a finished run is only reported again.
 
@@ -68,6 +69,7 @@ def train(
     if not (workdir / "results.json").exists():
         setups.check_root(config)
         setups.weights_file(config)  # names missing weights before the data set is read
+        follow(config)  # and a run that can't be followed
     with exclusive(workdir, "training"), StopRequest() as stop:
         if (workdir / "results.json").exists():
             run = Run.open(workdir)
@@ -84,6 +86,7 @@ class _Prepared:
     setup: Setup
     data: Data
     taught_by: Classifier | None
+    followed: Following | None
     info: RunInfo
     networks: Networks
     schedule: Schedule
@@ -96,33 +99,51 @@ class _Prepared:
 def _prepare(config: ConfigDict, stop: StopRequest) -> _Prepared:
     setup = Setup(config, setups.survey(config, stop))
     setup.check()
-    taught_by = _teacher(setup)
+    taught_by, followed = _teacher(setup), follow(config)
     leaks = setups.find_leaks(config, setup.survey, stop)
     data = setup.extract(stop)
     num_scenes = len(data.dataset.scenes)
     networks = builders.networks(config, setup.weights_file, num_scenes, setup.input_shape)
     mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.indices)
-    schedule = builders.schedule(config, len(data.train))
+    schedule = builders.schedule(config, len(data.train), followed and followed.run.epochs)
     step_config, step_inputs = builders.step(
         config, networks, schedule, num_scenes=num_scenes, mean=mean, deviation=deviation
     )
     evaluator = Evaluator(
         networks.evaluation, mean, deviation, setup.devices, config.eval.batch_size
     )
-    sha256 = taught_by.runs[0].results.model_sha256 if taught_by else ""
-    info = describe(setup, data, networks, mean, deviation, leaks, sha256)
+    info = describe(
+        setup,
+        data,
+        networks,
+        mean,
+        deviation,
+        leaks,
+        teacher=taught_by.runs[0].results.model_sha256 if taught_by else "",
+        followed=followed and followed.run,
+    )
     state = initial_state(step_config, networks.variables)
     return _Prepared(
-        setup, data, taught_by, info, networks, schedule, step_config, step_inputs, evaluator, state
+        setup,
+        data,
+        taught_by,
+        followed,
+        info,
+        networks,
+        schedule,
+        step_config,
+        step_inputs,
+        evaluator,
+        state,
     )
 
 
 def _teacher(setup: Setup) -> Classifier | None:
-    folder, listed = setup.config.train.teacher, setup.survey.dataset
+    folder, listed, split = setup.config.train.teacher, setup.survey.dataset, setup.split
     if not folder:
         return None
     with keyed("train.teacher"):
-        return teacher.check(folder, listed.scenes, [listed.recordings[i] for i in listed.test])
+        return teacher.check(folder, listed.scenes, [listed.recordings[i] for i in split.test])
 
 
 def _train_and_test(
@@ -172,6 +193,8 @@ def _train_and_test(
         best = checkpoints.best()
         if best is not None and best != int(state.step):
             state = _restore_best(checkpoints, best, state)
+    if made.followed is not None:
+        return testing.keep(state, info, made.followed.calibration, workdir)
     where = "while testing; training is done and saved"
     return _call(stop, where, testing.test, setup, data, evaluator, state, info, workdir, stop)
 

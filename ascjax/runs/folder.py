@@ -30,6 +30,8 @@ from ascjax.scoring.results import Results, check
 
 TRAIN_AGAIN = "train the run anew in another folder"
 RESULTS_FORMAT = 4
+# The part that a run of the protocol "all" was tested on.
+UNTESTED = "none"
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,16 @@ class Seconds:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class RunResults(Results):
-    """results.json: the results of a run's test part.
+class Trained:
+    """results.json of a run of the protocol ``all``, which leaves no recordings to test on.
 
     Attributes:
-      part: of the data set, always ``test``.
-      step: of the checkpoint that was tested.
+      part: of the data set that it was tested on, ``test`` or ``none``.
+      step: of the checkpoint that was kept.
       peak_memory_gb: of the process and, on accelerators, of a device.
       model_sha256: digest of model.safetensors.
-      calibration: fitted on the validation part; None under the protocol ``paper``.
+      calibration: fitted on the validation part, the run's own or the followed run's; None under
+        the protocol ``paper``.
     """
 
     format: int = RESULTS_FORMAT
@@ -59,6 +62,11 @@ class RunResults(Results):
     peak_memory_gb: dict[str, float]
     model_sha256: str
     calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RunResults(Trained, Results):
+    """results.json of every other run: the results of its test part."""
 
 
 def read_run(folder: Path) -> RunInfo:
@@ -89,8 +97,8 @@ def restore_front_end(folder: Path, info: RunInfo) -> FrontEnd:
     return front_end
 
 
-def read_results(folder: Path) -> RunResults:
-    """Returns results.json of a finished run.
+def read_trained(folder: Path) -> Trained | RunResults:
+    """Returns results.json of a finished run, `RunResults` if it has a test part.
 
     Raises:
       UserError: it is missing, damaged or of another format.
@@ -101,6 +109,9 @@ def read_results(folder: Path) -> RunResults:
             f"{path}: expected this file of a finished run; start the run's command again to "
             "finish it"
         )
+    trained = records.read(path, Trained, version=RESULTS_FORMAT, hint=TEST_AGAIN)
+    if trained.part == UNTESTED:
+        return trained
     results = records.read(path, RunResults, version=RESULTS_FORMAT, hint=TEST_AGAIN)
     count, correct, decisions = results.recordings, results.accuracy.correct, results.decisions
     lengths = {len(getattr(decisions, field.name)) for field in fields(decisions)}
@@ -116,6 +127,21 @@ def read_results(folder: Path) -> RunResults:
         if set(getattr(results, f"by_{group}")) != set(names):
             raise UserError(f"{path}: expected by_{group} of {', '.join(names)}; {TEST_AGAIN}")
     return results
+
+
+def read_results(folder: Path) -> RunResults:
+    """Returns results.json of a finished run with a test part.
+
+    Raises:
+      UserError: as `read_trained`, or the run was trained on every recording.
+    """
+    trained = read_trained(folder)
+    if not isinstance(trained, RunResults):
+        raise UserError(
+            f"{folder}: has no test part and no accuracy, as it was trained on every recording "
+            "(protocol all); take the run that it follows, see run.json"
+        )
+    return trained
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 from ascjax.audio.channels import CHANNELS
 from ascjax.runs.environment import Environment
 from ascjax.scoring.fusion import Fusion
+from ascjax.scoring.rates import Proportion
 
 RUN_FORMAT = 3
 # Of a recording that a network is trained on.
@@ -98,6 +99,24 @@ class InitialWeights:
     header: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Followed:
+    """The validated run that a run of the protocol ``all`` follows.
+
+    Attributes:
+      run: its folder's name; model_sha256: digest of its model.safetensors.
+      recordings: that it was trained on.
+      epochs: that were best on its validation part.
+      accuracy: on its test part.
+    """
+
+    run: str
+    model_sha256: str
+    recordings: int
+    epochs: int
+    accuracy: Proportion
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """run.json: the model, its inputs, and how it came about.
@@ -109,6 +128,7 @@ class RunInfo:
       devices: what the training part was recorded with; empty if unknown.
       teacher: SHA-256 of the teacher's model.safetensors; empty without one.
       left_out: reason by name of recordings that could not be read.
+      followed: whose length and calibration it has; None but under the protocol ``all``.
     """
 
     format: int = RUN_FORMAT
@@ -129,6 +149,7 @@ class RunInfo:
     data: DataSource
     initial_weights: InitialWeights
     environment: Environment
+    followed: Followed | None = None
 
     def __post_init__(self) -> None:
         if not self.scenes or len(set(self.scenes)) < len(self.scenes):

@@ -1,5 +1,6 @@
 """A run's trained network, restored from its folder alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,15 @@ class TrainedNetwork:
 
 @cache
 def _program(settings: Model, num_scenes: int) -> Any:
-    """Returns the compiled network as a function of variables, normalisation and log-mels."""
+    """Returns what `network_of` does, compiled."""
+    return jax.jit(network_of(settings, num_scenes))
+
+
+def network_of(settings: Model, num_scenes: int, convolutions: str = "auto") -> Callable[..., Any]:
+    """Returns the network as a function of variables, normalisation and log-mels.
+
+    See `TrainedNetwork` for what it returns, `models.create_model` for ``convolutions``.
+    """
     model = models.create_model(
         trunk=settings.trunk,
         head=settings.head,
@@ -99,6 +108,7 @@ def _program(settings: Model, num_scenes: int) -> Any:
         dropout=settings.dropout,
         compute_dtype=settings.compute_dtype,
         planes=settings.planes,
+        convolutions=convolutions,
     )
 
     def apply(
@@ -121,7 +131,7 @@ def _program(settings: Model, num_scenes: int) -> Any:
         statistics = jnp.concatenate([by_band.mean(-1), by_band.std(-1)], axis=-1)
         return models.posteriors(logits), features.astype(jnp.float32).mean((1, 2)), statistics
 
-    return jax.jit(apply)
+    return apply
 
 
 def fragment_shape(run: Run, fragments: int | None = None) -> tuple[int, int]:
@@ -157,7 +167,7 @@ def restore(run: Run, fragments: int | None = None) -> TrainedNetwork:
     network = TrainedNetwork.of(
         run.info.model,
         len(run.info.scenes),
-        variables.load(path, run.results.model_sha256),
+        variables.load(path, run.trained.model_sha256),
         normalisation.mean,
         normalisation.deviation,
     )

@@ -7,15 +7,17 @@ features, and 12 by both.
 `fit` is called at the end of training, `read` where recordings are predicted.
 """
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ascjax.errors import UserError
 from ascjax.files import TEST_AGAIN, read_arrays, write_arrays
+from ascjax.scoring.fusion import namespace
 from ascjax.scoring.novelty import NoveltyModel, fit_novelty, novelty
 
 if TYPE_CHECKING:
@@ -68,24 +70,25 @@ def _thinned(part: "Fragments", most: int) -> "Fragments":
 
 
 def novelty_of(
-    features: Float[np.ndarray, "window feature"],
-    statistics: Float[np.ndarray, "window statistic"],
+    features: Float[Any, "window feature"],
+    statistics: Float[Any, "window statistic"],
     model: NoveltyModel,
-) -> Float[np.ndarray, " window"]:
+) -> Float[Any, " window"]:
     """Returns the distance of each window from training, 1 at the threshold of the novel."""
     return novelty(_joined(features, statistics), model) / model.threshold
 
 
-def _joined(features: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+def _joined(features: Any, statistics: Any) -> Any:
     """Returns features of length 1 beside statistics, which then weigh about as much.
 
     The features' length varies much among ordinary recordings, so that distances without it tell
     novelty better (M. Mueller, M. Hein, "Mahalanobis++: improving OOD detection via feature
     normalization", ICML 2025).
     """
-    lengths = np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-30)
-    scale = np.sqrt(statistics.shape[-1])
-    return np.concatenate([features / lengths, statistics / scale], axis=-1)
+    xp = namespace(features)
+    lengths = xp.maximum(xp.sqrt((features**2).sum(axis=-1, keepdims=True)), 1e-30)
+    scale = math.sqrt(statistics.shape[-1])
+    return xp.concatenate([features / lengths, statistics / scale], axis=-1)
 
 
 def write(folder: Path, model: NoveltyModel) -> None:

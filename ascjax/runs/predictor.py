@@ -18,6 +18,7 @@ from ascjax.data.fragments import layout
 from ascjax.errors import UserError
 from ascjax.runs import sources
 from ascjax.runs.ensemble import Ensemble, Heard
+from ascjax.runs.exported import Exported, is_exported
 from ascjax.runs.reading import Failed, inputs, read_ahead
 from ascjax.runs.run import Run
 from ascjax.runs.sources import Source
@@ -89,7 +90,7 @@ class Classifier:
 
     @cached_property
     def _ensemble(self) -> Ensemble:
-        return Ensemble(self.runs)
+        return Exported(self.runs) if is_exported(self.runs[0].path) else Ensemble(self.runs)
 
     @overload
     def predict(  # type: ignore[overload-overlap] # a str is a Sequence, too
@@ -326,13 +327,13 @@ class Classifier:
 
     def _calibrations(self) -> Iterator[tuple[Run, Calibration]]:
         for run in self.runs:
-            if run.results.calibration is None:
+            if run.trained.calibration is None:
                 raise UserError(
                     f"{run.path}: has no calibration, as it was trained under the protocol "
                     f"{run.info.protocol} without a validation part; train under the protocol "
                     "validated"
                 )
-            yield run, run.results.calibration
+            yield run, run.trained.calibration
 
     @property
     def _window_samples(self) -> int:
@@ -366,7 +367,7 @@ class Classifier:
             )
             for source in recordings
         )
-        read = inputs(cut, self.runs[0].front_end, self.channels, self._window_samples)
+        read = inputs(cut, self._ensemble.front_end, self.channels, self._window_samples)
         if raw is not None:
             return self._ensemble.hear(read, 1)
         at_once = self._ensemble.windows_at_once

@@ -21,6 +21,17 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Waveform:
+    """In the place of a front end: leaves waveforms as they are, for a network with its own."""
+
+    sample_rate_hz: int
+
+    def __call__(self, wave: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Returns the waveform."""
+        return np.asarray(wave, np.float32)
+
+
+@dataclass(frozen=True)
 class Input:
     """A window of a recording, as the network takes it.
 
@@ -28,14 +39,15 @@ class Input:
       recording: its index among those that are read.
       start_s, end_s: where the window lies in it.
       level_db: root mean square in dB of full scale (`quality.level_db`).
-      log_mels: float32 [channel, mel, frame] of the window, repeated to its full length.
+      values: float32, of the window repeated to its full length: [channel, mel, frame], or its
+        waveform [column, sample] for an exported network.
     """
 
     recording: int
     start_s: float
     end_s: float
     level_db: float
-    log_mels: np.ndarray
+    values: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Failed:
 
 def inputs(
     recordings: Iterable[tuple[str, Iterator[Window]]],
-    front_end: FrontEnd,
+    front_end: FrontEnd | Waveform,
     channels: tuple[str, ...],
     window_samples: int,
 ) -> Iterator[Input | Failed]:
@@ -74,10 +86,10 @@ def inputs(
 def _log_mels(
     name: str,
     samples: Float[np.ndarray, "column sample"],
-    front_end: FrontEnd,
+    front_end: FrontEnd | Waveform,
     channels: tuple[str, ...],
     window_samples: int,
-) -> Float32[np.ndarray, "channel mel frame"]:
+) -> Float32[np.ndarray, "..."]:
     missing = window_samples - samples.shape[1]
     whole = np.pad(samples, ((0, 0), (0, missing)), mode="wrap")
     try:

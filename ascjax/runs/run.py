@@ -15,9 +15,11 @@ from ascjax.files import TEST_AGAIN, as_path, read_json
 from ascjax.runs.folder import (
     RunResults,
     TestPosteriors,
+    Trained,
     read_posteriors,
     read_results,
     read_run,
+    read_trained,
     restore_front_end,
 )
 from ascjax.runs.info import RunInfo
@@ -32,13 +34,14 @@ class Run:
     Attributes:
       path: its folder.
       info: how it was made (run.json).
-      results: of its test part (results.json).
+      trained: what came of training, with the results of the test part if there is one
+        (results.json).
       known_posteriors: what `test_posteriors` would read, if it is in memory.
     """
 
     path: Path
     info: RunInfo
-    results: RunResults
+    trained: Trained | RunResults
     known_posteriors: TestPosteriors | None = field(default=None, compare=False)
 
     @classmethod
@@ -51,20 +54,37 @@ class Run:
         folder = as_path(path)
         if not folder.is_dir():
             raise UserError(f"{folder}: expected the folder of a run, there is none")
-        results, info = read_results(folder), read_run(folder)
-        if (results.scenes, results.channels) != (info.scenes, info.channels):
+        trained, info = read_trained(folder), read_run(folder)
+        if isinstance(trained, RunResults) and (trained.scenes, trained.channels) != (
+            info.scenes,
+            info.channels,
+        ):
             raise UserError(
                 f"{folder / 'results.json'}: its scenes or channels aren't those of run.json; "
                 f"{TEST_AGAIN}"
             )
-        return cls(folder, info, results)
+        return cls(folder, info, trained)
 
     def __repr__(self) -> str:
-        model, accuracy = self.info.model, self.results.accuracy
-        return (
-            f"Run({str(self.path)!r}: {model.trunk}, head {model.head}, "
-            f"{accuracy.correct:,} of {accuracy.total:,} test recordings right)"
-        )
+        model, said = self.info.model, "trained on every recording"
+        if self.tested:
+            accuracy = self.results.accuracy
+            said = f"{accuracy.correct:,} of {accuracy.total:,} test recordings right"
+        return f"Run({str(self.path)!r}: {model.trunk}, head {model.head}, {said})"
+
+    @property
+    def tested(self) -> bool:
+        """Whether there is a test part."""
+        return isinstance(self.trained, RunResults)
+
+    @property
+    def results(self) -> RunResults:
+        """Results of its test part.
+
+        Raises:
+          UserError: it has none, as it was trained on every recording.
+        """
+        return self.trained if isinstance(self.trained, RunResults) else read_results(self.path)
 
     @cached_property
     def front_end(self) -> FrontEnd:

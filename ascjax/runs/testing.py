@@ -16,7 +16,7 @@ from ascjax.data.listing import Recording
 from ascjax.files import write_arrays
 from ascjax.models import variables as saved_variables
 from ascjax.runs import novelty
-from ascjax.runs.folder import RunResults, Seconds, TestPosteriors
+from ascjax.runs.folder import UNTESTED, RunResults, Seconds, TestPosteriors, Trained
 from ascjax.runs.info import RunInfo
 from ascjax.runs.network import MODEL_FILE, TrainedNetwork
 from ascjax.runs.run import Run
@@ -110,6 +110,21 @@ def test(
     # Comes last: where it is, the run is finished.
     records.write(workdir / "results.json", finished)
     return Run(workdir, info, finished, stored)
+
+
+def keep(state: TrainState, info: RunInfo, calibration: Calibration, workdir: Path) -> Run:
+    """Writes the model and results of a run without a test part."""
+    epochs = read_history(workdir / "metrics.jsonl")
+    finished = Trained(
+        part=UNTESTED,
+        step=int(state.step),
+        seconds=Seconds(sum(epoch["seconds"] for epoch in epochs), 0.0),
+        peak_memory_gb=peak_memory_gb(),
+        model_sha256=saved_variables.save(workdir / MODEL_FILE, variables(state)),
+        calibration=calibration,
+    )
+    records.write(workdir / "results.json", finished)
+    return Run(workdir, info, finished)
 
 
 def _write_examples(

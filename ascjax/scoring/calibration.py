@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ascjax.scoring.confidence import check_scores
 from ascjax.scoring.conformal import conformal_threshold
-from ascjax.scoring.fusion import LOG_FLOOR
+from ascjax.scoring.fusion import LOG_FLOOR, namespace, widened
 from ascjax.scoring.selective import abstention_threshold
 
 # Temperatures beyond these leave nothing but the order of the scores, or not even that.
@@ -19,8 +20,8 @@ COVERAGES = (0.8, 0.9, 0.95)
 
 
 def temper(
-    scores: Float[np.ndarray, "recording scene"], temperature: float
-) -> Float[np.ndarray, "recording scene"]:
+    scores: Float[Any, "recording scene"], temperature: float
+) -> Float[Any, "recording scene"]:
     """Returns softmax(ln(scores) / temperature), in float64, summing to 1 over scenes.
 
     The fused scores are tempered, not the posteriors they are made of: they are what is reported,
@@ -78,12 +79,13 @@ def fit_temperature(
     return math.exp((low + high) / 2)
 
 
-def _logs(scores: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(scores.astype(np.float64), LOG_FLOOR))
+def _logs(scores: Any) -> Any:
+    xp = namespace(scores)
+    return xp.log(xp.maximum(widened(scores), LOG_FLOOR))
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+def _softmax(logits: Any) -> Any:
+    weights = namespace(logits).exp(logits - logits.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 

@@ -6,6 +6,7 @@ other method here answers "what if we had fused otherwise" without running a mod
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,29 +20,33 @@ LOG_FLOOR = float(np.finfo(np.float32).tiny)
 TIE_WEIGHT = 1e-6
 
 
-def _mean(posteriors: np.ndarray) -> np.ndarray:
+def _mean(posteriors: Any) -> Any:
     """Arithmetic mean, the paper's choice."""
     return posteriors.mean(axis=-2)
 
 
-def _log_mean(posteriors: np.ndarray) -> np.ndarray:
+def _log_mean(posteriors: Any) -> Any:
     """Geometric mean: every item counts as independent evidence."""
-    logs = np.log(np.maximum(posteriors, LOG_FLOOR)).mean(axis=-2)
-    return np.exp(logs - logs.max(axis=-1, keepdims=True))
+    xp = namespace(posteriors)
+    logs = xp.log(xp.maximum(posteriors, LOG_FLOOR)).mean(axis=-2)
+    return xp.exp(logs - logs.max(axis=-1, keepdims=True))
 
 
-def _max(posteriors: np.ndarray) -> np.ndarray:
+def _max(posteriors: Any) -> Any:
     """The surest item decides for each scene."""
     return posteriors.max(axis=-2)
 
 
-def _median(posteriors: np.ndarray) -> np.ndarray:
+def _median(posteriors: Any) -> Any:
     """Median of each scene; the mean where items disagree so much that every median is 0."""
-    median = np.median(posteriors, axis=-2)
-    return np.where(median.any(axis=-1, keepdims=True), median, _mean(posteriors))
+    xp = namespace(posteriors)
+    ranked, count = xp.sort(posteriors, axis=-2), posteriors.shape[-2]
+    below, above = (ranked[..., i : i + 1, :] for i in ((count - 1) // 2, count // 2))
+    median = (below + above)[..., 0, :] / 2
+    return xp.where((median > 0).any(axis=-1, keepdims=True), median, _mean(posteriors))
 
 
-def _vote(posteriors: np.ndarray) -> np.ndarray:
+def _vote(posteriors: Any) -> Any:
     """One vote an item for its likeliest scene, shared among equals; the mean parts equal votes."""
     likeliest = posteriors == posteriors.max(axis=-1, keepdims=True)
     votes = (likeliest / likeliest.sum(axis=-1, keepdims=True)).sum(axis=-2)
@@ -49,7 +54,8 @@ def _vote(posteriors: np.ndarray) -> np.ndarray:
 
 
 # Each maps posteriors [..., item, scene] to weights [..., scene] ≥ 0; `fuse` makes them sum to 1.
-METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+# Arrays are NumPy's, or JAX's in a graph to export.
+METHODS: dict[str, Callable[[Any], Any]] = {
     "mean": _mean,
     "log_mean": _log_mean,
     "max": _max,
@@ -104,15 +110,18 @@ def fuse(
 
 
 def fuse_fragments(
-    posteriors: Float[np.ndarray, "recording channel fragment scene"], method: str = "mean"
-) -> Float[np.ndarray, "recording channel scene"]:
-    """Returns each channel's scores, its fragments fused; raises as ``fuse`` on an unknown name."""
-    return _normalised(choose("fusion of fragments", method, METHODS)(posteriors.astype(float)))
+    posteriors: Float[Any, "recording channel fragment scene"], method: str = "mean"
+) -> Float[Any, "recording channel scene"]:
+    """Returns each channel's scores, its fragments fused; raises as ``fuse`` on an unknown name.
+
+    This, `fuse_channels` and `calibration.temper` take arrays of JAX too, within a graph to export.
+    """
+    return _normalised(choose("fusion of fragments", method, METHODS)(widened(posteriors)))
 
 
 def fuse_channels(
-    by_channel: Float[np.ndarray, "recording channel scene"], method: str = "mean"
-) -> Float[np.ndarray, "recording scene"]:
+    by_channel: Float[Any, "recording channel scene"], method: str = "mean"
+) -> Float[Any, "recording scene"]:
     """Returns the scores of recordings, their channels' scores fused."""
     return _normalised(choose("fusion of channels", method, METHODS)(by_channel))
 
@@ -143,5 +152,15 @@ def check_posteriors(posteriors: np.ndarray) -> None:
         )
 
 
-def _normalised(weights: np.ndarray) -> np.ndarray:
+def namespace(values: Any) -> Any:
+    """Returns ``numpy`` or ``jax.numpy``, whichever an array is of."""
+    return values.__array_namespace__()
+
+
+def widened(values: Any) -> Any:
+    """Returns an array in float64 if it is NumPy's; JAX has no more than float32 by default."""
+    return values.astype(np.float64) if isinstance(values, np.ndarray) else values
+
+
+def _normalised(weights: Any) -> Any:
     return weights / weights.sum(axis=-1, keepdims=True)

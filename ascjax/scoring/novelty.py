@@ -7,13 +7,16 @@ attacks", NeurIPS 2018). Nearest neighbours (Y. Sun et al., ICML 2022) do so wit
 shape, but need all training embeddings in the run; here a few dozen vectors are kept.
 """
 
+import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ascjax.scoring.conformal import conformal_quantile
+from ascjax.scoring.fusion import namespace, widened
 
 # Directions within scenes that keep a variance of their own; the others share one.
 MAX_DIRECTIONS = 64
@@ -109,21 +112,26 @@ def fit_novelty(
 
 
 def novelty(
-    embeddings: Float[np.ndarray, "recording feature"], model: NoveltyModel
-) -> Float[np.ndarray, " recording"]:
+    embeddings: Float[Any, "recording feature"], model: NoveltyModel
+) -> Float[Any, " recording"]:
     """Mahalanobis distance of each embedding from the nearest scene's mean, by √features.
 
-    About 1 for recordings like those of training, whatever the number of features.
+    About 1 for recordings like those of training, whatever the number of features. Embeddings may
+    be JAX's, within a graph to export.
     """
-    directions, means = model.directions.astype(np.float64), model.means.astype(np.float64)
-    nearest = np.full(len(embeddings), np.inf)
-    for mean in means:
-        difference = embeddings.astype(np.float64) - mean
+    xp, embeddings = namespace(embeddings), widened(embeddings)
+    directions, means, variances = (
+        xp.asarray(each, embeddings.dtype)
+        for each in (model.directions, model.means, model.variances)
+    )
+    of_scenes = []
+    for scene in range(len(model.means)):
+        difference = embeddings - means[None, scene]
         along = difference @ directions.T
-        rest = np.maximum((difference**2).sum(axis=1) - (along**2).sum(axis=1), 0)
-        squared = (along**2 / model.variances).sum(axis=1) + rest / model.residual_variance
-        nearest = np.minimum(nearest, squared)
-    return np.sqrt(nearest / means.shape[1])
+        rest = xp.maximum((difference**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+        squared = (along**2 / variances[None]).sum(axis=1) + rest / model.residual_variance
+        of_scenes.append(squared)
+    return xp.sqrt(functools.reduce(xp.minimum, of_scenes) / model.means.shape[1])
 
 
 def _principal(

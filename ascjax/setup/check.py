@@ -15,7 +15,7 @@ from ascjax.scoring.fusion import METHODS
 from ascjax.setup.keys import keyed
 from ascjax.training import feed, optimizer
 
-PROTOCOLS = ("paper", "validated")
+PROTOCOLS = ("paper", "validated", "all")
 ON_BAD_FILE = ("stop", "skip")
 # Lowest and highest value of numbers.
 RANGES: dict[str, tuple[float, float]] = {
@@ -106,6 +106,12 @@ def check(config: ConfigDict) -> None:
         raise UserError(
             "config.optimizer.warmup_epochs: expected at most config.train.num_epochs, "
             f"{leaves['train.num_epochs']}, got {leaves['optimizer.warmup_epochs']}"
+        )
+    if (leaves["protocol"] == "all") != bool(leaves["train.from_run"]):
+        raise UserError(
+            f"config.train.from_run is {leaves['train.from_run']!r} and config.protocol is "
+            f"{leaves['protocol']!r}: expected the folder of a run of the protocol validated, to "
+            "take its length and calibration, with the protocol all, and none with another"
         )
     channels = leaves["channels"]
     for channel in channels:

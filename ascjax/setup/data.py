@@ -43,7 +43,10 @@ class Survey:
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of the recordings of each part; ``validation`` is None under the protocol paper."""
+    """Indices of the recordings of each part.
+
+    ``validation`` is None except under the protocol validated, ``test`` empty under all.
+    """
 
     train: Sequence[int]
     validation: Sequence[int] | None
@@ -167,6 +170,8 @@ def split(config: ConfigDict, listed: dataset.Dataset) -> Split:
     Raises:
       UserError: no validation part can be held out.
     """
+    if config.protocol == "all":
+        return Split(sorted({*listed.train, *listed.test}), None, ())
     if config.protocol == "paper":
         return Split(listed.train, None, listed.test)
     train, validation = dataset.validation_split(
@@ -191,7 +196,7 @@ def fragments(
     return Fragments(features.log_mel, usable, labels, count, overlap)
 
 
-def check_parts(data: Data) -> None:
+def check_parts(data: Data, split: Split) -> None:
     """Raises UserError unless each scene has a readable training recording, each part one."""
     root = data.dataset.root
     absent = sorted(set(range(len(data.dataset.scenes))) - set(data.train.labels.tolist()))
@@ -201,7 +206,7 @@ def check_parts(data: Data) -> None:
             f"{root}: no training recording of {names} that can be read; add some, or leave the "
             "scene out with --config.data.scenes"
         )
-    if not len(data.test.indices):
+    if split.test and not len(data.test.indices):
         raise UserError(f"{root}: no recording of the test part can be read")
     if data.validation is not None and not len(data.validation.indices):
         raise UserError(

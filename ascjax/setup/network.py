@@ -88,8 +88,8 @@ def networks(
     return Networks(training, evaluation, variables)
 
 
-def schedule(config: ConfigDict, num_examples: int) -> Schedule:
-    """Returns how long to train and how often to log and save."""
+def schedule(config: ConfigDict, num_examples: int, last_epoch: int | None = None) -> Schedule:
+    """Returns how long to train, up to ``last_epoch`` or all, and how often to log and save."""
     return Schedule(
         batch_size=config.train.batch_size,
         num_epochs=config.train.num_epochs,
@@ -98,6 +98,7 @@ def schedule(config: ConfigDict, num_examples: int) -> Schedule:
         checkpoint_every_epochs=config.checkpoint.every_epochs,
         seed=config.seed,
         resident=config.data.resident,
+        last_epoch=last_epoch,
     )
 
 
@@ -115,7 +116,7 @@ def step(
     learning_rates = optimizer.learning_rates(
         settings.pop("schedule"),
         learning_rate=settings.pop("learning_rate"),
-        num_steps=plan.num_steps,
+        num_steps=plan.num_epochs * plan.steps_per_epoch,
         warmup_steps=round(settings.pop("warmup_epochs") * plan.steps_per_epoch),
     )
     params = networks.variables["params"]

@@ -121,7 +121,7 @@ class Setup:
         validation = self.split.validation
         held_out = None if validation is None else fragments(listed, features, validation, *cut)
         data = Data(listed, features, train, held_out, test)
-        check_parts(data)
+        check_parts(data, self.split)
         return data
 
 

@@ -37,12 +37,13 @@ class Schedule:
 
     Attributes:
       batch_size: fragments in a step over all devices.
-      num_epochs: passes over the training split.
+      num_epochs: passes over the training split, for which learning rates are planned.
       num_examples: fragments of the training split.
       log_every_steps: steps between checks of the loss.
       checkpoint_every_epochs: epochs between checkpoints.
       seed: decides the order of the fragments.
       resident: one of ``feed.MEMORY_SHARES``.
+      last_epoch: after which training ends; None: all are trained.
     """
 
     batch_size: int
@@ -52,6 +53,7 @@ class Schedule:
     checkpoint_every_epochs: int
     seed: int
     resident: str = "off"
+    last_epoch: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -61,7 +63,7 @@ class Schedule:
     @property
     def num_steps(self) -> int:
         """Optimiser steps of the whole run."""
-        return self.num_epochs * self.steps_per_epoch
+        return (self.last_epoch or self.num_epochs) * self.steps_per_epoch
 
 
 @dataclass

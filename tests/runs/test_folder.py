@@ -236,6 +236,8 @@ def test_arrays_are_written_whole_or_not_at_all(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert read_arrays(path, "x")["x"].tolist() == [0, 1, 2]
     assert [each.name for each in tmp_path.iterdir()] == ["a.npz"]
+
+
 def test_text_with_file_names_that_are_no_utf8_is_written(tmp_path):
     write_text(tmp_path / "a.html", os.fsdecode(b"caf\xe9"))
     with writing(tmp_path / "a.csv") as file:

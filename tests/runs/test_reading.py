@@ -65,7 +65,7 @@ def test_windows_become_inputs_and_bad_recordings_failures():
     short = read[2]
     assert (short.start_s, short.end_s) == (3.0, 3.5)
     assert short.level_db == pytest.approx(20 * np.log10(0.5))
-    assert short.log_mels.shape == (1, 16, front_end.num_frames(8000))
+    assert short.values.shape == (1, 16, front_end.num_frames(8000))
 
 
 @pytest.mark.parametrize("name", ["log_mel", "pcen"])
