@@ -13,7 +13,6 @@ import argparse
 import importlib
 import os
 import signal
-import sys
 import tempfile
 import threading
 import warnings
@@ -155,7 +154,9 @@ def page(run: str | os.PathLike[str] | Classifier, limits: Limits | None = None)
     with gradio.Blocks(
         title="ascjax", analytics_enabled=False, delete_cache=(_CLEAN_EVERY_S, _KEEP_S)
     ) as blocks:
-        gradio.HTML(look.head(classifier, limits.megabytes, limits.seconds))
+        gradio.HTML(
+            look.head(classifier, limits.megabytes, limits.seconds, uncalibrated=not coverages)
+        )
         with gradio.Row():
             with gradio.Column(scale=2, min_width=300):
                 sound = gradio.Audio(
@@ -169,15 +170,16 @@ def page(run: str | os.PathLike[str] | Classifier, limits: Limits | None = None)
                     example_labels=list(paths),
                     label="Or one of these, synthesised",
                 )
-                accuracy = gradio.Radio(
-                    [("always", 0.0), *((f"where {100 * a:g} % are right", a) for a in accuracies)],
-                    value=0.0, label="Answer", visible=bool(accuracies),
-                )  # fmt: skip
-                coverage = gradio.Radio(
-                    [("none", 0.0), *((f"{100 * c:g} %", c) for c in coverages)],
-                    value=_DEFAULT_COVERAGE if _DEFAULT_COVERAGE in coverages else 0.0,
-                    label="Set that holds the true scene at a rate of", visible=bool(coverages),
-                )  # fmt: skip
+                with gradio.Accordion("When to answer", open=False, visible=bool(coverages)):
+                    accuracy = gradio.Radio(
+                        [("always", 0.0), *((f"where {a:.0%} are right", a) for a in accuracies)],
+                        value=0.0, label="Answer",
+                    )  # fmt: skip
+                    coverage = gradio.Radio(
+                        [("none", 0.0), *((f"{c:.0%}", c) for c in coverages)],
+                        value=_DEFAULT_COVERAGE if _DEFAULT_COVERAGE in coverages else 0.0,
+                        label="Set of scenes that holds the true one, at a rate of",
+                    )  # fmt: skip
             with gradio.Column(scale=3, min_width=300):
                 shown = gradio.HTML(look.WAITING, elem_id="shown", js_on_load=look.ANNOUNCE)
 

@@ -10,7 +10,9 @@ from ascjax.words import counted
 if TYPE_CHECKING:
     from ascjax.runs.predictor import Classifier
 
-WAITING = "<p class='soft'>Choose, drop or record a sound; what the network makes of it comes here.</p>"
+WAITING = (
+    "<p class='soft'>Choose, drop or record a sound; what the network makes of it comes here.</p>"
+)
 # Screen readers say what is new there.
 ANNOUNCE = "element.setAttribute('aria-live', 'polite')"
 
@@ -25,8 +27,31 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
 ]
 
-# Okabe and Ito's blue, lighter on dark; all text keeps a contrast of 4.5 to 1 or more.
+# Colours are the theme's, so that they follow its light and dark; bars repeat what numbers say.
 CSS = """
+.soft, .analysis figcaption { color: var(--body-text-color-subdued); font-size: .92em; }
+.problem { border-left: 5px solid #d55e00; padding: .25rem 0 .25rem 1rem; overflow-wrap: anywhere; }
+.analysis h2, .problem h2 { margin: 0 0 .4rem; font-size: 1.7rem; line-height: 1.2;
+  overflow-wrap: anywhere; }
+.analysis table { display: table; width: 100%; border-collapse: collapse; margin: .75rem 0; }
+.analysis caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+.analysis th, .analysis td { border: 0; border-bottom: 1px solid var(--border-color-primary);
+  padding: .3rem .5rem; text-align: right; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
+.analysis tbody th { width: 99%; font-weight: 400; white-space: normal; overflow-wrap: anywhere; }
+.analysis tr.first th, .analysis tr.first td { font-weight: 700; }
+.analysis th:first-child, .analysis .words { text-align: left; padding-left: 0; }
+.analysis .bar { display: block; height: .35rem; margin-top: .15rem; min-width: 1px;
+  background: #0072b2; }
+.dark .analysis .bar { background: #6cbcf0; }
+.analysis .scroll { overflow-x: auto; }
+.analysis figure { margin: 1.25rem 0 .5rem; }
+/* Figures are drawn on white, also where the page is dark. */
+.analysis img { display: block; max-width: 100%; height: auto; background: #fff;
+  border-radius: 6px; }
+.analysis summary { cursor: pointer; padding: .3rem 0; }
+#sound { --neutral-400: var(--body-text-color-subdued); }
+:focus-visible { outline: 3px solid #d55e00 !important; outline-offset: 2px; }
 """
 
 
@@ -35,19 +60,21 @@ def theme() -> Any:
     import gradio
 
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]
-    return gradio.themes.Default(
-        primary_hue="blue", secondary_hue="blue", neutral_hue="slate", font=fonts,
-        font_mono=["ui-monospace", "DejaVu Sans Mono", "monospace"],
-    )  # fmt: skip
+    plain = gradio.themes.Default(
+        primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"]
+    )
+    return plain.set(
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300"
+    )
 
 
-def head(classifier: "Classifier", megabytes: int, seconds: float) -> str:
+def head(classifier: "Classifier", megabytes: int, seconds: float, *, uncalibrated: bool) -> str:
     """Returns the page's heading: what network this is, and what it takes."""
     model = classifier.runs[0].info.model
     folds = f"{len(classifier.runs)} folds of " if len(classifier.runs) > 1 else ""
     return Markup(
         "<h1>What does the network hear?</h1><p>{}{}, head {}, {}: {}.</p>"
-        "<p class='soft'>Recordings of up to {:g} minutes and {:,} MB, in windows of {:g} s.</p>"
+        "<p class='soft'>Recordings of up to {:g} minutes and {:,} MB, in windows of {:g} s.{}</p>"
     ).format(
         folds,
         model.trunk,
@@ -57,6 +84,9 @@ def head(classifier: "Classifier", megabytes: int, seconds: float) -> str:
         seconds / 60,
         megabytes,
         classifier.window_s,
+        " Without calibration: all that isn't silence or novel is answered."
+        if uncalibrated
+        else "",
     )
 
 

@@ -102,9 +102,7 @@ def _extents(ax: Axes, starts_s: np.ndarray, ends_s: np.ndarray) -> None:
         )
 
 
-def scenes_shown(
-    posteriors: np.ndarray, scores: np.ndarray, always: Collection[int]
-) -> list[int]:
+def scenes_shown(posteriors: np.ndarray, scores: np.ndarray, always: Collection[int]) -> list[int]:
     """Indices in order of the scenes to show: those of ``always``, then the likeliest."""
     weight = np.maximum(posteriors.max(axis=0), scores)
     weight[list(always)] = np.inf

@@ -42,8 +42,14 @@ def timeline(
     mel_ax, cells_ax = figure.subplots(2, gridspec_kw={"height_ratios": [2.0, height_in]})
     image = draw_log_mel(mel_ax, thinned(log_mel), size=10)
     is_wide = width_in >= WIDE_IN
-    bar = figure.colorbar(image, ax=[mel_ax, cells_ax] if is_wide else mel_ax, pad=0.02,
-                          fraction=0.05, aspect=30, location="right" if is_wide else "top")  # fmt: skip
+    bar = figure.colorbar(
+        image,
+        ax=[mel_ax, cells_ax] if is_wide else mel_ax,
+        location="right" if is_wide else "top",
+        pad=0.02,
+        fraction=0.05,
+        aspect=30,
+    )
     colour_bar(bar, log_mel.unit, 10)
     mel_ax.set_ylabel("frequency / Hz", fontsize=10)
     mel_ax.tick_params(labelbottom=False)
@@ -65,7 +71,7 @@ def timeline(
 
 def thinned(log_mel: LogMel) -> LogMel:
     """Returns a log-mel of at most about ``MAX_FRAMES`` frames, each the mean of some."""
-    mels, frames = log_mel.values.shape
+    frames = log_mel.values.shape[1]
     group = -(-frames // MAX_FRAMES)
     starts = np.arange(0, frames, group)
     sums = np.add.reduceat(log_mel.values, starts, axis=1, dtype=np.float64)
