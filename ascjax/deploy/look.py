@@ -34,11 +34,15 @@ CSS = """
 .analysis h2, .problem h2 { margin: 0 0 .4rem; font-size: 1.7rem; line-height: 1.2;
   overflow-wrap: anywhere; }
 .analysis table { display: table; width: 100%; border-collapse: collapse; margin: .75rem 0; }
+.analysis table, .analysis tr { border: 0 !important; }
 .analysis caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
-.analysis th, .analysis td { border: 0; border-bottom: 1px solid var(--border-color-primary);
+.analysis th, .analysis td { border: 0 !important;
+  border-bottom: 1px solid var(--border-color-primary) !important;
   padding: .3rem .5rem; text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
-.analysis tbody th { width: 99%; font-weight: 400; white-space: normal; overflow-wrap: anywhere; }
+.analysis tbody th { font-weight: 400; }
+.analysis .scores tbody th { width: 99%; }
+.analysis .scores tbody th, .analysis td.words { white-space: normal; overflow-wrap: anywhere; }
 .analysis tr.first th, .analysis tr.first td { font-weight: 700; }
 .analysis th:first-child, .analysis .words { text-align: left; padding-left: 0; }
 .analysis .bar { display: block; height: .35rem; margin-top: .15rem; min-width: 1px;

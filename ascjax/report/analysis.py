@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from ascjax.audio.frontend import FrontEnd
+from ascjax.audio.channels import shares
 from ascjax.audio.quality import SILENCE_DB
+from ascjax.audio.windows import Waveform, windows
 from ascjax.report import plots
 from ascjax.report.image import Image
 from ascjax.report.page import template
 from ascjax.report.predictions import clock
 from ascjax.report.text import label, percent
+from ascjax.runs.predictor import Classifier
 from ascjax.runs.verdict import NOVEL, SILENT, Analysis, Scored
 
 # Widths in inches of the timeline, of 96 CSS pixels each: for a page on a desktop and on a phone.
@@ -36,8 +38,14 @@ class Guarantee:
     set_threshold: float | None = None
 
 
-def html(analysis: Analysis, front_end: FrontEnd, guarantee: Guarantee) -> str:
-    """Returns the analysis as HTML, with figures in it; names are escaped."""
+def html(analysis: Analysis, log_mel: plots.LogMel, guarantee: Guarantee) -> str:
+    """Returns the analysis as HTML, with figures in it; names are escaped.
+
+    Args:
+      analysis: of a recording.
+      log_mel: of the same, see `log_mel_of`.
+      guarantee: what is said of the decision.
+    """
     decision = analysis.decision
     scenes = list(decision.scores)
     shown = sorted(scenes, key=lambda scene: -decision.scores[scene])
@@ -45,11 +53,11 @@ def html(analysis: Analysis, front_end: FrontEnd, guarantee: Guarantee) -> str:
     if guarantee.set_threshold is not None:
         sets = decision.scene_set(guarantee.set_threshold)
     alt = (
-        f"Log-mel of the {analysis.shown_channel} channel, {decision.end_s:.1f} s, above the score "
-        "of each scene over time; the numbers are in the table below"
+        f"Log-mel of {decision.end_s:.1f} s above the score of each scene over time; the numbers "
+        "are in the table below"
     )
     wide, narrow = (
-        Image.of(_timeline(analysis, front_end, scenes, width_in), alt)
+        Image.of(_timeline(analysis, log_mel, scenes, width_in), alt)
         for width_in in (WIDE_IN, NARROW_IN)
     )
     return template("analysis.html.j2", clock).render(
@@ -66,6 +74,31 @@ def html(analysis: Analysis, front_end: FrontEnd, guarantee: Guarantee) -> str:
     )
 
 
+def log_mel_of(classifier: Classifier, recording: str | Waveform) -> plots.LogMel:
+    """Returns the log-mel of a recording as the network hears it, window by window.
+
+    Of the average channel, or of the network's first if it doesn't hear that.
+
+    Raises:
+      BadRecording: see `windows.windows`.
+    """
+    front_end, channels = classifier.runs[0].front_end, classifier.channels
+    channel = "average" if "average" in channels else channels[0]
+    rate, hop = front_end.sample_rate_hz, front_end.hop_length
+    size = round(classifier.window_s * rate)
+    parts, end_s = [], 0.0
+    for window in windows(recording, sample_rate_hz=rate, window_samples=size, hop_samples=size):
+        columns, length = window.samples.shape
+        whole = np.pad(window.samples, ((0, 0), (0, size - length)), mode="wrap")
+        values = front_end(whole, shares((channel,), columns))[0]
+        parts.append(values[:, : max(1, round(length / hop))])
+        end_s = window.start_s + length / rate
+    values = np.concatenate(parts, axis=1)
+    unit = "ln amplitude" if front_end.name == "log_mel" else front_end.name
+    # A window is no whole number of frames; over many of them that would add up.
+    return plots.LogMel(values, end_s / values.shape[1], rate, unit)
+
+
 def _reason(decision: Scored, guarantee: Guarantee) -> str:
     """Says in a sentence why there is no answer; empty if there is one."""
     likeliest = f"{label(decision.likeliest)}, {percent(decision.score)}"
@@ -80,18 +113,13 @@ def _reason(decision: Scored, guarantee: Guarantee) -> str:
 
 
 def _timeline(
-    analysis: Analysis, front_end: FrontEnd, scenes: Sequence[str], width_in: float
+    analysis: Analysis, log_mel: plots.LogMel, scenes: Sequence[str], width_in: float
 ) -> Figure:
     stretches = analysis.stretches
     starts_s = np.array([each.start_s for each in stretches])
     ends_s = np.array([each.end_s for each in stretches])
     return plots.timeline(
-        plots.LogMel(
-            analysis.log_mel,
-            analysis.hop_size_s,
-            front_end.sample_rate_hz,
-            "ln amplitude" if front_end.name == "log_mel" else front_end.name,
-        ),
+        log_mel,
         np.array([list(each.scores.values()) for each in stretches]),
         # Stretches that overlap meet halfway.
         np.concatenate([starts_s[:1], (ends_s[:-1] + starts_s[1:]) / 2, ends_s[-1:]]),

@@ -18,7 +18,7 @@ from ascjax.data.fragments import layout
 from ascjax.errors import UserError
 from ascjax.runs import sources
 from ascjax.runs.ensemble import Ensemble, Heard
-from ascjax.runs.reading import Failed, Input, inputs, read_ahead
+from ascjax.runs.reading import Failed, inputs, read_ahead
 from ascjax.runs.run import Run
 from ascjax.runs.sources import Source
 from ascjax.runs.verdict import UNSURE, Analysis, Prediction, Scored, Tally, named
@@ -176,37 +176,19 @@ class Classifier:
         )
 
     def analyse(self, recording: Source, *, min_score: float = 0.0) -> Analysis:
-        """Returns the decision on one recording with all that there is to show of it.
-
-        It is kept in memory whole as log-mels: about a megabyte for each minute and channel.
+        """Returns the decision on one recording with the scores that it came from.
 
         Args, Raises: as `predict`.
         """
         _check_score(min_score)
-        heard, seen = list[Heard](), list[Input]()
-        for window in self._hear([recording], None, seen=seen):
-            heard.append(_whole(window))
+        heard = [_whole(window) for window in self._hear(sources.listed(recording), None)]
         decision = self._decide(sources.name(recording), iter(heard), min_score)
-        assert isinstance(decision, Prediction)  # what can't be read is raised above
+        assert isinstance(decision, Prediction)  # what can't be read was raised above
         by = ("fragment",) if self.runs[0].info.fragments > 1 else ()
-        channel = "average" if "average" in self.channels else self.channels[0]
-        front_end = self.runs[0].front_end
-        hop_size_s = front_end.hop_length / front_end.sample_rate_hz
-        log_mels = [
-            window.log_mels[
-                self.channels.index(channel),
-                :,
-                : max(1, round((window.end_s - window.start_s) / hop_size_s)),
-            ]
-            for window in seen
-        ]
         return Analysis(
             decision,
             tuple(part for window in heard for part in self._parts(window, by, min_score)),
             {name: self._of_channel(heard, index) for index, name in enumerate(self.channels)},
-            np.concatenate(log_mels, axis=1),
-            hop_size_s,
-            channel,
         )
 
     def _of_channel(self, heard: Sequence[Heard], index: int) -> dict[str, float]:
@@ -386,12 +368,8 @@ class Classifier:
         *,
         raw: RawFormat | None = None,
         most: int | None = None,
-        seen: list[Input] | None = None,
     ) -> Iterator[Heard | Failed]:
-        """Yields the first windows of recordings, ``most`` of each, after the networks.
-
-        What goes into the networks is put into ``seen`` if given.
-        """
+        """Yields the first windows of recordings, ``most`` of each, after the networks."""
         hop_s = self.window_s if hop_s is None else hop_s
         if not (math.isfinite(hop_s) and round(hop_s * self.sample_rate_hz) >= 1):
             raise UserError(f"hop_s: expected more than 0 seconds, got {hop_s}")
@@ -409,19 +387,10 @@ class Classifier:
             for source in recordings
         )
         read = inputs(cut, self.runs[0].front_end, self.channels, self._window_samples)
-        if seen is not None:
-            read = _noted(read, seen)
         if raw is not None:
             return self._ensemble.hear(read, 1)
         at_once = self._ensemble.windows_at_once
         return self._ensemble.hear(read_ahead(read, 2 * at_once), at_once)
-
-
-def _noted(read: Iterator[Input | Failed], seen: list[Input]) -> Iterator[Input | Failed]:
-    for item in read:
-        if isinstance(item, Input):
-            seen.append(item)
-        yield item
 
 
 def _whole(window: Heard | Failed) -> Heard:

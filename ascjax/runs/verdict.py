@@ -95,17 +95,11 @@ class Analysis:
       decision: on the whole recording.
       stretches: its fragments in order of time, or its windows where a window is one fragment.
       channels: by channel, the scores of the whole recording from that channel alone.
-      log_mel: float32 [mel, frame], what the network heard of ``shown_channel``.
-      hop_size_s: from one of its frames to the next.
-      shown_channel: ``average`` if the network has it, else its first.
     """
 
     decision: Prediction
     stretches: tuple[Scored, ...]
     channels: dict[str, dict[str, float]]
-    log_mel: np.ndarray
-    hop_size_s: float
-    shown_channel: str
 
     def __repr__(self) -> str:
         return f"Analysis({self.decision._said}; {len(self.stretches)} stretches)"
