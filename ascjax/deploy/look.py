@@ -1,4 +1,4 @@
-"""The look of the demo: its texts, colours and headers."""
+"""The look of the page: its texts and colours."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,6 @@ WAITING = (
 )
 # Screen readers say what is new there.
 ANNOUNCE = "element.setAttribute('aria-live', 'polite')"
-
-# The browser asks this server and no other, whatever the page's library would like to load.
-_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; "
-    "form-action 'self'; base-uri 'self'"
-)
-_HEADERS = [
-    (b"content-security-policy", _POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-]
 
 # Colours are the theme's, so that they follow its light and dark; bars repeat what numbers say.
 CSS = """
@@ -99,23 +88,3 @@ def problem(message: str) -> str:
     return Markup("<div class='problem' role='alert'><h2>No answer</h2><p>{}</p></div>").format(
         message
     )
-
-
-def middleware() -> list[Any]:
-    """Returns what adds headers to every response."""
-    from starlette.middleware import Middleware
-
-    return [Middleware(_Headers)]
-
-
-class _Headers:
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
-            await send(message)
-
-        await self._app(scope, receive, with_headers)

@@ -19,7 +19,7 @@ from ascjax.audio.errors import display
 from ascjax.data import tryout
 from ascjax.data.sounds import SAMPLE_RATE_HZ
 from ascjax.deploy import look
-from ascjax.deploy.serving import LOOPBACK, PORT, Limits, check
+from ascjax.deploy.serving import LOOPBACK, PORT, Gate, Limits, check
 from ascjax.errors import UserError
 from ascjax.files import write_text
 from ascjax.report import analysis
@@ -77,14 +77,17 @@ def serve(
         # Uploads and what the page shows are put there.
         os.environ["GRADIO_TEMP_DIR"] = folder
         gradio_or_error()
+        from starlette.middleware import Middleware  # comes with gradio
+
         classifier = run if isinstance(run, Classifier) else load(run)
         blocks = page(classifier, limits, Path(folder))
         try:
             blocks.launch(
-                server_name=host, server_port=port, max_file_size=limits.megabytes * 10**6,
+                server_name=host, server_port=port, max_file_size=limits.bytes,
                 share=False, ssr_mode=False, quiet=True, prevent_thread_lock=True,
                 enable_monitoring=False, run_history=False, footer_links=[], pwa=False,
-                theme=look.theme(), css=look.CSS, app_kwargs={"middleware": look.middleware()},
+                theme=look.theme(), css=look.CSS,
+                app_kwargs={"middleware": [Middleware(Gate, limits)]},
             )  # fmt: skip
         except OSError as error:
             raise UserError(
@@ -135,10 +138,8 @@ def page(classifier: Classifier, limits: Limits, folder: Path) -> Any:
                     label="Or one of these, synthesised",
                 )
                 with gradio.Accordion("When to answer", open=False, visible=bool(coverages)):
-                    accuracy = gradio.Radio(
-                        [("always", 0.0), *((f"where {100 * a:g} % are right", a) for a in accuracies)],
-                        value=0.0, label="Answer",
-                    )  # fmt: skip
+                    rates = [(f"where {100 * rate:g} % are right", rate) for rate in accuracies]
+                    accuracy = gradio.Radio([("always", 0.0), *rates], value=0.0, label="Answer")
                     coverage = gradio.Radio(
                         [("none", 0.0), *((f"{100 * c:g} %", c) for c in coverages)],
                         value=_DEFAULT_COVERAGE if _DEFAULT_COVERAGE in coverages else 0.0,
@@ -147,7 +148,10 @@ def page(classifier: Classifier, limits: Limits, folder: Path) -> Any:
             with gradio.Column(scale=3, min_width=300):
                 shown = gradio.HTML(look.WAITING, elem_id="shown", js_on_load=look.ANNOUNCE)
 
-        def answered(path: str | None, accuracy: float, coverage: float) -> str:
+        def answered(upload: dict[str, Any] | None, accuracy: float, coverage: float) -> str:
+            path = upload and upload["path"]
+            if path and not Path(path).resolve().is_relative_to(folder.resolve()):
+                return look.problem("Only what is uploaded here is taken.")
             guarantee = analysis.Guarantee(
                 accuracies.get(accuracy, 0.0),
                 accuracy or None,
@@ -161,6 +165,7 @@ def page(classifier: Classifier, limits: Limits, folder: Path) -> Any:
             answered, [sound, accuracy, coverage], shown,
             api_name="analyse", show_progress="minimal", trigger_mode="always_last",
             concurrency_limit=limits.at_once,
+            preprocess=False,  # gradio would fetch an address that a visitor gives
         )  # fmt: skip
     return blocks.queue(max_size=limits.waiting)
 
