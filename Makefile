@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-slow bench lint format clean
+.PHONY: run test test-slow test-demo bench lint format clean
 
 run: $(VENV)/run.done
 	$(BIN)/python -m ascjax.main --config=configs/quickstart.py
@@ -16,6 +16,10 @@ test: $(VENV)/test.done
 
 test-slow: $(VENV)/test.done
 	$(BIN)/python -m pytest -m slow
+
+# The page in a browser; Chromium isn't installed here, and is looked for on the PATH.
+test-demo: $(VENV)/demo.done
+	$(BIN)/python -m pytest -m slow tests/deploy/test_page.py
 
 bench: $(VENV)/test.done
 	$(BIN)/python -m benchmarks.all
@@ -44,6 +48,10 @@ $(VENV)/test.done: $(VENV)/run.done
 	$(PIP) torch
 	$(PIP) --no-deps torchvision
 	$(PIP) pillow --editable '.[test]'
+	@touch $@
+
+$(VENV)/demo.done: $(VENV)/test.done
+	$(PIP) playwright --editable '.[demo]'
 	@touch $@
 
 $(VENV)/lint.done: $(VENV)/run.done

@@ -32,6 +32,9 @@ CSS = """
 .analysis tbody th { font-weight: 400; }
 .analysis .scores tbody th { width: 99%; }
 .analysis .scores tbody th, .analysis td.words { white-space: normal; overflow-wrap: anywhere; }
+.analysis td.words { min-width: 7rem; }
+@media (max-width: 40rem) { .analysis table { font-size: .8rem; }
+  .analysis th, .analysis td { padding: .3rem .2rem; } }
 .analysis tr.first th, .analysis tr.first td { font-weight: 700; }
 .analysis th:first-child, .analysis .words { text-align: left; padding-left: 0; }
 .analysis .bar { display: block; height: .35rem; margin-top: .15rem; min-width: 1px;

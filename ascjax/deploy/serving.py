@@ -47,12 +47,12 @@ class Limits:
 
 def check(path: str, limits: Limits) -> None:
     """Raises BadRecording for a file above the limits, or whose header can't be read."""
-    size = os.path.getsize(path)
-    if size > limits.bytes:
-        raise bad_recording(
-            path, f"is {size / 2**20:,.1f} MB large; at most {limits.megabytes:,} MB are taken"
-        )
     with open_source(path) as source:
+        size = os.path.getsize(path)
+        if size > limits.bytes:
+            raise bad_recording(
+                path, f"is {size / 2**20:,.1f} MB large; at most {limits.megabytes:,} MB are taken"
+            )
         most = round(limits.seconds * source.sample_rate_hz)
         if source.num_samples is None:  # only decoding tells
             source.skip(most)

@@ -62,7 +62,7 @@ def html(analysis: Analysis, log_mel: plots.LogMel, guarantee: Guarantee) -> str
     )
     return template("analysis.html.j2", clock).render(
         decision=decision,
-        reason=_reason(decision, guarantee),
+        reason=reason(decision, guarantee),
         guarantee=guarantee,
         scene_set=sets,
         shown=shown,
@@ -99,8 +99,8 @@ def log_mel_of(classifier: Classifier, recording: str | Waveform) -> plots.LogMe
     return plots.LogMel(values, end_s / values.shape[1], rate, unit)
 
 
-def _reason(decision: Scored, guarantee: Guarantee) -> str:
-    """Says in a sentence why there is no answer; empty if there is one."""
+def reason(decision: Scored, guarantee: Guarantee) -> str:
+    """Returns a sentence on why there is no answer; empty if there is one."""
     likeliest = f"{label(decision.likeliest)}, {percent(decision.score)}"
     if not decision.unknown:
         return ""

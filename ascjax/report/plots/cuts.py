@@ -13,8 +13,6 @@ from ascjax.report.plots.logmel import LogMel, draw_log_mel
 
 # Of more scenes those with the largest posteriors are shown.
 MAX_SCENES_SHOWN = 10
-# Of more columns the numbers in the cells would overlap.
-MAX_NUMBERED = 30
 
 
 def fragments(
@@ -109,15 +107,20 @@ def scenes_shown(posteriors: np.ndarray, scores: np.ndarray, always: Collection[
     return sorted(np.argsort(-weight, kind="stable")[:MAX_SCENES_SHOWN].tolist())
 
 
-def posterior_cells(ax: Axes, cells: np.ndarray, edges: np.ndarray) -> None:
-    """Draws [scene, column], columns between ``edges``, as cells with percentages."""
+def posterior_cells(
+    ax: Axes, cells: np.ndarray, edges: np.ndarray, *, size: float | None = None
+) -> None:
+    """Draws [scene, column], columns between ``edges``, as coloured cells with percentages.
+
+    These are of ``size`` points, of what fits by default; of none if 0.
+    """
     rows, percent = np.arange(len(cells) + 1), 100 * cells.astype(np.float64)
     ax.pcolormesh(
         edges, rows, percent, cmap="Blues", vmin=0, vmax=100, edgecolors="0.85", linewidth=0.6
     )
-    size = float(np.clip(110 / cells.shape[1], 5, 10))
-    legible = percent if cells.shape[1] <= MAX_NUMBERED else percent[:, :0]
-    for row, column in np.argwhere(legible >= 0.5).tolist():
+    if size is None:
+        size = float(np.clip(110 / cells.shape[1], 5, 10))
+    for row, column in np.argwhere(percent >= 0.5).tolist() if size > 0 else []:
         middle = (edges[column] + edges[column + 1]) / 2
         shown = percent[row, column]
         number(ax, middle, row + 0.5, shown, shade=shown, size=size)

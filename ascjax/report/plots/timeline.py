@@ -15,6 +15,8 @@ from ascjax.report.plots.logmel import LogMel, draw_log_mel
 MAX_FRAMES = 1_200
 # Widths in inches from which on names stand beside the cells; below they take the room above.
 WIDE_IN = 6.0
+# Numbers that would have to be smaller are left out.
+MIN_NUMBER_PT = 6.0
 
 
 def timeline(
@@ -53,7 +55,9 @@ def timeline(
     colour_bar(bar, log_mel.unit, 10)
     mel_ax.set_ylabel("frequency / Hz", fontsize=10)
     mel_ax.tick_params(labelbottom=False)
-    posterior_cells(cells_ax, scores[:, shown].T, edges_s)
+    column_pt = 72 * 0.6 * width_in / len(scores)
+    size = min(10.0, column_pt / 2) if column_pt >= 2 * MIN_NUMBER_PT else 0.0
+    posterior_cells(cells_ax, scores[:, shown].T, edges_s, size=size)
     for index in np.flatnonzero(unknown).tolist():
         cells_ax.axvspan(
             edges_s[index], edges_s[index + 1], facecolor="none", edgecolor="0.45", hatch="//",
