@@ -89,10 +89,10 @@ def serve(
                 theme=look.theme(), css=look.CSS,
                 app_kwargs={"middleware": [Middleware(Gate, limits)]},
             )  # fmt: skip
-        except OSError as error:
+        except OSError:
             raise UserError(
-                f"--port={port}: can't be served at {host} ({error}); is something else there? "
-                "choose another"
+                f"--port={port}: can't be had at {host}; another program may be there: choose "
+                "another port"
             ) from None
         print(f"http://{host}:{port}/  (Ctrl-C ends it)", flush=True)
         try:
@@ -102,12 +102,13 @@ def serve(
 
 
 def _wait() -> None:
-    """Returns at Ctrl-C or SIGTERM."""
+    """Returns at Ctrl-C or SIGTERM; a second one ends the program at once."""
     ended = threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: ended.set()) for number in numbers]
     ended.wait()
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 def page(classifier: Classifier, limits: Limits, folder: Path) -> Any:
