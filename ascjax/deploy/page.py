@@ -150,7 +150,7 @@ def page(classifier: Classifier, limits: Limits, folder: Path) -> Any:
                 shown = gradio.HTML(look.WAITING, elem_id="shown", js_on_load=look.ANNOUNCE)
 
         def answered(upload: dict[str, Any] | None, accuracy: float, coverage: float) -> str:
-            path = upload and upload["path"]
+            path = None if upload is None else str(upload["path"])
             if path and not Path(path).resolve().is_relative_to(folder.resolve()):
                 return look.problem("Only what is uploaded here is taken.")
             guarantee = analysis.Guarantee(

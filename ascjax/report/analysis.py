@@ -49,7 +49,7 @@ def html(analysis: Analysis, log_mel: plots.LogMel, guarantee: Guarantee) -> str
     decision = analysis.decision
     scenes = list(decision.scores)
     shown = sorted(scenes, key=lambda scene: -decision.scores[scene])
-    sets = ()
+    sets: tuple[str, ...] = ()
     if guarantee.set_threshold is not None:
         sets = decision.scene_set(guarantee.set_threshold)
     alt = (
