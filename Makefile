@@ -8,7 +8,7 @@ SUPPLY := .venv-supply
 RUNTIME := .venv-runtime
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-slow faults faults-few fuzz fuzz-ci bench lint format
+.PHONY: run test test-slow test-demo faults faults-few fuzz fuzz-ci bench lint format
 .PHONY: wheel audit licences sbom clean
 
 # Builds the last commit's wheel in a folder, with that commit's time and with plain permissions.
@@ -34,6 +34,10 @@ faults: $(VENV)/test.done
 
 faults-few: $(VENV)/test.done
 	$(BIN)/python tests/faults/faults.py --few --flips=40
+
+# The page in a browser; Chromium isn't installed here, and is looked for on the PATH.
+test-demo: $(VENV)/demo.done
+	$(BIN)/python -m pytest -m slow tests/deploy/test_page.py
 
 bench: $(VENV)/test.done
 	$(BIN)/python -m benchmarks.all
@@ -108,6 +112,10 @@ $(SUPPLY)/done: pyproject.toml constraints.txt
 $(RUNTIME)/done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --without-pip $(RUNTIME)
 	$(PYTHON) -m pip --python $(RUNTIME)/bin/python install --quiet -c constraints.txt .
+	@touch $@
+
+$(VENV)/demo.done: $(VENV)/test.done
+	$(PIP) playwright --editable '.[demo]'
 	@touch $@
 
 $(VENV)/lint.done: $(VENV)/run.done

@@ -16,6 +16,7 @@ COMMANDS = {
     "fetch": ("ascjax.fetch.__main__", "download a published data set"),
     "train": ("ascjax.main", "train a network on recordings, test it and write a report"),
     "predict": ("ascjax.predict", "predict the scenes of audio files with a finished run"),
+    "demo": ("ascjax.deploy.demo", "show in a browser what a network makes of a sound"),
     "embed": ("ascjax.embed", "write the network's features of audio files to npz or Parquet"),
     "evaluate": ("ascjax.evaluate", "score a finished run with other fusions, channels, fragments"),
     "figures": ("ascjax.figures", "draw the paper's figures from recordings and runs"),

@@ -22,7 +22,7 @@ from ascjax.runs.exported import Exported, is_exported
 from ascjax.runs.reading import Failed, inputs, read_ahead
 from ascjax.runs.run import Run
 from ascjax.runs.sources import Source
-from ascjax.runs.verdict import UNSURE, Prediction, Scored, Tally, named
+from ascjax.runs.verdict import UNSURE, Analysis, Prediction, Scored, Tally, named
 from ascjax.scoring.calibration import Calibration
 
 T = TypeVar("T")
@@ -175,6 +175,29 @@ class Classifier:
             windows=tally.windows,
             note=note,
         )
+
+    def analyse(self, recording: Source, *, min_score: float = 0.0) -> Analysis:
+        """Returns the decision on one recording with the scores that it came from.
+
+        Args, Raises: as `predict`.
+        """
+        _check_score(min_score)
+        heard = [_whole(window) for window in self._hear(sources.listed(recording), None)]
+        decision = self._decide(sources.name(recording), iter(heard), min_score)
+        assert isinstance(decision, Prediction)  # what can't be read was raised above
+        by = ("fragment",) if self.runs[0].info.fragments > 1 else ()
+        return Analysis(
+            decision,
+            tuple(part for window in heard for part in self._parts(window, by, min_score)),
+            {name: self._of_channel(heard, index) for index, name in enumerate(self.channels)},
+        )
+
+    def _of_channel(self, heard: Sequence[Heard], index: int) -> dict[str, float]:
+        """Returns the scores of a recording by scene, from one of the channels alone."""
+        tally = Tally()
+        for window in heard:
+            tally.add(window.posteriors[:, index : index + 1], window.unknown)
+        return named(self.scenes, self._ensemble.scores(tally.mean()))
 
     def timeline(
         self,

@@ -87,6 +87,24 @@ class Prediction(Scored):
         return f"Prediction({self.source}: {self._said})"
 
 
+@dataclass(frozen=True, repr=False)
+class Analysis:
+    """A decision with what it came from, to be shown.
+
+    Attributes:
+      decision: on the whole recording.
+      stretches: its fragments in order of time, or its windows where a window is one fragment.
+      channels: by channel, the scores of the whole recording from that channel alone.
+    """
+
+    decision: Prediction
+    stretches: tuple[Scored, ...]
+    channels: dict[str, dict[str, float]]
+
+    def __repr__(self) -> str:
+        return f"Analysis({self.decision._said}; {len(self.stretches)} stretches)"
+
+
 class Tally:
     """Running mean of the posteriors of a recording's windows, and what is known of it.
 

@@ -37,7 +37,7 @@ def fragments(
       overlap: of fragments, see `fragments.layout`. Cells then meet halfway between the middles of
         neighbouring fragments; bars above the log-mel show their whole extent.
     """
-    shown = _scenes_shown(posteriors, scores, true_scene)
+    shown = scenes_shown(posteriors, scores, (true_scene, int(scores.argmax())))
     names, predicted = axis_names(scenes), int(scores.argmax())
     height_in = 0.36 * len(shown)
     figure = Figure(figsize=(9, 3.4 + height_in), layout="constrained")
@@ -51,7 +51,7 @@ def fragments(
     starts_s, ends_s = _draw_cuts(mel_ax, log_mel, len(posteriors), overlap)
     # Where fragments don't overlap these are their ends.
     edges_s = np.concatenate([starts_s[:1], (ends_s[:-1] + starts_s[1:]) / 2, ends_s[-1:]])
-    _posterior_cells(cells_ax, posteriors[:, shown].T, edges_s)
+    posterior_cells(cells_ax, posteriors[:, shown].T, edges_s)
     cells_ax.set_xlim(mel_ax.get_xlim())
     cells_ax.set_xlabel("time / s", fontsize=11)
     cells_ax.set_title("posterior / %", fontsize=11, loc="left")
@@ -64,7 +64,7 @@ def fragments(
     if len(posteriors) == 1 and np.allclose(posteriors[0], scores, atol=1e-6):
         fused_ax.set_axis_off()
     else:
-        _posterior_cells(fused_ax, scores[shown][:, None], np.array([0.0, 1.0]))
+        posterior_cells(fused_ax, scores[shown][:, None], np.array([0.0, 1.0]))
         fused_ax.set_xticks([0.5], ["fused"], fontsize=11)
         fused_ax.set_yticks([])
     return figure
@@ -100,21 +100,27 @@ def _extents(ax: Axes, starts_s: np.ndarray, ends_s: np.ndarray) -> None:
         )
 
 
-def _scenes_shown(posteriors: np.ndarray, scores: np.ndarray, true_scene: int) -> list[int]:
-    """Indices in order of the scenes to show: the true, the predicted, then the likeliest."""
+def scenes_shown(posteriors: np.ndarray, scores: np.ndarray, always: Collection[int]) -> list[int]:
+    """Indices in order of the scenes to show: those of ``always``, then the likeliest."""
     weight = np.maximum(posteriors.max(axis=0), scores)
-    weight[[true_scene, scores.argmax()]] = np.inf
+    weight[list(always)] = np.inf
     return sorted(np.argsort(-weight, kind="stable")[:MAX_SCENES_SHOWN].tolist())
 
 
-def _posterior_cells(ax: Axes, cells: np.ndarray, edges: np.ndarray) -> None:
-    """Draws [scene, column], columns between ``edges``, as coloured cells with percentages."""
+def posterior_cells(
+    ax: Axes, cells: np.ndarray, edges: np.ndarray, *, size: float | None = None
+) -> None:
+    """Draws [scene, column], columns between ``edges``, as coloured cells with percentages.
+
+    These are of ``size`` points, of what fits by default; of none if 0.
+    """
     rows, percent = np.arange(len(cells) + 1), 100 * cells.astype(np.float64)
     ax.pcolormesh(
         edges, rows, percent, cmap="Blues", vmin=0, vmax=100, edgecolors="0.85", linewidth=0.6
     )
-    size = float(np.clip(110 / cells.shape[1], 5, 10))
-    for row, column in np.argwhere(percent >= 0.5).tolist():
+    if size is None:
+        size = float(np.clip(110 / cells.shape[1], 5, 10))
+    for row, column in np.argwhere(percent >= 0.5).tolist() if size > 0 else []:
         middle = (edges[column] + edges[column + 1]) / 2
         shown = percent[row, column]
         number(ax, middle, row + 0.5, shown, shade=shown, size=size)

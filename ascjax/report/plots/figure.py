@@ -6,6 +6,7 @@ or perceptually uniform maps for quantities, colours of Okabe and Ito for lines 
 """
 
 import io
+import threading
 import warnings
 from collections.abc import Collection
 
@@ -21,6 +22,7 @@ BLUE, VERMILION, ORANGE, GREY = "#0072B2", "#D55E00", "#E69F00", "#6b7280"
 COLUMNS_IN = {1: 3.4, 2: 7.0}
 PAPER_TYPE, MIN_TYPE = 7.0, 4.5
 MAX_NAME_LENGTH = 28
+_ENCODING = threading.Lock()
 
 
 def encode(figure: Figure, suffix: str, *, dpi: int) -> bytes:
@@ -35,8 +37,9 @@ def encode(figure: Figure, suffix: str, *, dpi: int) -> bytes:
       dpi: pixels an inch, of PNG and of images within the others.
     """
     file = io.BytesIO()
+    # Settings and filters of warnings are those of all threads.
     date = {"svg": "Date", "pdf": "CreationDate"}.get(suffix)
-    with warnings.catch_warnings(), matplotlib.rc_context():
+    with _ENCODING, warnings.catch_warnings(), matplotlib.rc_context():
         matplotlib.rcParams.update(
             {"svg.fonttype": "none", "svg.hashsalt": "ascjax", "pdf.fonttype": 42}
         )
