@@ -1,4 +1,5 @@
-# Two commands: `make run` (the main job on the embedded set) and `make test`.
+# `make run` does the main job on the embedded set, `make test` and `make lint` check it, `make docs`
+# builds the documentation, `make dist` what is published.
 # Everything is installed into .venv, at the versions in constraints.txt.
 
 PYTHON ?= python3
@@ -6,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-slow bench lint format clean
+.PHONY: run test test-slow bench lint format docs dist clean
 
 run: $(VENV)/run.done
 	$(BIN)/python -m ascjax.main --config=configs/quickstart.py
@@ -29,6 +30,24 @@ format: $(VENV)/lint.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/docs.done
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet \
+		--doctree-dir docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python docs/links.py docs/_build/html
+
+# Of what is committed; the wheel by way of the sdist and the one straight from the tree are the same.
+dist: $(VENV)/dist.done
+	rm -rf dist/tree dist/direct dist/*.whl dist/*.tar.gz
+	mkdir -p dist/tree
+	git -c tar.umask=0022 archive HEAD | tar -x -C dist/tree
+	export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && cd dist && \
+		build="$(abspath $(BIN))/python -m build --no-isolation" && \
+		($$build --outdir . tree && $$build --wheel --outdir direct tree) >build.log 2>&1 || \
+		(cat build.log; exit 1)
+	cmp dist/*.whl dist/direct/*.whl
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	rm -r dist/tree dist/direct dist/build.log
+
 clean:
 	rm -rf $(VENV)
 
@@ -48,4 +67,12 @@ $(VENV)/test.done: $(VENV)/run.done
 
 $(VENV)/lint.done: $(VENV)/run.done
 	$(PIP) --editable '.[lint]'
+	@touch $@
+
+$(VENV)/docs.done: $(VENV)/run.done
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
+$(VENV)/dist.done: $(VENV)/run.done
+	$(PIP) --editable '.[dist]'
 	@touch $@
