@@ -1,4 +1,5 @@
-# Two commands: `make run` (the main job on the embedded set) and `make test`.
+# `make run` does the main job on the embedded set, `make test` and `make lint` check it, `make docs`
+# builds the documentation, `make dist` what is published.
 # Everything is installed into .venv, at the versions in constraints.txt.
 
 PYTHON ?= python3
@@ -8,16 +9,8 @@ SUPPLY := .venv-supply
 RUNTIME := .venv-runtime
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-slow test-demo faults faults-few fuzz fuzz-ci bench lint format
-.PHONY: wheel audit licences sbom clean
-
-# Builds the last commit's wheel in a folder, with that commit's time and with plain permissions.
-define build_wheel
-rm -rf $(1) && umask 022 && mkdir -p $(1)/source && \
-git archive HEAD | tar -x --no-same-permissions -C $(1)/source && \
-SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --no-deps \
-  --no-build-isolation --wheel-dir $(1) $(1)/source
-endef
+.PHONY: run test test-slow test-demo faults faults-few fuzz fuzz-ci bench lint format docs
+.PHONY: dist audit licences sbom clean
 
 run: $(VENV)/run.done
 	$(BIN)/python -m ascjax.main --config=configs/quickstart.py
@@ -58,14 +51,23 @@ format: $(VENV)/lint.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The wheel of the last commit, the same bytes wherever and whenever it is built: built twice here.
-wheel: $(VENV)/test.done
-	@$(call build_wheel,build/first)
-	@$(call build_wheel,build/second)
-	cmp build/first/*.whl build/second/*.whl
-	mkdir -p dist && cp build/first/*.whl dist/
-	@rm -rf build/first build/second
-	@cd dist && sha256sum *.whl
+docs: $(VENV)/docs.done
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet \
+		--doctree-dir docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python docs/links.py docs/_build/html
+
+# Of what is committed; the wheel by way of the sdist and the one straight from the tree are the same.
+dist: $(VENV)/dist.done
+	rm -rf dist/tree dist/direct dist/*.whl dist/*.tar.gz
+	umask 022 && mkdir -p dist/tree
+	umask 022 && git -c tar.umask=0022 archive HEAD | tar -x -C dist/tree
+	umask 022 && export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && cd dist && \
+		build="$(abspath $(BIN))/python -m build --no-isolation" && \
+		($$build --outdir . tree && $$build --wheel --outdir direct tree) >build.log 2>&1 || \
+		(cat build.log; exit 1)
+	cmp dist/*.whl dist/direct/*.whl
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	rm -r dist/tree dist/direct dist/build.log
 
 # Known faults of the pinned versions; needs the advisories of the package index.
 audit: $(SUPPLY)/done
@@ -120,4 +122,12 @@ $(VENV)/demo.done: $(VENV)/test.done
 
 $(VENV)/lint.done: $(VENV)/run.done
 	$(PIP) --editable '.[lint]'
+	@touch $@
+
+$(VENV)/docs.done: $(VENV)/run.done
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
+$(VENV)/dist.done: $(VENV)/run.done
+	$(PIP) --editable '.[dist]'
 	@touch $@

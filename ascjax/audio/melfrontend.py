@@ -62,17 +62,17 @@ class MelFrontEnd(FrontEnd):
 
     @property
     def window_length(self) -> int:
-        """Samples in a window: 2,227 for the defaults at 48 kHz."""
+        """Samples in a window, 2,227 for the defaults at 48 kHz."""
         return round(self.window_size_s * self.sample_rate_hz)
 
     @property
     def hop_length(self) -> int:
-        """Samples between the starts of windows: 1,114 for the defaults at 48 kHz."""
+        """Samples between the starts of windows, 1,114 for the defaults at 48 kHz."""
         return round(self.hop_size_s * self.sample_rate_hz)
 
     @property
     def fft_length(self) -> int:
-        """Samples in an FFT, a product of 2s, 3s and 5s: 2,250 for the defaults at 48 kHz."""
+        """Samples in an FFT, a product of 2s, 3s and 5s; 2,250 for the defaults at 48 kHz."""
         return fast_length(max(self.window_length, self.min_fft_length))
 
     def num_frames(self, num_samples: int) -> int:

@@ -1,6 +1,6 @@
 """Mel spectrograms of amplitudes by XLA, on the CPU, in float64 up to the amplitude.
 
-How 10 s of stereo at 48 kHz become three channels of 431 frames on two cores, at the defaults:
+How 10 s of stereo at 48 kHz become three channels of 431 frames on two cores, at the defaults::
 
     threads   XLA gives a Fourier transform one thread, so the frames are split in two pieces of
               216: samples −1,125 to 240,634 and 239,499 to 481,258, which overlap by 1,136, a

@@ -135,7 +135,7 @@ class _Forward(soundfile.SoundFile):
 
     @property
     def can_seek(self) -> bool:
-        """Whether libsndfile can seek: not in GSM 6.10 and some kinds of ADPCM."""
+        """Whether libsndfile can seek, as it can't in GSM 6.10 and some kinds of ADPCM."""
         return super().seekable()
 
 

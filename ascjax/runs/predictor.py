@@ -85,7 +85,7 @@ class Classifier:
 
     @property
     def window_s(self) -> float:
-        """Seconds of a window: as long as the recordings that the networks were trained on."""
+        """Seconds of a window, as long as the recordings that the networks were trained on."""
         return self.runs[0].info.duration_s
 
     @cached_property

@@ -40,7 +40,7 @@ class Scored:
 
     @property
     def scene(self) -> str:
-        """The answer: `likeliest`, or ``unknown``."""
+        """`likeliest`, or ``unknown`` where there is no answer."""
         return UNKNOWN if self.unknown else self.likeliest
 
     @property

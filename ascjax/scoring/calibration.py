@@ -52,7 +52,7 @@ def fit_temperature(
       labels: its true scenes.
 
     Returns:
-      A value in ``MIN_TEMPERATURE``..``MAX_TEMPERATURE``; 1 if all scores of each recording are
+      A value in ``MIN_TEMPERATURE`` to ``MAX_TEMPERATURE``; 1 if all scores of each recording are
       equal, so that no temperature has an effect.
 
     Raises:

@@ -116,7 +116,7 @@ def expected_calibration_error(
     repeats: int = 1000,
     seed: int = 0,
 ) -> CalibrationError:
-    """Expected calibration error: mean |accuracy − confidence| of bins, weighted by their size.
+    """Expected calibration error: mean distance of accuracy from confidence, by bins.
 
     M. P. Naeini, G. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using Bayesian
     binning", AAAI 2015. Bins hold equally many recordings (J. Nixon et al., "Measuring calibration
