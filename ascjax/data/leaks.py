@@ -7,7 +7,6 @@ from typing import Literal
 
 from ascjax.data.duplicates import Copies
 from ascjax.data.listing import Fold, Recording, quoted
-from ascjax.errors import UserError
 from ascjax.words import counted
 
 Gravity = Literal["leak", "contradiction", "copy"]
@@ -95,16 +94,6 @@ def find(
         findings += _finding("copy", what, rest, recordings)
     order = list(_WHERE)
     return sorted(findings, key=lambda finding: order.index(finding.kind))
-
-
-def refuse(findings: Sequence[Finding]) -> None:
-    """Raises the UserError that shows the first, which is the gravest, and counts the others."""
-    others = len(findings) - 1
-    more = f" (and {counted(others, 'other problem')}, said above)" * (others > 0)
-    raise UserError(
-        f"{findings[0]}{more}\nkeep what is the same on one side and under one label, or train all "
-        "the same with --config.data.on_leak=warn"
-    )
 
 
 def _leaks(

@@ -18,6 +18,7 @@ from ascjax.data.describe_text import brief
 from ascjax.errors import UserError
 from ascjax.setup.keys import keyed
 from ascjax.signals import StopRequest
+from ascjax.words import counted
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,12 @@ def find_leaks(config: ConfigDict, surveyed: Survey, stop: StopRequest) -> tuple
     for finding in flattering:
         tqdm.write(str(finding))
     if flattering and settings.on_leak == "stop":
-        with keyed("data.on_leak"):
-            leaks.refuse(flattering)
+        others = len(flattering) - 1
+        more = f" (and {counted(others, 'other problem')}, said above)" * (others > 0)
+        raise UserError(
+            f"config.data.on_leak: {flattering[0]}{more}\nkeep what is the same on one side and "
+            "under one label, or train all the same with --config.data.on_leak=warn"
+        )
     return tuple(map(str, flattering))
 
 
