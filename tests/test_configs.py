@@ -14,6 +14,7 @@ from ascjax.audio import frontends
 from ascjax.config import flatten, load_config
 from ascjax.errors import UserError
 from ascjax.runs import experiment
+from ascjax.runs.following import follow
 from ascjax.setup import network as builders
 from ascjax.signals import StopRequest
 
@@ -144,6 +145,9 @@ def test_every_leaf_is_read(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=f"{tmp_path}/resnet18.safetensors"):
         setups.weights_file(missing)
     builders.model_settings(missing)
+    missing.protocol, missing.train.from_run = "all", str(tmp_path / "none")
+    with pytest.raises(UserError, match="none: expected the folder of a run, there is none"):
+        follow(missing)
     config.read_by_nobody = 1
     config.train.read_by_nobody = 1
     # Those leaves are unknown, and the check reads every leaf by its own means.

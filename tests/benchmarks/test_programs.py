@@ -14,6 +14,7 @@ from benchmarks import (
     convert,
     convolutions,
     epoch,
+    export,
     extract,
     frontend,
     inference,
@@ -168,3 +169,11 @@ def test_all_runs_each_program_and_names_those_that_fail(tmp_path, monkeypatch):
     assert np.all(["--quick" in command for command in commands])
     with pytest.raises(UserError, match="did you mean 'convert'"):
         all.main(all.parse(["all", "--only=konvert"]))
+
+
+@pytest.mark.slow
+def test_export_times_the_same_network_on_every_side(finished_run, tmp_path):
+    pytest.importorskip("onnxruntime")
+    [rows] = run(export, tmp_path, "--quick", f"--run={finished_run[0]}")
+    assert [row["side"] for row in rows] == ["ours", "onnx", "stablehlo"]
+    assert all(row["MB"] > 0.5 for row in rows)
