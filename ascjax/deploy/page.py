@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,9 @@ def page(classifier: Classifier, limits: Limits, folder: Path) -> Any:
                     label="Sound", sources=["upload", "microphone"], type="filepath",
                     editable=False, buttons=[], elem_id="sound",
                 )  # fmt: skip
+                sound.async_move_resource_to_block_cache = _unless_address(
+                    sound.async_move_resource_to_block_cache
+                )
                 paths = _write_sounds(classifier.scenes, folder)
                 gradio.Examples(
                     [[str(path)] for path in paths.values()],
@@ -149,10 +152,7 @@ def page(classifier: Classifier, limits: Limits, folder: Path) -> Any:
             with gradio.Column(scale=3, min_width=300):
                 shown = gradio.HTML(look.WAITING, elem_id="shown", js_on_load=look.ANNOUNCE)
 
-        def answered(upload: dict[str, Any] | None, accuracy: float, coverage: float) -> str:
-            path = None if upload is None else str(upload["path"])
-            if path and not Path(path).resolve().is_relative_to(folder.resolve()):
-                return look.problem("Only what is uploaded here is taken.")
+        def answered(path: str | None, accuracy: float, coverage: float) -> str:
             guarantee = analysis.Guarantee(
                 accuracies.get(accuracy, 0.0),
                 accuracy or None,
@@ -166,9 +166,21 @@ def page(classifier: Classifier, limits: Limits, folder: Path) -> Any:
             answered, [sound, accuracy, coverage], shown,
             api_name="analyse", show_progress="minimal", trigger_mode="always_last",
             concurrency_limit=limits.at_once,
-            preprocess=False,  # gradio would fetch an address that a visitor gives
         )  # fmt: skip
     return blocks.queue(max_size=limits.waiting)
+
+
+def _unless_address(
+    kept: Callable[[str], Awaitable[str | None]],
+) -> Callable[[str], Awaitable[str | None]]:
+    """Returns what keeps an upload, but raises for an address, which gradio would fetch."""
+
+    async def keep(resource: str) -> str | None:
+        if "://" in str(resource):
+            raise gradio_or_error().Error("Only what is uploaded here is taken.")
+        return await kept(resource)
+
+    return keep
 
 
 def answer(
