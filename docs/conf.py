@@ -37,9 +37,8 @@ copybutton_prompt_text = "$ "
 
 default_role = "code"
 toc_object_entries = False
-# Public names are documented twice, as ascjax.NAME and where they are defined; pages of howto/ that
-# index.md does not name come last.
-suppress_warnings = ["ref.python", "toc.empty_glob"]
+# Public names are documented twice, as ascjax.NAME and where they are defined.
+suppress_warnings = ["ref.python"]
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
 autodoc_typehints_format = "short"
 napoleon_numpy_docstring = False
