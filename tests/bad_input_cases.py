@@ -15,18 +15,6 @@ EMBED = "embed --run={run} --out=features.npz "
 SWEEP = "sweep --table=1 --workdir=out --data_root={set} --config.num_devices=1 "
 CONVERT = "convert alexnet --no-proof --out out --source {w}/sources/"
 
-# Not yet: the message is asked for, and another branch brings it.
-LATER: list[tuple[str, str]] = [
-    (PREDICT + "x" * 300, r"x{30}"),
-    ("predict --run={w}/runs/deep_run {wav}", r"run\.json: "),
-    ("predict --run={w}/runs/front_end_lacks {wav}", r"run\.json: front_end: .*num_mels"),
-    ("predict --run={w}/runs/bands {wav}", r"run\.json: "),
-    ("predict --run={w}/runs/duration {wav}", r"run\.json: "),
-    ("evaluate --run={w}/runs/deep_results", r"results\.json: "),
-    (SWEEP.replace("out", "{w}/sweeps/deep"), r"sweep\.json: "),
-    ("evaluate --run={w}/runs/deep_config --test_fragments=2", r"config\.json: "),
-]
-
 CASES: list[tuple[str, str]] = [
     # The command itself.
     ("trian", r"command: expected one of describe, train, .*did you mean 'train'\?"),
@@ -312,4 +300,25 @@ CASES: list[tuple[str, str]] = [
     (CONVERT + "module.pth", r"module\.pth holds code \(torch\.nn\.modules\.linear\.Linear\)"),
     (CONVERT + "code.pth", r"code\.pth holds code \(posix\.mkdir\), which is never run"),
     (CONVERT + "converted.safetensors", r"is converted already"),
+    # names too long, nesting too deep, values out of range
+    (PREDICT + "x" * 300, r"x{30}"),
+    ("predict --run={w}/runs/deep_run {wav}", r"run\.json: "),
+    ("predict --run={w}/runs/front_end_lacks {wav}", r"run\.json: front_end: .*num_mels"),
+    ("predict --run={w}/runs/bands {wav}", r"run\.json: "),
+    ("predict --run={w}/runs/duration {wav}", r"run\.json: "),
+    ("evaluate --run={w}/runs/deep_results", r"results\.json: "),
+    (SWEEP.replace("out", "{w}/sweeps/deep"), r"sweep\.json: "),
+    ("evaluate --run={w}/runs/deep_config --test_fragments=2", r"config\.json: "),
+    # export, demo, fetch
+    ("export --run={w}/runs/nowhere --format=onnx --out=out", r"nowhere: expected the folder of a"),
+    ("export --run={run} --format=tflite --out=out", r"--format: invalid choice: 'tflite'"),
+    ("export --run={run} --format=onnx --out={set}", r"--out=.*: is there already"),
+    ("demo --run={w}/runs/nowhere", r"nowhere: expected the folder of a|the demo needs gradio"),
+    ("fetch tut18 --to=out", r"set: expected one of tut2018, .*did you mean 'tut2018'"),
+    ("fetch tut2018", r"expected --to, e\.g\. --to=data/tut2018"),
+    ("fetch tut2018 --to=out --api=http://127.0.0.1:1", r"127\.0\.0\.1:1/\d+: can't be reached"),
+    # devices and teachers
+    (ON_SET + "--config.data.devices=zz", r"config\.data\.devices: .*none is known"),
+    (ON_SET + "--config.train.teacher={w}/runs/nowhere", r"config\.train\.teacher: .*nowhere: exp"),
+    (ON_SET + "--config.protocol=all", r"config\.train\.from_run"),
 ]

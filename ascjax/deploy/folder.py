@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 
 from ascjax import records
-from ascjax.deploy import card, comparison, graph
+from ascjax.deploy import card, comparison, graph, page
 from ascjax.errors import UserError
 from ascjax.files import write_bytes, write_text
 from ascjax.models import variables
@@ -112,6 +112,7 @@ def write(
             partial / "README.md",
             card.card(run, public(run.info), export, out.resolve().name, licences),
         )
+        page.write_app(partial)
     return export
 
 
