@@ -38,7 +38,7 @@ class TrainingLog:
         self._num_epochs = num_steps // steps_per_epoch
         self._batch_size = batch_size
         # Step and time of the last line; the pace since then gives the time that is left.
-        self._line_step, self._line_s = step, time.monotonic()
+        self._line_step, self._line_s, self._pace = step, time.monotonic(), 0.0
         # tqdm's None: no bar where stderr is no terminal.
         self._bar = tqdm(
             total=num_steps, initial=step, unit="step", desc="train", mininterval=0.5, disable=None
@@ -79,10 +79,15 @@ class TrainingLog:
         self._bar.close()
 
     def _steps_per_s(self, step: int) -> float:
-        return (step - self._line_step) / max(time.monotonic() - self._line_s, 1e-9)
+        """Returns the pace since the last line; of that line if no step was taken since."""
+        if step > self._line_step:
+            seconds = max(time.monotonic() - self._line_s, 1e-9)
+            self._pace = (step - self._line_step) / seconds
+        return self._pace
 
     def _time_left(self, step: int) -> str:
-        seconds = (self._num_steps - step) / max(self._steps_per_s(step), 1e-9)
+        pace = self._steps_per_s(step)
+        seconds = (self._num_steps - step) / pace if pace else 0.0
         return f"{duration(seconds)} left"
 
 
