@@ -102,7 +102,7 @@ def _peak(operations: list[_Operation], example: Any) -> int:
     Slices are views of what they are cut from, which stays until the last of them was used.
     """
     place = {example: example}  # of each activation, whose memory it lies in
-    last_use = {}
+    last_use: dict[Any, int] = {}
     for index, operation in enumerate(operations):
         sources = [place[v] for v in operation.inputs if not _constant(v, place)]
         if sources:  # else it is made of parameters alone
