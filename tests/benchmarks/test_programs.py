@@ -176,4 +176,4 @@ def test_export_times_the_same_network_on_every_side(finished_run, tmp_path):
     pytest.importorskip("onnxruntime")
     [rows] = run(export, tmp_path, "--quick", f"--run={finished_run[0]}")
     assert [row["side"] for row in rows] == ["ours", "onnx", "stablehlo"]
-    assert all(row["MB"] > 0.5 for row in rows)
+    assert min(row["MB"] for row in rows) > 0.5
