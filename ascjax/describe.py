@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ascjax import cli
-from ascjax.audio import isolated
+from ascjax.audio import isolated, wave
 from ascjax.config import load_config
 from ascjax.data import copies, describe_text
 from ascjax.data.catalogue import Catalogue, read_catalogue

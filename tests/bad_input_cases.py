@@ -17,7 +17,7 @@ CONVERT = "convert alexnet --no-proof --out out --source {w}/sources/"
 
 CASES: list[tuple[str, str]] = [
     # The command itself.
-    ("trian", r"command: expected one of describe, train, .*did you mean 'train'\?"),
+    ("trian", r"command: expected one of describe, .*train, .*did you mean 'train'\?"),
     # describe
     ("describe", r"required: DIR"),
     ("describe {w}/sets/nowhere", r"nowhere: expected a data set's folder or a table"),
@@ -311,14 +311,14 @@ CASES: list[tuple[str, str]] = [
     ("evaluate --run={w}/runs/deep_config --test_fragments=2", r"config\.json: "),
     # export, demo, fetch
     ("export --run={w}/runs/nowhere --format=onnx --out=out", r"nowhere: expected the folder of a"),
-    ("export --run={run} --format=tflite --out=out", r"--format: invalid choice: 'tflite'"),
+    ("export --run={run} --format=tflite --out=out", r"--format: expected one of onnx, stablehlo, got 'tflite'"),
     ("export --run={run} --format=onnx --out={set}", r"--out=.*: is there already"),
     ("demo --run={w}/runs/nowhere", r"nowhere: expected the folder of a|the demo needs gradio"),
     ("fetch tut18 --to=out", r"set: expected one of tut2018, .*did you mean 'tut2018'"),
     ("fetch tut2018", r"expected --to, e\.g\. --to=data/tut2018"),
     ("fetch tut2018 --to=out --api=http://127.0.0.1:1", r"127\.0\.0\.1:1/\d+: can't be reached"),
     # devices and teachers
-    (ON_SET + "--config.data.devices=zz", r"config\.data\.devices: .*none is known"),
+    (ON_SET + "--config.data.devices=zz", r"config\.data: devices: .*none is known"),
     (ON_SET + "--config.train.teacher={w}/runs/nowhere", r"config\.train\.teacher: .*nowhere: exp"),
     (ON_SET + "--config.protocol=all", r"config\.train\.from_run"),
 ]
