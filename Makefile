@@ -6,16 +6,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-slow bench lint format clean
+.PHONY: run test test-slow test-cluster bench lint format clean
 
 run: $(VENV)/run.done
 	$(BIN)/python -m ascjax.main --config=configs/quickstart.py
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
 
 test-slow: $(VENV)/test.done
 	$(BIN)/python -m pytest -m slow
+
+# Several processes, Ray clusters of this machine, an S3 server: one after the other, as each takes
+# all cores.
+test-cluster: $(VENV)/cluster.done
+	$(BIN)/python -m pytest tests/cluster
 
 bench: $(VENV)/test.done
 	$(BIN)/python -m benchmarks.all
@@ -44,6 +49,10 @@ $(VENV)/test.done: $(VENV)/run.done
 	$(PIP) torch
 	$(PIP) --no-deps torchvision
 	$(PIP) pillow --editable '.[test]'
+	@touch $@
+
+$(VENV)/cluster.done: $(VENV)/test.done
+	$(PIP) --editable '.[cluster,test-cluster]'
 	@touch $@
 
 $(VENV)/lint.done: $(VENV)/run.done

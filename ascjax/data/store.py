@@ -144,7 +144,8 @@ def prepare(
         min_duration_share=min_duration_share,
     )
     try:
-        with exclusive(path, "extracting features"):
+        # Several runs may want the same features at once: the first extracts, the others wait.
+        with exclusive(path, "extracting features", wait=stop and stop.check):
             rows, bad = _open_or_create(path, settings, shape)
             if on_bad_file == "stop":
                 bad.clear()

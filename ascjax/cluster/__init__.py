@@ -1,0 +1,1 @@
+"""Beyond one process: runs and bulk prediction on a Ray cluster."""
