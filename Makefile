@@ -17,8 +17,7 @@ test: $(VENV)/test.done
 test-slow: $(VENV)/test.done
 	$(BIN)/python -m pytest -m slow
 
-# Several processes, Ray clusters of this machine, an S3 server: one after the other, as each takes
-# all cores.
+# Ray clusters of this machine, one after the other, as each takes all cores.
 test-cluster: $(VENV)/cluster.done
 	$(BIN)/python -m pytest tests/cluster
 
@@ -52,7 +51,7 @@ $(VENV)/test.done: $(VENV)/run.done
 	@touch $@
 
 $(VENV)/cluster.done: $(VENV)/test.done
-	$(PIP) --editable '.[cluster,test-cluster]'
+	$(PIP) --editable '.[cluster]'
 	@touch $@
 
 $(VENV)/lint.done: $(VENV)/run.done

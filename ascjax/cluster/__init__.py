@@ -1,1 +1,1 @@
-"""Beyond one process: runs and bulk prediction on a Ray cluster."""
+"""Beyond one process: several runs on a Ray cluster."""

@@ -14,16 +14,13 @@ _SECONDS_TO_ANSWER = 10
 
 
 @contextlib.contextmanager
-def connected(
-    address: str | None, *, store_bytes: int, log_to_driver: bool = True
-) -> Iterator[Any]:
+def connected(address: str | None, *, store_bytes: int) -> Iterator[Any]:
     """Yields the module ``ray``, connected.
 
     Args:
       address: HOST:PORT of a cluster's head; None for the one that ``RAY_ADDRESS`` names, or else
         one of this machine alone, which ends with the block.
       store_bytes: shared memory of such a cluster's object store.
-      log_to_driver: whether to print what workers print.
 
     Raises:
       UserError: Ray isn't installed, or no cluster answers.
@@ -43,12 +40,7 @@ def connected(
         with warnings.catch_warnings():
             # JAX warns of every fork; Ray's are followed by an exec.
             warnings.filterwarnings("ignore", r"os\.fork\(\)", RuntimeWarning)
-            ray.init(
-                address or "local",
-                logging_level=logging.ERROR,
-                log_to_driver=log_to_driver,
-                **own,
-            )
+            ray.init(address or "local", logging_level=logging.ERROR, **own)
     except Exception as error:  # a bare one where a machine is too busy to start in 30 s
         where = f"--address={address}" if address else "this machine"
         raise UserError(f"{where}: no Ray cluster ({_first_line(error)})") from None

@@ -24,7 +24,12 @@ def add_placement(parser: cli.Parser) -> Callable[..., Any]:
 def add_runs(parser: cli.Parser) -> None:
     """Adds the flags of commands that train several runs."""
     add = add_placement(parser)
-    add("--cpus_per_run", type=cli.count, metavar="N", help="processors of each run; default: 1")
+    add(
+        "--cpus_per_run",
+        type=cli.count,
+        metavar="N",
+        help="processors of each run; default: all of a machine, or 1 beside a GPU",
+    )
     add("--gpus_per_run", type=_share_of_gpus, metavar="X",
         help="GPUs of each run, or a share, e.g. 0.5; default: 1 where there are any")  # fmt: skip
     add("--retries", type=cli.count, metavar="N",
@@ -47,7 +52,7 @@ def trainer(options: argparse.Namespace) -> Callable[..., None]:
     from ascjax.cluster import runs
 
     placement = runs.Placement(
-        cpus=options.cpus_per_run or 1, gpus=options.gpus_per_run, retries=options.retries or 3
+        cpus=options.cpus_per_run, gpus=options.gpus_per_run, retries=options.retries or 3
     )
     return partial(runs.train, address=options.address, placement=placement)
 

@@ -31,27 +31,33 @@ class Placement:
     """What each run is given.
 
     Attributes:
-      cpus: processors.
+      cpus: processors; None for all of a machine's, or 1 beside a GPU.
       gpus: GPUs, or a share of one; None for one where the cluster has any.
       retries: how often it starts again after its process or machine has died.
     """
 
-    cpus: int = 1
+    cpus: int | None = None
     gpus: float | None = None
     retries: int = 3
 
-    def options(self, cluster: dict[str, float]) -> dict[str, Any]:
-        """Returns a Ray task's options on a cluster of such resources."""
-        gpus = float(bool(cluster.get("GPU"))) if self.gpus is None else self.gpus
+    def options(self, machines: list[dict[str, float]]) -> dict[str, Any]:
+        """Returns a Ray task's options on machines of such resources."""
+        gpus = self.gpus
+        if gpus is None:
+            gpus = float(any(machine.get("GPU") for machine in machines))
+        cpus = self.cpus
+        if cpus is None:
+            smallest = min(int(machine["CPU"]) for machine in machines if machine.get("CPU"))
+            cpus = 1 if gpus else smallest
         if gpus == 0:
-            # What XLA takes the number of its threads from.
-            environment = {"NPROC": str(self.cpus), "JAX_PLATFORMS": "cpu"}
+            # What XLA takes the number of its threads from, on which the last bits depend.
+            environment = {"NPROC": str(cpus), "JAX_PLATFORMS": "cpu"}
         elif gpus < 1:
             environment = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 * gpus:.3f}"}
         else:
             environment = {}
         return {
-            "num_cpus": self.cpus,
+            "num_cpus": cpus,
             "num_gpus": gpus,
             "max_retries": self.retries,
             "runtime_env": {"env_vars": environment},
@@ -83,7 +89,7 @@ def train(
     todo = folds.unfinished(runs)
     failed = []
     with connected(address, store_bytes=_STORE_BYTES) as ray, StopRequest() as stop:
-        options = placement.options(ray.cluster_resources())
+        options = placement.options([node["Resources"] for node in ray.nodes() if node["Alive"]])
         task = ray.remote(_train)
         pending = {
             task.options(name=run.name, **options).remote(run, report): (label, run)

@@ -1,9 +1,8 @@
-"""Ray clusters of this machine, commands in processes of their own, an S3 server on loopback."""
+"""Ray clusters of this machine, and commands in processes of their own."""
 
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,6 @@ def environment(session_folder, compilation_cache):
     return {
         **os.environ, **_ENVIRONMENT, "PYTHONPATH": paths, "XLA_FLAGS": flags,
         "XDG_CACHE_HOME": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
     }  # fmt: skip
 
 
@@ -77,35 +75,3 @@ def cluster(environment, monkeypatch):
     made.add_small = lambda: made.add_node(num_cpus=1, object_store_memory=_STORE_BYTES)
     yield made
     made.shutdown()
-
-
-@pytest.fixture
-def bucket(environment, monkeypatch):
-    """An S3 server with a bucket; ``refuse`` holds answers by the end of an object's key."""
-    moto = pytest.importorskip("moto.server")
-    import boto3
-    from werkzeug.serving import make_server
-
-    answers = {}
-
-    def application(request, respond):
-        matching = (a for end, a in answers.items() if request["PATH_INFO"].endswith(end))
-        status = next((a() for a in matching if request["REQUEST_METHOD"] == "GET"), None)
-        if status is not None:
-            respond(status, [("Content-Type", "text/xml")])
-            said = status.partition(" ")[2]
-            code = said.replace(" ", "")
-            return [f"<Error><Code>{code}</Code><Message>{said}</Message></Error>".encode()]
-        return served(request, respond)
-
-    served = moto.DomainDispatcherApplication(moto.create_backend_app)
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
-    client.create_bucket(Bucket="sounds")
-    client.url, client.answers = url, answers
-    yield client
-    server.shutdown()
