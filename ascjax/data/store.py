@@ -145,7 +145,7 @@ def prepare(
     )
     try:
         # Several runs may want the same features at once: the first extracts, the others wait.
-        with exclusive(path, "extracting features", wait=stop and stop.check):
+        with exclusive(path, "extracting features", wait=None if stop is None else stop.check):
             rows, bad = _open_or_create(path, settings, shape)
             if on_bad_file == "stop":
                 bad.clear()
