@@ -9,14 +9,14 @@ SUPPLY := .venv-supply
 RUNTIME := .venv-runtime
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test test-slow test-demo faults faults-few fuzz fuzz-ci bench lint format docs
-.PHONY: dist audit licences sbom clean
+.PHONY: run test test-slow test-demo test-cluster faults faults-few fuzz fuzz-ci bench lint
+.PHONY: format docs dist audit licences sbom clean
 
 run: $(VENV)/run.done
 	$(BIN)/python -m ascjax.main --config=configs/quickstart.py
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
 
 test-slow: $(VENV)/test.done
 	$(BIN)/python -m pytest -m slow
@@ -31,6 +31,10 @@ faults-few: $(VENV)/test.done
 # The page in a browser; Chromium isn't installed here, and is looked for on the PATH.
 test-demo: $(VENV)/demo.done
 	$(BIN)/python -m pytest -m slow tests/deploy/test_page.py
+
+# Ray clusters of this machine, one after the other, as each takes all cores.
+test-cluster: $(VENV)/cluster.done
+	$(BIN)/python -m pytest tests/cluster
 
 bench: $(VENV)/test.done
 	$(BIN)/python -m benchmarks.all
@@ -118,6 +122,10 @@ $(RUNTIME)/done: pyproject.toml constraints.txt
 
 $(VENV)/demo.done: $(VENV)/test.done
 	$(PIP) playwright --editable '.[demo]'
+	@touch $@
+
+$(VENV)/cluster.done: $(VENV)/test.done
+	$(PIP) --editable '.[cluster]'
 	@touch $@
 
 $(VENV)/lint.done: $(VENV)/run.done

@@ -9,6 +9,7 @@ import math
 import os
 import stat
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ import numpy as np
 from ascjax.errors import UserError, is_full_disk
 
 RUN_AGAIN = "start the run's command again to finish it"
+
+# Seconds between two looks at a lock.
+_POLL_S = 0.2
 
 TEST_AGAIN = "remove results.json there and start the run's command again to test anew"
 
@@ -243,16 +247,24 @@ def is_new(workdir: Path, marker: str, hint: str = "choose another folder") -> b
     return True
 
 
+class Locked(UserError):
+    """Another process holds a folder."""
+
+
 @contextlib.contextmanager
-def exclusive(folder: Path, doing: str) -> Iterator[None]:
+def exclusive(
+    folder: Path, doing: str, *, wait: Callable[[str], object] | None = None
+) -> Iterator[None]:
     """Holds ``folder``, made if need be, while in the ``with`` block.
 
     Args:
       folder: where the file ``.lock`` is kept.
       doing: what another process that holds it is doing, for the message.
+      wait: called again and again, with words for the message, while another process holds it.
 
     Raises:
-      UserError: another process holds it, or the folder can't be written.
+      Locked: another process holds it, and ``wait`` is None.
+      UserError: the folder can't be written, or its file system has no locks.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -260,10 +272,22 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     except OSError as error:
         raise unwritable(folder / ".lock", error) from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another process is {doing} here; wait for it") from None
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if wait is None:
+                    raise Locked(
+                        f"{folder}: another process is {doing} here; wait for it"
+                    ) from None
+                wait(f"while another process was {doing}")
+                time.sleep(_POLL_S)
+            except OSError as error:
+                raise UserError(
+                    f"{folder}: no lock can be kept there ({error.strerror}), and two processes "
+                    "could spoil each other's work; choose a folder on another file system"
+                ) from None
         yield
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ascjax import cli
+from ascjax.cluster import flags
 from ascjax.config import describe, find_config, load_config, override, shipped
 from ascjax.errors import UserError
 from ascjax.files import as_path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ascjax.runs.run import Run
 
 USAGE = """ascjax train --config=NAME_OR_FILE [--config.KEY=VALUE ...]
-                    [--workdir=DIR] [--folds=all]"""
+                    [--workdir=DIR] [--folds=all [--on=ray ...]]"""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -43,9 +44,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     add("--parameter_table", action="store_true", help="print every parameter's shape first")
     add("--folds", choices=["all"], help="train on every fold of the set and pool the results")
+    flags.add_runs(parser)
     words, overrides = cli.split_overrides(argv)
     options = parser.parse(words)
+    flags.check(options)
     cli.require(options, config="quickstart")
+    if options.on and not options.folds:
+        raise UserError("--on=ray: places several runs; it goes with --folds=all")
     options.workdir = options.workdir or Path("runs") / find_config(options.config).stem
     options.config = load_config(options.config, overrides)
     return options
@@ -73,7 +78,8 @@ def main(options: argparse.Namespace) -> None:
     from ascjax.runs import experiment, folds
 
     if options.folds:
-        pooled, runs = folds.train_folds(options.config, options.workdir, report.write)
+        trainer = flags.trainer(options)
+        pooled, runs = folds.train_folds(options.config, options.workdir, report.write, trainer)
         print(text.folds_table(pooled))
         print(f"report: {fold_pages.write(options.workdir, pooled, runs)}")
         return

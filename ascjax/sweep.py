@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ascjax import cli, records
+from ascjax.cluster import flags
 from ascjax.config import FREE, flatten, load_config, parse_overrides
 from ascjax.errors import UserError, choose
 from ascjax.paper.tables import TABLES
 
 USAGE = """ascjax sweep --table=1|2|3|all --data_root=DIR --workdir=DIR
                     [--config.KEY=VALUE ...] [--folds=all] [--seeds=N]
-                    [--rows=NAMES] [--dry_run]"""
+                    [--rows=NAMES] [--dry_run]
+                    [--on=ray ...]"""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -39,8 +41,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--rows", type=cli.names, metavar="NAMES", help="train only these, a,b,c; default: all")
     add("--dry_run", action="store_true", help="list the runs, their state and time; train none")
     add("--config", help=argparse.SUPPRESS)
+    flags.add_runs(parser)
     words, overrides = cli.split_overrides(argv)
     options = parser.parse(words)
+    flags.check(options)
     if options.config is not None:
         raise UserError(
             f"--config={options.config}: every row has its own config, listed in "
@@ -62,7 +66,6 @@ def main(options: argparse.Namespace) -> None:
     # JAX takes seconds to import; a mistyped flag is answered before that.
     from ascjax.paper import comparison, estimate, plan
     from ascjax.report import report
-    from ascjax.runs import folds
 
     tables = {name: table for name, table in TABLES.items() if options.table in (name, "all")}
     rows = {name: row for table in tables.values() for name, row in table.rows.items()}
@@ -105,7 +108,7 @@ def main(options: argparse.Namespace) -> None:
 
     write()
     runs = [run for entry in to_train.values() for run in entry.runs]
-    folds.train(runs, report.write, then=write)
+    flags.trainer(options)(runs, report.write, then=write)
     print(write())
     print(f"table: {workdir}/table.html")
 

@@ -15,7 +15,7 @@ FLOORS = (
     ("setup",),
     ("runs",),
     ("report",),
-    ("paper", "deploy"),
+    ("paper", "deploy", "cluster"),
 )
 COMMANDS = ("main", "sweep", "predict", "evaluate", "figures", "describe", "embed", "__main__")
 

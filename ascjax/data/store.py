@@ -145,7 +145,8 @@ def prepare(
     )
     names = [recording.name for recording in recordings]
     try:
-        with exclusive(path, "extracting features"):
+        # Several runs may want the same features at once: the first extracts, the others wait.
+        with exclusive(path, "extracting features", wait=None if stop is None else stop.check):
             rows, log_mel = tables.open_or_create(path, settings, shape)
             bad = {} if on_bad_file == "stop" else tables.read_bad(path)
             bad.update(known_bad or {})

@@ -1,6 +1,6 @@
 """Several runs in sequence: the folds of a set, the rows of a sweep; their results pooled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,7 @@ def train(
     """
     failed = []
     with StopRequest() as stop:
-        for number, run in enumerate(runs, start=1):
-            label = f"run {number} of {len(runs)}: {run.name}"
-            if run.finished:
-                tqdm.write(f"{label} is finished")
-                continue
+        for label, run in unfinished(runs):
             stop.check(f"before {label}")
             tqdm.write(f"{label}, in {run.path}")
             try:
@@ -89,6 +85,21 @@ def train(
             # Compiled programs hold memory that the next run may need.
             jax.clear_caches()
             then()
+    check_failed(failed, runs)
+
+
+def unfinished(runs: Sequence[PlannedRun]) -> Iterator[tuple[str, PlannedRun]]:
+    """Yields the runs still to be trained, each with its label; says which are finished."""
+    for number, run in enumerate(runs, start=1):
+        label = f"run {number} of {len(runs)}: {run.name}"
+        if run.finished:
+            tqdm.write(f"{label} is finished")
+        else:
+            yield label, run
+
+
+def check_failed(failed: Sequence[str], runs: Sequence[PlannedRun]) -> None:
+    """Raises UserError if runs failed; ``failed`` are their names."""
     if failed:
         raise UserError(
             f"{len(failed)} of {len(runs)} runs failed, for the reasons given above: "
@@ -103,8 +114,16 @@ class Folds(FoldSummary):
     format: int = FOLDS_FORMAT
 
 
-def train_folds(config: ConfigDict, workdir: Path, report: Report) -> tuple[Folds, list[Path]]:
+def train_folds(
+    config: ConfigDict, workdir: Path, report: Report, trainer: Callable[..., None] = train
+) -> tuple[Folds, list[Path]]:
     """Trains and tests every fold of a set, pools them and writes folds.json.
+
+    Args:
+      config: of every fold.
+      workdir: where their folders are made.
+      report: see `experiment.train`.
+      trainer: `train`, or what does the same elsewhere.
 
     Returns:
       The pooled results and the folders of the runs.
@@ -120,7 +139,7 @@ def train_folds(config: ConfigDict, workdir: Path, report: Report) -> tuple[Fold
         numbers = list(setups.catalogue(config, stop).folds)
         stop.check("before the first fold")
     runs = by_fold(PlannedRun(config.model.trunk, config, workdir), numbers)
-    train(runs, report)
+    trainer(runs, report)
     folds = Folds(**vars(read(runs).summary))
     records.write(workdir / "folds.json", folds)
     return folds, [run.path for run in runs]

@@ -1,0 +1,1 @@
+"""Beyond one process: several runs on a Ray cluster."""

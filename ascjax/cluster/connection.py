@@ -1,0 +1,68 @@
+"""A connection to a Ray cluster, or to one made of this machine for as long as it is needed."""
+
+import contextlib
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from ascjax.errors import UserError
+
+_SECONDS_TO_ANSWER = 10
+
+
+@contextlib.contextmanager
+def connected(address: str | None, *, store_bytes: int) -> Iterator[Any]:
+    """Yields the module ``ray``, connected.
+
+    Args:
+      address: HOST:PORT of a cluster's head; None for the one that ``RAY_ADDRESS`` names, or else
+        one of this machine alone, which ends with the block.
+      store_bytes: shared memory of such a cluster's object store.
+
+    Raises:
+      UserError: Ray isn't installed, or no cluster answers.
+    """
+    # What Ray's core prints beside the errors that it raises.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--on=ray needs Ray: pip install 'ascjax[cluster]'") from None
+    address = address or os.environ.get("RAY_ADDRESS")
+    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": store_bytes}
+    if address:
+        _check_answers(address)
+        own = {}
+    try:
+        with warnings.catch_warnings():
+            # JAX warns of every fork; Ray's are followed by an exec.
+            warnings.filterwarnings("ignore", r"os\.fork\(\)", RuntimeWarning)
+            ray.init(address or "local", logging_level=logging.ERROR, **own)
+    except Exception as error:  # a bare one where a machine is too busy to start in 30 s
+        where = f"--address={address}" if address else "this machine"
+        raise UserError(f"{where}: no Ray cluster ({_first_line(error)})") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raises UserError unless something listens: Ray itself would try again for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"--address={address}: expected HOST:PORT of a Ray cluster's head")
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise UserError(
+            f"--address={address}: no Ray cluster answers there ({error}); start one with "
+            "`ray start --head`, or leave --address out for one of this machine alone"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
