@@ -123,8 +123,8 @@ def test_half_finished_and_damaged_runs_are_refused_by_name(run):
     ):
         command(run)
     (run / "posteriors.npz").write_bytes(arrays_before)
-    (run / "results.json").write_text(json.dumps({**whole, "format": 4}))
-    with pytest.raises(UserError, match="expected format 3, got 4; use the version of ascjax that"):
+    (run / "results.json").write_text(json.dumps({**whole, "format": 5}))
+    with pytest.raises(UserError, match="expected format 4, got 5; use the version of ascjax that"):
         command(run)
     (run / "results.json").unlink()
     with pytest.raises(UserError, match=r"results\.json: expected this file of a finished run"):

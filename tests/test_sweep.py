@@ -213,7 +213,7 @@ def test_damaged_runs_and_newer_formats_are_named(run, trained):
     others["predicted"] = others["true"][1:] + others["true"][:1]
     for name, changes, pattern in (
         ("results.json", None, r"results\.json: .*; remove results.json there and st"),
-        ("results.json", {"format": 4}, "expected format 3, got 4; use the version of ascjax"),
+        ("results.json", {"format": 5}, "expected format 4, got 5; use the version of ascjax"),
         ("results.json", {"decisions": others}, r"expected decisions on \d+ rec.* to test anew"),
         (
             "results.json",

@@ -54,7 +54,7 @@ def table(results: Results, *, synthetic: bool = False) -> str:
     whole.append(("always the commonest scene", percent(commonest_share(results)), "", "", ""))
     whole.append(("guessing", percent(results.chance), "", "", ""))
     whole.append(("log loss / nats", f"{results.log_loss:.3f}", "", "", ""))
-    whole.append(("  mean over scenes", f"{results.macro_log_loss:.3f}", "", "", ""))
+    whole.append(("log loss, mean over scenes", f"{results.macro_log_loss:.3f}", "", "", ""))
     scenes = [("scene", *_ACCURACY, "most often taken for")]
     for scene, taken_for in worst_confusions(results).items():
         worst = f"{label(taken_for[0])} ({taken_for[1]:,})" if taken_for else ""

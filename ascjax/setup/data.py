@@ -153,13 +153,13 @@ def find_leaks(config: ConfigDict, surveyed: Survey, stop: StopRequest) -> tuple
       UserError: there is something, and ``config.data.on_leak`` is ``stop``.
       Stopped: a stop was requested.
     """
-    settings, whole = config.data, surveyed.whole
+    settings, whole, stops = config.data, surveyed.whole, config.data.on_leak == "stop"
     same = copies.find_once(whole.recordings, surveyed.infos, Path(settings.store_dir), stop)
     found = leaks.find(whole.recordings, {settings.fold: whole.folds[settings.fold]}, same)
     flattering = [finding for finding in found if finding.kind != "copy"]
     for finding in flattering:
         tqdm.write(str(finding))
-    if flattering and settings.on_leak == "stop":
+    if flattering and stops:
         others = len(flattering) - 1
         more = f" (and {counted(others, 'other problem')}, said above)" * (others > 0)
         raise UserError(

@@ -139,6 +139,5 @@ def step(
 
 def _distillation(config: ConfigDict) -> Distillation | None:
     settings = config.train
-    if not settings.teacher:
-        return None
-    return Distillation(settings.teacher_weight, settings.teacher_temperature)
+    distillation = Distillation(settings.teacher_weight, settings.teacher_temperature)
+    return distillation if settings.teacher else None

@@ -123,7 +123,7 @@ def test_settings_from_before_there_were_names_are_a_log_mel():
     [
         ({"name": "cqt", "sample_rate_hz": 3}, "^name: expected one of log_mel, pcen, got 'cqt'"),
         ({"name": ["pcen"], "sample_rate_hz": 3}, "^name: expected a string, got"),
-        ({"num_mels": 5}, "^hop_size_s: expected a setting of the front end log_mel, got none"),
+        ({"num_mels": 5}, "^centring: expected a setting of the front end log_mel, got none"),
         ({"sample_rate_hz": 48_000, "mels": 5}, "^mels: not a setting"),
         ({"sample_rate_hz": 48_000, "pcen": {"gain": 1.0}}, "^pcen: not a setting"),
         (

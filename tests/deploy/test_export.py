@@ -170,7 +170,7 @@ def test_what_is_no_run_to_export(finished_run, exported, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "results.json").write_text('{"format": 99}')
-    with pytest.raises(UserError, match="expected format 3, got 99"):
+    with pytest.raises(UserError, match="expected format 4, got 99"):
         export_to(tmp_path / "out", other)
     with pytest.raises(UserError, match="format: expected one of onnx, stablehlo, got 'onxx'; did"):
         export_to(tmp_path / "out", finished_run[0], kind="onxx")

@@ -73,7 +73,7 @@ def test_latex_is_escaped_and_each_row_has_every_cell():
     assert "$N_s$" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(rows) == 3
-    assert {line.replace(r"\&", "").count("&") for line in rows} == {12}
+    assert {line.replace(r"\&", "").count("&") for line in rows} == {13}
     assert text.count(r"\begin{") == text.count(r"\end{")
     deviating = TableRow(**{**vars(LINE), "ours": RowResults(**{**vars(OURS), "deviation": 0.004})})
     assert r"45.0 $\pm$ 0.4" in formats.latex(filled(deviating))

@@ -113,6 +113,7 @@ def test_whole_table():
         "always the commonest scene    75.0 %",
         "guessing                      50.0 %",
         "log loss / nats               17.269",
+        "log loss, mean over scenes    11.513",
         "",
         "scene          accuracy  95 % interval  correct  of  most often taken for",
         "metro station    33.3 %     6.1–79.2 %        1   3  bus (2)",

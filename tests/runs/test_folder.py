@@ -105,7 +105,7 @@ DECISIONS |= {"score": [0.5] * 60}
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("run.json", {"format": 1}, "run.json: expected format 2, got 1; use the version"),
+        ("run.json", {"format": 1}, "run.json: expected format 3, got 1; use the version"),
         (
             "run.json",
             {"model": None},
@@ -148,7 +148,7 @@ DECISIONS |= {"score": [0.5] * 60}
         ),
         ("results.json", {"by_scene": {}}, "results.json: expected by_scene of airport, bus"),
         ("results.json", {"by_channel": {}}, "expected by_channel of left, right, average; remove"),
-        ("results.json", {"format": 2}, "expected format 3, got 2; use the .*, or remove results"),
+        ("results.json", {"format": 2}, "expected format 4, got 2; use the .*, or remove results"),
         ("results.json", {"decisions": {"true": []}}, "missing required field `recording`"),
         ("results.json", {"decisions": {**DECISIONS, "true": ["bus"]}}, "expected decisions on 60"),
         (

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ascjax.errors import UserError
 from ascjax.scoring.clusters import cluster_bootstrap_interval
 from ascjax.scoring.fusion import Fusion
 from ascjax.scoring.rates import Proportion, Rate, wilson_interval
@@ -173,9 +172,9 @@ def test_order_of_recordings_changes_no_count():
     assert result.by_channel == shuffled.by_channel
 
 
-def test_unknown_fusion_is_the_users_mistake():
-    with pytest.raises(UserError, match="fusion of channels: expected one of mean"):
-        summary(*fake_set(), by=Fusion(channels="average"))
+def test_an_unknown_fusion_is_refused():
+    with pytest.raises(ValueError, match="expected methods of fusion among mean, log_mean"):
+        Fusion(channels="average")
 
 
 @pytest.mark.parametrize(
