@@ -131,9 +131,8 @@ def check_new(path: Path, flag: str) -> None:
     Raises:
       UserError: it is there already or can't be made.
     """
-    if os.path.exists(
-        path
-    ):  # where Path.exists would raise, as of too long a name, the below says so
+    # Where Path.exists would raise, as of too long a name, what is below says so.
+    if os.path.exists(path):
         raise UserError(f"{flag}={path}: is there already; choose another name or remove it")
     try:
         partial = path.with_name(path.name + ".partial")

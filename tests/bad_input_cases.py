@@ -321,4 +321,17 @@ CASES: list[tuple[str, str]] = [
     (ON_SET + "--config.data.devices=zz", r"config\.data: devices: .*none is known"),
     (ON_SET + "--config.train.teacher={w}/runs/nowhere", r"config\.train\.teacher: .*nowhere: exp"),
     (ON_SET + "--config.protocol=all", r"config\.train\.from_run"),
+    (
+        ON_SET + "--folds=all --config.protocol=all --config.train.from_run={run}",
+        r"--folds=all: the protocol all trains on every recording",
+    ),
+    (
+        SWEEP + "--config.protocol=all --config.train.from_run={run}",
+        r"config\.protocol: tables need",
+    ),
+    (
+        "evaluate --run={w}/runs/empty_config --test_fragments=2",
+        r"config\.json: config\.\w+ is miss",
+    ),
+    ("evaluate --run={w}/runs/data_config --test_fragments=2", r"config\.json: config\.data"),
 ]

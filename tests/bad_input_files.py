@@ -179,6 +179,8 @@ def _runs(folder: Path, good: Path) -> None:
     edited("trunk", "run.json", "model", "trunk", value="vgg61")
     edited("trunk_of_another", "run.json", "model", "trunk", value="vgg13")
     edited("channel", "run.json", "channels", value=["middle"])
+    changed("empty_config", "config.json", lambda _: b"{}")
+    edited("data_config", "config.json", "data", value=3)
     edited("duration", "run.json", "duration_s", value=-1.0)
     (folder / "file").write_text("no run")
     fold = folder / "folds" / "fold1"

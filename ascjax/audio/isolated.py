@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from ascjax import signals
 from ascjax.audio.errors import BadRecording, bad_recording
+from ascjax.errors import UserError
 
 T = TypeVar("T")
 
@@ -24,7 +26,9 @@ MIN_FILES = 64
 _SERVE = "from ascjax.audio import isolated; isolated.serve()"
 
 
-def each(read: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T | BadRecording]:
+def each(
+    read: Callable[[Path], T], paths: Sequence[Path]
+) -> Generator[T | BadRecording, None, None]:
     """Yields what ``read`` returns for each path, or the BadRecording that it raises, in order.
 
     Args:
@@ -32,7 +36,7 @@ def each(read: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T | BadRe
       paths: of the files.
 
     Raises:
-      RuntimeError: no process can be started.
+      UserError: no process can be started.
     """
     if len(paths) < MIN_FILES:
         yield from (_answer(read, path) for path in paths)
@@ -62,12 +66,13 @@ def _served(read: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T | Ba
     with tempfile.TemporaryFile() as todo:
         pickle.dump((read, list(paths)), todo)
         todo.seek(0)
-        reader = subprocess.Popen(
-            [sys.executable, "-c", _SERVE],
-            stdin=todo,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
+        with signals.withheld():  # until it ignores them
+            reader = subprocess.Popen(
+                [sys.executable, "-c", _SERVE],
+                stdin=todo,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
     assert reader.stdout is not None
     count = -1  # of answers; the first says that the process has begun
     try:
@@ -78,7 +83,9 @@ def _served(read: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T | Ba
     except (EOFError, pickle.UnpicklingError):
         status = reader.wait()
         if count < 0:
-            raise RuntimeError(f"a process to read audio files can't start ({status})") from None
+            raise UserError(
+                f"a process to read audio files can't start (its status is {status}); try again"
+            ) from None
         yield died(paths[count], status)
     finally:
         reader.kill()
@@ -88,8 +95,8 @@ def _served(read: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T | Ba
 
 def serve() -> None:
     """Answers, through standard output, for the files that come through standard input."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # whoever started this ends it
-        signal.signal(number, signal.SIG_IGN)
+    signals.ignore()  # whoever started this ends it,
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # or is gone
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a decoder prints comes between
     read, paths = pickle.load(sys.stdin.buffer)

@@ -1,18 +1,21 @@
 """Copies within a set, found by listening to its recordings once."""
 
+import contextlib
 import hashlib
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from ascjax import records
-from ascjax.audio import wave
+from ascjax.audio import isolated, wave
 from ascjax.audio.windows import windows
 from ascjax.data import duplicates, fingerprint
 from ascjax.data.duplicates import Copies
@@ -49,31 +52,44 @@ def listen(
       Stopped: ``stop`` was requested.
     """
 
-    def read_one(index: int) -> Inspection | wave.BadRecording:
-        rate = infos[index].sample_rate_hz
-        blocks = _blocks(recordings[index].path, rate)
-        try:
-            return inspect(itertools.islice(blocks, most_blocks), rate)
-        except wave.BadRecording as error:
-            return error
-
+    indices = list(infos)
+    rates = {recordings[index].path: infos[index].sample_rate_hz for index in indices}
+    read = partial(_inspect, rates=rates, most_blocks=most_blocks)
     inspections: dict[int, Inspection] = {}
     unreadable: dict[str, str] = {}
-    pool = ThreadPoolExecutor(os.cpu_count())  # decoding and NumPy leave the interpreter's lock
-    try:
-        found = tqdm(
-            pool.map(read_one, infos), "listen", total=len(infos), unit="rec", disable=None
-        )
-        for index, result in zip(infos, found, strict=True):
+    with contextlib.ExitStack() as stack:
+        streams = _streams(read, [recordings[index].path for index in indices], stack)
+        # Decoding and NumPy leave the interpreter's lock, and so does waiting for a process.
+        pool = stack.enter_context(ThreadPoolExecutor(len(streams)))
+        bar = stack.enter_context(tqdm(desc="listen", total=len(indices), unit="rec", disable=None))
+        for start in range(0, len(indices), len(streams)):
             if stop is not None:
                 stop.check("while looking for copies")
-            if isinstance(result, wave.BadRecording):
-                unreadable[recordings[index].name] = str(result)
-            else:
-                inspections[index] = result
-    finally:
-        pool.shutdown(cancel_futures=True)
+            some = indices[start : start + len(streams)]
+            for index, result in zip(some, pool.map(next, streams), strict=False):
+                bar.update()
+                if isinstance(result, wave.BadRecording):
+                    unreadable[recordings[index].name] = str(result)
+                else:
+                    inspections[index] = result
     return inspections, unreadable
+
+
+def _streams(
+    read: Callable[[Path], Inspection], paths: Sequence[Path], stack: contextlib.ExitStack
+) -> list[Generator[Inspection | wave.BadRecording, None, None]]:
+    """Returns iterators over every n-th file each, in processes of their own where that pays."""
+    cores, processes = os.cpu_count() or 1, len(paths) // isolated.MIN_FILES
+    count = min(cores, processes or len(paths)) or 1
+    made = [isolated.each(read, paths[first::count]) for first in range(count)]
+    for stream in made:
+        stack.callback(stream.close)
+    return made
+
+
+def _inspect(path: Path, *, rates: Mapping[Path, int], most_blocks: int | None) -> Inspection:
+    rate = rates[path]
+    return inspect(itertools.islice(_blocks(path, rate), most_blocks), rate)
 
 
 def _blocks(path: Path, sample_rate_hz: int) -> Iterator[np.ndarray]:
@@ -121,9 +137,10 @@ def _joined(found: Sequence[Copies]) -> list[Copies]:
 
 @dataclass(frozen=True)
 class _Found:
-    """copies-*.json: what was found in a set."""
+    """copies-*.json: what was found in a set, and its CRC-32 (`_crc32`)."""
 
     copies: tuple[Copies, ...]
+    crc32: int
     format: int = _FORMAT
 
 
@@ -144,8 +161,10 @@ def find_once(
     """
     path = store_dir / f"copies-{_hash(recordings, infos)}.json"
     try:
-        return list(records.read(path, _Found, version=_FORMAT, hint="").copies)
-    except UserError:  # not there, or damaged: found anew
+        found = records.read(path, _Found, version=_FORMAT, hint="")
+        if found.crc32 == _crc32(found.copies):
+            return list(found.copies)
+    except UserError:  # not there, or damaged: found anew, as with another CRC-32
         pass
     inspections, _ = listen(recordings, infos, most_blocks=_FIRST_BLOCKS, stop=stop)
     copies = find(recordings, infos, inspections)
@@ -156,8 +175,12 @@ def find_once(
             f"{store_dir}: cannot keep the feature store there ({error.strerror}); choose another "
             "folder for it"
         ) from error
-    records.write(path, _Found(tuple(copies)))
+    records.write(path, _Found(tuple(copies), _crc32(copies)))
     return copies
+
+
+def _crc32(copies: Sequence[Copies]) -> int:
+    return zlib.crc32(repr([(each.kind, each.members) for each in copies]).encode())
 
 
 def _hash(recordings: Sequence[Recording], infos: Mapping[int, wave.Info]) -> str:

@@ -90,7 +90,7 @@ def select(
     if fold not in catalogue.folds:
         listed = ", ".join(map(str, catalogue.folds)) or "none"
         raise UserError(f"fold: expected one of {listed} (those of {catalogue.root}), got {fold}")
-    parts = _of_devices(catalogue, catalogue.folds[fold], devices)
+    parts = of_devices(catalogue, catalogue.folds[fold], devices)
     used = sorted({*parts.train, *parts.test})
     place = {old: new for new, old in enumerate(used)}
     left_out = list(catalogue.left_out)
@@ -114,8 +114,12 @@ def select(
     return dataset
 
 
-def _of_devices(catalogue: Catalogue, fold: Fold, devices: Sequence[str]) -> Fold:
-    """Returns a fold whose training part is restricted to some devices; all for an empty list."""
+def of_devices(catalogue: Catalogue, fold: Fold, devices: Sequence[str]) -> Fold:
+    """Returns a fold whose training part is restricted to some devices; all for an empty list.
+
+    Raises:
+      UserError: a device that the training part doesn't have.
+    """
     if not devices:
         return fold
     found = Counter(catalogue.recordings[index].device for index in fold.train)

@@ -114,6 +114,11 @@ def make(
       Stopped: Ctrl-C or SIGTERM.
     """
     configs = {name: make_config(row, settings) for name, row in rows.items()}
+    if any(config.protocol == "all" for config in configs.values()):
+        raise UserError(
+            "config.protocol: tables need a test part, and the protocol all leaves none; expected "
+            "paper or validated"
+        )
     for config in configs.values():
         setups.check(config)
     entries_within = partial(_entries, rows, configs, workdir, num_seeds, all_folds)

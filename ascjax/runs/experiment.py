@@ -142,6 +142,11 @@ def _teacher(setup: Setup) -> Classifier | None:
     folder, listed, split = setup.config.train.teacher, setup.survey.dataset, setup.split
     if not folder:
         return None
+    if setup.config.data.window_s:
+        raise UserError(
+            "config.train.teacher: a teacher scores whole recordings; leave either it or "
+            "config.data.window_s out"
+        )
     with keyed("train.teacher"):
         return teacher.check(folder, listed.scenes, [listed.recordings[i] for i in split.test])
 
@@ -154,7 +159,8 @@ def _train_and_test(
     info = begin(workdir, config.to_dict(), made.info)
     if made.taught_by:
         part = [data.dataset.recordings[index] for index in data.train.indices]
-        targets = teacher.scores(made.taught_by, part, workdir, stop)
+        where = "while the teacher scored the training part"
+        targets = _call(stop, where, teacher.scores, made.taught_by, part, workdir, stop)
         data = replace(data, train=replace(data.train, targets=targets))
     checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
     with closing(checkpoints):

@@ -133,6 +133,11 @@ def train_folds(
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
     setups.check(config)
+    if config.protocol == "all":
+        raise UserError(
+            "--folds=all: the protocol all trains on every recording, whatever the fold; leave one "
+            "of both out"
+        )
     if (workdir / "config.json").exists():
         raise UserError(f"--workdir={workdir}: holds a run; choose another folder for --folds=all")
     with StopRequest() as stop:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ascjax.errors import UserError
-from ascjax.runs.folder import RESULTS_FORMAT
+from ascjax.runs.folder import RESULTS_FORMAT, TRAIN_AGAIN
 from ascjax.runs.run import Run
 from ascjax.scoring.clusters import ClusteredMcNemar, known, mcnemar_clustered
 from ascjax.scoring.rates import Proportion
@@ -103,6 +103,10 @@ def run_model(run: Run, *, fragments: int, data_root: str | None = None) -> np.n
     from ascjax.signals import StopRequest
 
     config = ConfigDict(run.config)
+    try:
+        setups.check(config)
+    except UserError as error:
+        raise UserError(f"{run.path / 'config.json'}: {error}; {TRAIN_AGAIN}") from None
     config.fragments.count = fragments
     # As the set was read: nothing is guessed, or synthesised, from another folder.
     config.data.layout = run.info.data.layout

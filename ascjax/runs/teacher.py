@@ -49,19 +49,18 @@ def scores(
     """Returns the teacher's fused scores of recordings, computed once and kept in the run folder.
 
     Raises:
-      UserError: one can't be read, the recordings are windows, or the file can't be written.
+      UserError: one can't be read, or the file can't be written.
       Stopped: ``stop`` was requested.
     """
-    if any(each.whole for each in recordings):
-        raise UserError(
-            "a teacher scores whole recordings; leave either it or config.data.window_s out"
-        )
     names = np.array([each.name for each in recordings])
     path = workdir / STORED
-    if path.exists():
+    try:
         stored = read_arrays(path, "recording", "scores")
-        if np.array_equal(stored["recording"], names):
+        shape = len(names), len(teacher.scenes)
+        if np.array_equal(stored["recording"], names) and stored["scores"].shape == shape:
             return stored["scores"]
+    except UserError:  # not there, or damaged: scored anew
+        pass
     by = teacher.runs[0].results.fusion
     parts = []
     for start in tqdm(range(0, len(recordings), _AT_ONCE), "teacher", disable=None):

@@ -15,6 +15,7 @@ from ascjax.data.batches import Fragments
 from ascjax.data.choice import choose_rate_and_duration
 from ascjax.data.describe import describe
 from ascjax.data.describe_text import brief
+from ascjax.data.listing import Fold
 from ascjax.errors import UserError
 from ascjax.setup.keys import keyed
 from ascjax.signals import StopRequest
@@ -155,7 +156,10 @@ def find_leaks(config: ConfigDict, surveyed: Survey, stop: StopRequest) -> tuple
     """
     settings, whole, stops = config.data, surveyed.whole, config.data.on_leak == "stop"
     same = copies.find_once(whole.recordings, surveyed.infos, Path(settings.store_dir), stop)
-    found = leaks.find(whole.recordings, {settings.fold: whole.folds[settings.fold]}, same)
+    fold = dataset.of_devices(whole, whole.folds[settings.fold], settings.devices)
+    if config.protocol == "all":  # nothing is tested that could be flattered
+        fold = Fold(tuple(sorted({*fold.train, *fold.test})), ())
+    found = leaks.find(whole.recordings, {settings.fold: fold}, same)
     flattering = [finding for finding in found if finding.kind != "copy"]
     for finding in flattering:
         tqdm.write(str(finding))
@@ -176,7 +180,10 @@ def split(config: ConfigDict, listed: dataset.Dataset) -> Split:
       UserError: no validation part can be held out.
     """
     if config.protocol == "all":
-        return Split(sorted({*listed.train, *listed.test}), None, ())
+        devices = set(config.data.devices)
+        every = sorted({*listed.train, *listed.test})
+        used = [i for i in every if not devices or listed.recordings[i].device in devices]
+        return Split(used, None, ())
     if config.protocol == "paper":
         return Split(listed.train, None, listed.test)
     train, validation = dataset.validation_split(

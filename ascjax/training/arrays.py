@@ -134,7 +134,7 @@ def unsealed(value: dict[str, Any]) -> dict[str, Any]:
 
 def _reserve(folder: Path, num_bytes: int) -> None:
     """Raises OSError if that much can't be written: TensorStore would say so at length."""
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".reserve-") as file:
+    with tempfile.TemporaryFile(dir=folder) as file:
         os.posix_fallocate(file.fileno(), 0, num_bytes + 2**20)
 
 

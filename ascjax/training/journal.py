@@ -112,7 +112,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         if not _is_entry(entry):
             raise UserError(
                 f"{path}, line {number}: expected a JSON object of numbers, with whole numbers "
-                f"step and epoch, got {line[:60]!r}; remove that line and try again"
+                f"step and epoch, and seconds, got {line[:60]!r}; remove that line and try again"
             )
         by_epoch[entry["epoch"]] = entry
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]
@@ -123,5 +123,6 @@ def _is_entry(entry: Any) -> bool:
     return (
         isinstance(entry, dict)
         and all(type(entry.get(key)) is int for key in ("step", "epoch"))
+        and "seconds" in entry
         and all(type(value) in (int, float) for value in entry.values())
     )

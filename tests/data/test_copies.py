@@ -24,6 +24,24 @@ from ascjax.signals import Stopped, StopRequest
 GOOD = Inspection(Quality(0.5, -20.0, 0.0, False, False), 0.0, False, "a", np.zeros(0, np.uint32))
 
 
+def crash_on_the_second(path, **options):
+    """As a decoder that a file may end."""
+    if path.name == "1-2.wav":
+        os.abort()
+    return GOOD
+
+
+def test_a_decoder_that_dies_costs_one_recording(clean, monkeypatch):
+    monkeypatch.setattr(copies.isolated, "MIN_FILES", 1)
+    monkeypatch.setattr(copies, "_inspect", crash_on_the_second)
+    recordings = load(clean).recordings
+    infos = {index: Info(16_000, 1, 32_000) for index in range(len(recordings))}
+    heard, unreadable = copies.listen(recordings, infos)
+    assert sorted(unreadable) == ["bus/1-2.wav", "park/1-2.wav"]
+    assert "ends the process that decodes it" in unreadable["bus/1-2.wav"]
+    assert len(heard) == 6
+
+
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     """Eight recordings, each a sound of its own, in two folds."""
@@ -149,8 +167,10 @@ def test_a_set_is_listened_to_once(clean, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(copies, "listen", None)
         assert find() == first
-    kept.write_text("{")
-    assert find() == first
+    whole = kept.read_text()
+    for damaged in ("{", whole.replace("2", "3", 1), whole.replace("0,", "999,", 1)):
+        kept.write_text(damaged)
+        assert find() == first
     os.utime(root / "bus/1-0.wav", ns=(1, 1))
     assert find() == first
     assert len(list((tmp_path / "store").iterdir())) == 2

@@ -49,41 +49,39 @@ def main() -> int:
         share = SHARES[name] / whole
         runs, seconds = round(share * options.runs), share * options.seconds
         begin_s, folder = time.monotonic(), options.out / name
-        done = supervise(name, runs, seconds, folder)
+        done, status = supervise(name, runs, seconds, folder)
         faults = sorted(path.name for path in folder.glob("*-*"))
+        if status or not done:
+            faults.append(f"it ended with status {status}, see {folder / 'log'}")
         found += len(faults)
         spent_s = time.monotonic() - begin_s
         print(f"{name:12} {done:10,} {spent_s:8.0f}  {', '.join(faults) or 'nothing'}", flush=True)
     return 1 if found else 0
 
 
-def supervise(name: str, runs: int, seconds: float, folder: Path) -> int:
-    """Fuzzes a target in processes of its own until it is done; returns the executions."""
+def supervise(name: str, runs: int, seconds: float, folder: Path) -> tuple[int, int]:
+    """Fuzzes a target in processes of its own until it is done.
+
+    Returns:
+      The executions, and the last process's exit status.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     count = folder / "count"
-    done, end_s = 0, time.monotonic() + seconds
+    done, status, end_s = 0, 0, time.monotonic() + seconds
     for _ in range(MAX_RESTARTS):
         count.write_text("0")
         left = (
             ["--runs", str(runs - done)] if runs else ["--seconds", f"{end_s - time.monotonic()}"]
         )
         with (folder / "log").open("ab") as log:
-            command = [
-                sys.executable,
-                __file__,
-                "--child",
-                "--target",
-                name,
-                "--out",
-                folder,
-                *left,
-            ]
+            command = [sys.executable, __file__, "--child", "--target", name, "--out", folder]
+            command += left
             # Decoders say what they think of a file; none of it is needed here.
             status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
         done += int(count.read_text())
         if status == 0 or (runs and done >= runs) or (seconds and time.monotonic() > end_s):
             break
-    return done
+    return done, status
 
 
 def fuzz(name: str, runs: int, seconds: float, folder: Path) -> None:

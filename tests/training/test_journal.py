@@ -75,7 +75,7 @@ def test_what_was_written_after_the_step_of_a_resumed_run_is_dropped(tmp_path):
     [
         '{"epoch": 2}', '{"step": 8}', '{"step": "8", "epoch": 2}', '{"step": 8, "epoch": true}',
         '{"step": 8, "epoch": 2.5}', '{"step": 8, "epoch": 2, "seconds": null}', "[8, 2]", "8", "",
-        '{"step": 8', "\x00", "\udcff",
+        '{"step": 8, "epoch": 2}', '{"step": 8', "\x00", "\udcff",
     ],
 )  # fmt: skip
 def test_a_damaged_line_is_named_in_one_line(tmp_path, line):
@@ -93,7 +93,7 @@ def test_a_damaged_line_is_named_in_one_line(tmp_path, line):
 def test_history_is_in_order_and_a_repeated_epoch_counts_once(tmp_path):
     path = tmp_path / "metrics.jsonl"
     entries = [
-        {"step": 10 * epoch, "epoch": epoch, "x": x}
+        {"step": 10 * epoch, "epoch": epoch, "seconds": 1.0, "x": x}
         for epoch, x in ((1, 1), (2, 2), (2, 3), (3, 4))
     ]
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
