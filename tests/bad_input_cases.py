@@ -327,11 +327,11 @@ CASES: list[tuple[str, str]] = [
     ),
     (
         SWEEP + "--config.protocol=all --config.train.from_run={run}",
-        r"config\.protocol: tables need",
+        r"config\.protocol: tables",
     ),
     (
         "evaluate --run={w}/runs/empty_config --test_fragments=2",
-        r"config\.json: config\.\w+ is miss",
+        r"config\.json: config\.\w+ is",
     ),
     ("evaluate --run={w}/runs/data_config --test_fragments=2", r"config\.json: config\.data"),
 ]
