@@ -32,11 +32,17 @@ _CLEAN_EVERY_S, _KEEP_S = 600, 3_600
 _DEFAULT_COVERAGE = 0.9
 APP = '''"""The page of this network: pip install -r requirements.txt; python app.py"""
 
+import sys
 from pathlib import Path
 
 from ascjax.deploy.page import serve
+from ascjax.errors import UserError
 
-serve(Path(__file__).parent)
+try:
+    serve(Path(__file__).parent)
+except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
 '''
 
 
