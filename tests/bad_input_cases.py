@@ -331,7 +331,7 @@ CASES: list[tuple[str, str]] = [
     ),
     (
         "evaluate --run={w}/runs/empty_config --test_fragments=2",
-        r"config\.json: config\.\w+ is",
+        r"config\.json: config\.\S+ is",
     ),
     ("evaluate --run={w}/runs/data_config --test_fragments=2", r"config\.json: config\.data"),
 ]

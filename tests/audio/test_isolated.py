@@ -5,6 +5,7 @@ import pytest
 
 from ascjax.audio import isolated
 from ascjax.audio.errors import BadRecording, bad_recording
+from ascjax.errors import UserError
 
 
 def read(path):
@@ -38,7 +39,7 @@ def test_what_is_no_longer_asked_for_ends_the_process(tmp_path, monkeypatch):
 def test_a_process_that_cannot_start_is_no_fault_of_the_files(tmp_path, monkeypatch):
     monkeypatch.setattr(isolated, "MIN_FILES", 1)
     monkeypatch.setattr(isolated, "_SERVE", "raise SystemExit(3)")
-    with pytest.raises(RuntimeError, match=r"can't start \(3\)"):
+    with pytest.raises(UserError, match=r"can't start .its status is 3.; try"):
         list(isolated.each(read, [tmp_path / "a.wav"]))
 
 
