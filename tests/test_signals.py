@@ -76,8 +76,8 @@ import sys, time
 from ascjax import signals
 signals.handle(caught={caught})
 with {within}:
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(60)
         time.sleep(60)
     except KeyboardInterrupt as error:
