@@ -4,20 +4,22 @@ import gc
 import os
 import shutil
 from concurrent.futures import Future, ProcessPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 from jaxtyping import install_import_hook
 
 # Eight host devices let every test of pmap-ed code run without an accelerator; set before JAX is.
 # Most of the time goes into compiling programs that run once: LLVM needn't optimise them, and XLA's
-# older emitter of fused loops takes a quarter of the time of the one by way of MLIR.
+# older emitter of fused loops takes a quarter of the time of the one by way of MLIR. XLA ends the
+# process at a flag that it doesn't know, so the flag is for the versions that it was tried with.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_force_host_platform_device_count=8",
         "--xla_backend_optimization_level=0",
         "--xla_llvm_disable_expensive_passes=true",
-        "--xla_cpu_use_fusion_emitters=false",
+        *(["--xla_cpu_use_fusion_emitters=false"] if version("jaxlib").startswith("0.10.") else []),
         os.environ.get("XLA_FLAGS", ""),  # last, so that it has the last word
     ]
 )
