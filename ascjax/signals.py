@@ -47,7 +47,7 @@ class StopRequest:
     """Within ``with StopRequest() as stop``, the first signal makes ``stop.requested`` true.
 
     A second one does what the signal did before, for those who can't wait. Of two of these, one
-    within the other, both learn of a signal.
+    within the other, both learn of a signal, also of one that came before the inner one began.
     """
 
     def __init__(self) -> None:
@@ -117,6 +117,9 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 self._previous[number] = signal.signal(number, self._receive)
+                outer = getattr(self._previous[number], "__self__", None)
+                if isinstance(outer, StopRequest) and outer.requested:
+                    self.signal = outer.signal
         return self
 
     def __exit__(self, *_: object) -> None:

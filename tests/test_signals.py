@@ -71,6 +71,16 @@ def test_a_stop_waits_for_what_ends_soon_and_for_nothing_else():
         done.set()
 
 
+def test_a_request_within_another_knows_of_its_signal():
+    with signals.StopRequest() as outer:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with signals.StopRequest() as inner:
+            assert outer.requested
+            with pytest.raises(signals.Stopped, match="stopped here") as stopped:
+                inner.check("here")
+    assert stopped.value.code == 143
+
+
 SCRIPT = """
 import sys, time
 from ascjax import signals
