@@ -47,3 +47,8 @@ def choose(what: str, name: str, choices: Mapping[str, T]) -> T:
         return choices[name]
     listed = ", ".join(choices)
     raise UserError(f"{what}: expected one of {listed}, got {name!r}{nearest(name, list(choices))}")
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of another library's message, at most 200 characters of it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from ascjax.errors import UserError
+from ascjax.errors import UserError, first_line
 
 _SECONDS_TO_ANSWER = 10
 
@@ -43,7 +43,7 @@ def connected(address: str | None, *, store_bytes: int) -> Iterator[Any]:
             ray.init(address or "local", logging_level=logging.ERROR, **own)
     except Exception as error:  # a bare one where a machine is too busy to start in 30 s
         where = f"--address={address}" if address else "this machine"
-        raise UserError(f"{where}: no Ray cluster ({_first_line(error)})") from None
+        raise UserError(f"{where}: no Ray cluster ({first_line(error)})") from None
     try:
         yield ray
     finally:
@@ -62,7 +62,3 @@ def _check_answers(address: str) -> None:
             f"--address={address}: no Ray cluster answers there ({error}); start one with "
             "`ray start --head`, or leave --address out for one of this machine alone"
         ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -7,7 +7,7 @@ metrics.jsonl      a line for each epoch; events/ has the same for TensorBoard
 posteriors.npz     of the test part, [recording, channel, fragment, scene]
 examples.npz       log-mels of a right and a wrong recording, for the report
 model.safetensors  the variables that were tested
-novelty.npz        what "unknown" is told by, where there is a validation part
+novelty.npz        how "unknown" recordings are recognised, if there is a validation part
 teacher.npz        a teacher's scores of the training part, if there is one
 results.json       `RunResults`: metrics of the test part, the decision on each recording
 report.html        all of it to look at

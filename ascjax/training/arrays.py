@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from ascjax.errors import UserError
+from ascjax.errors import UserError, first_line
 from ascjax.files import unwritable
 
 # Orbax takes its own path for a glob pattern where it merges files, and TensorStore takes a
@@ -67,7 +67,7 @@ class ArrayFiles:
             if found := re.search(r"os_error_code='(\d+)'", str(error)):
                 number = int(found[1])
                 raise unwritable(path, OSError(number, os.strerror(number))) from None
-            raise UserError(f"{path}: cannot be written ({_first_line(error)})") from None
+            raise UserError(f"{path}: cannot be written ({first_line(error)})") from None
 
     def read(self, name: str, like: Any) -> Any:
         """Returns the tree in the folder ``name`` as NumPy arrays in the structure of ``like``.
@@ -82,7 +82,7 @@ class ArrayFiles:
             metadata = json.loads((where / _METADATA).read_text(encoding="utf-8"))
             written = unsealed(metadata["custom_metadata"]["arrays"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DamagedCheckpoint(f"{where}: damaged ({_first_line(error)})") from None
+            raise DamagedCheckpoint(f"{where}: damaged ({first_line(error)})") from None
         expected = _described(shapes)
         for array in sorted(expected.keys() ^ written.keys()):
             raise UserError(f"{where}: not of this network, {array} is in one of them only")
@@ -97,7 +97,7 @@ class ArrayFiles:
             restored = self._checkpointer.restore(self._folder / name, args=args)
             found = _described(restored)
         except Exception as error:  # Orbax lets out nearly anything where a file is damaged
-            raise DamagedCheckpoint(f"{where}: damaged ({_first_line(error)})") from None
+            raise DamagedCheckpoint(f"{where}: damaged ({first_line(error)})") from None
         for array, described in found.items():
             if list(described) != written[array]:
                 raise DamagedCheckpoint(f"{where}: damaged ({array} isn't what was saved)")
@@ -165,7 +165,3 @@ def _pattern_free(path: Path) -> Iterator[Path]:
         link = Path(folder, "checkpoints")
         link.symlink_to(path, target_is_directory=True)
         yield link
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
