@@ -26,8 +26,8 @@ from ascjax.errors import UserError
 from ascjax.files import write_bytes, write_text
 from ascjax.models import variables
 from ascjax.runs import loading
-from ascjax.runs.exported import EXPORT_FILE, MODEL_FILES, Export, is_exported
-from ascjax.runs.folder import RunResults, Trained
+from ascjax.runs.exported import MODEL_FILES, Export
+from ascjax.runs.folder import EXPORT_FILE, RunResults, Trained, is_exported
 from ascjax.runs.info import RunInfo
 from ascjax.runs.network import MODEL_FILE
 from ascjax.runs.novelty import NOVELTY_FILE

@@ -13,9 +13,9 @@ import numpy as np
 from ascjax import records
 from ascjax.errors import UserError
 from ascjax.runs.ensemble import Ensemble
+from ascjax.runs.folder import EXPORT_FILE
 from ascjax.runs.reading import Waveform
 
-EXPORT_FILE = "export.json"
 EXPORT_FORMAT = 1
 # The model's file by the format of the export.
 MODEL_FILES = {"onnx": "model.onnx", "stablehlo": "model.stablehlo"}
@@ -48,11 +48,6 @@ class Export:
     compared_on: str
     difference: float
     accuracy: tuple[int, int, int] | None = None
-
-
-def is_exported(folder: Path) -> bool:
-    """Whether a folder is one that `ascjax export` wrote."""
-    return (folder / EXPORT_FILE).exists()
 
 
 def open_model(folder: Path) -> Model:

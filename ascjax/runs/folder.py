@@ -32,8 +32,15 @@ from ascjax.scoring.results import Results, check
 
 TRAIN_AGAIN = "train the run anew in another folder"
 RESULTS_FORMAT = 4
+# Of the folders that `ascjax export` writes.
+EXPORT_FILE = "export.json"
 # The part that a run of the protocol "all" was tested on.
 UNTESTED = "none"
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder is one that `ascjax export` wrote."""
+    return (folder / EXPORT_FILE).exists()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from ascjax.data.fragments import layout
 from ascjax.errors import UserError
 from ascjax.runs import sources
 from ascjax.runs.ensemble import Ensemble, Heard
-from ascjax.runs.exported import Exported, is_exported
+from ascjax.runs.exported import Exported
+from ascjax.runs.folder import is_exported
 from ascjax.runs.reading import Failed, inputs, read_ahead
 from ascjax.runs.run import Run
 from ascjax.runs.sources import Source

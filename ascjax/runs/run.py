@@ -16,6 +16,7 @@ from ascjax.runs.folder import (
     RunResults,
     TestPosteriors,
     Trained,
+    is_exported,
     read_posteriors,
     read_results,
     read_run,
@@ -99,6 +100,11 @@ class Run:
     @cached_property
     def test_posteriors(self) -> TestPosteriors:
         """Posteriors of the test part with their labels and names (posteriors.npz)."""
+        if is_exported(self.path):
+            raise UserError(
+                f"{self.path}: is an exported network, without the posteriors of a test part; give "
+                "the run that it was made from"
+            )
         return self.known_posteriors or read_posteriors(self.path, self.results)
 
     @property

@@ -79,6 +79,9 @@ def test_its_program_refuses_another_rate(exported, tmp_path):
     predict = runpy.run_path(str(exported / "predict.py"))["predict"]
     with pytest.raises(SystemExit, match="expected samples at 16000 Hz, got 16000 at 8000 Hz"):
         predict(wrong)
+    wrong.write_bytes(b"no sound")
+    with pytest.raises(SystemExit, match="wrong.wav"):
+        predict(wrong)
 
 
 def test_the_card_has_the_run_s_facts_and_nothing_of_its_machine(exported, finished_run):
@@ -162,6 +165,8 @@ def test_what_is_no_run_to_export(finished_run, exported, tmp_path):
         export_to(exported, finished_run[0])
     with pytest.raises(UserError, match="is an exported folder"):
         export_to(tmp_path / "out", exported)
+    with pytest.raises(UserError, match="is an exported network, without .* give the run"):
+        ascjax.Run.open(exported).rescore()
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
     (unfinished / "config.json").write_text("{}")
