@@ -7,7 +7,7 @@ import jinja2
 
 from ascjax.audio.quality import SILENCE_DB
 from ascjax.errors import choose
-from ascjax.report.text import SYNTHETIC_NOTE, interval, percent
+from ascjax.report.text import SYNTHETIC_NOTE, interval, percent, size
 from ascjax.runs.exported import MODEL_FILES, Export
 from ascjax.runs.info import RunInfo
 from ascjax.runs.novelty import NOVELTY_FILE
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # The package that runs a model, by the format of the export.
 RUNTIMES = {"onnx": "onnxruntime", "stablehlo": "jax"}
+# Of DCASE 2022 to 2025, task 1.
+_MAX_PARAMETER_BYTES = 128_000
+_MAX_MACS_PER_SECOND = 30e6
 # `fusion.METHODS` of x [..., item, scene] in NumPy, as predict.py has them.
 FUSIONS = {
     "mean": "x.mean(-2)",
@@ -60,7 +63,15 @@ def program(run: Run, kind: str) -> str:
     )
 
 
-def card(run: Run, info: RunInfo, export: Export, name: str, licences: "Licences") -> str:
+def card(
+    run: Run,
+    info: RunInfo,
+    export: Export,
+    name: str,
+    licences: "Licences",
+    *,
+    parameter_bytes: int,
+) -> str:
     """Returns README.md, a model card with the front matter of a hub.
 
     Args:
@@ -69,6 +80,7 @@ def card(run: Run, info: RunInfo, export: Export, name: str, licences: "Licences
       export: what was made of it.
       name: of the model.
       licences: of weights and data.
+      parameter_bytes: what the network's variables take in the exported file.
     """
     results = run.results if run.tested else None
     groups: list[tuple[str, Mapping[str, Proportion]]] = []
@@ -93,12 +105,39 @@ def card(run: Run, info: RunInfo, export: Export, name: str, licences: "Licences
         calibration=run.trained.calibration,
         novelty=(run.path / NOVELTY_FILE).exists(),
         export=export,
+        complexity=_complexity(info, parameter_bytes),
         model_sha256=run.trained.model_sha256,
         licence=licences.weights,
         data_licence=licences.data or data or DATA_LICENCES.get(info.data.layout),
         weights_licence=info.initial_weights.header.get("licence"),
         synthetic=SYNTHETIC_NOTE.replace("\n", " ") if synthetic else None,
     )
+
+
+def _complexity(info: RunInfo, parameter_bytes: int) -> list[tuple[str, str, str, str]]:
+    """Returns the rows of the table: what, how much, the limit, and whether it is kept."""
+    model = info.model
+    per_second = model.macs_per_recording / info.duration_s
+    return [
+        (
+            "parameters, as stored",
+            size(parameter_bytes),
+            size(_MAX_PARAMETER_BYTES),
+            _within(parameter_bytes, _MAX_PARAMETER_BYTES),
+        ),
+        (
+            "multiply-accumulates a second of audio",
+            f"{per_second / 1e6:,.1f} million",
+            f"{_MAX_MACS_PER_SECOND / 1e6:,.0f} million",
+            _within(per_second, _MAX_MACS_PER_SECOND),
+        ),
+        ("multiply-accumulates a window", f"{model.macs_per_recording / 1e6:,.1f} million", "", ""),
+        ("activations at one time, at most", size(model.peak_activation_bytes), "", ""),
+    ]
+
+
+def _within(value: float, limit: float) -> str:
+    return "within" if value <= limit else "over"
 
 
 def _template(name: str) -> jinja2.Template:

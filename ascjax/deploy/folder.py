@@ -110,7 +110,14 @@ def write(
         write_text(partial / "predict.py", card.program(run, kind))
         write_text(
             partial / "README.md",
-            card.card(run, public(run.info), export, out.resolve().name, licences),
+            card.card(
+                run,
+                public(run.info),
+                export,
+                out.resolve().name,
+                licences,
+                parameter_bytes=sum(values.nbytes for values in kept.values()),
+            ),
         )
         page.write_app(partial)
     return export

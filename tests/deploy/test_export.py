@@ -11,7 +11,7 @@ import pytest
 import tiny_set
 
 import ascjax
-from ascjax.deploy import comparison, export, folder
+from ascjax.deploy import comparison, export, folder, graph
 from ascjax.deploy.card import FUSIONS
 from ascjax.errors import UserError
 from ascjax.runs.exported import MODEL_FILES
@@ -91,6 +91,11 @@ def test_the_card_has_the_run_s_facts_and_nothing_of_its_machine(exported, finis
     assert f"| {results.accuracy.correct} | {results.accuracy.total} |" in card
     assert "| scene: tram |" in card
     assert "on 8 recordings of park" in card
+    info = ascjax.Run.open(finished_run[0]).info
+    stored = sum(a.nbytes for a in graph.weights(ascjax.Run.open(finished_run[0])).values())
+    assert f"| parameters, as stored | {stored / 1e3:,.1f} kB | 128.0 kB | over |" in card
+    per_second = info.model.macs_per_recording / info.duration_s / 1e6
+    assert f"a second of audio | {per_second:,.1f} million | 30 million | within |" in card
     model = next(exported.glob("model.*")).read_bytes()
     assert hashlib.sha256(model).hexdigest() in card
     assert (exported / "labels.txt").read_text() == "bus\npark\ntram\n"
@@ -110,6 +115,9 @@ def test_int8_kernels_and_what_they_cost(finished_run, tmp_path, capsys):
     assert "8 recordings of the run's test part" in said
     assert f"With int8 kernels {int8} of these {total}" in (out / "README.md").read_text()
     assert 0 < made["difference"] < comparison.TOLERANCE
+    small = graph.quantised(graph.weights(ascjax.Run.open(run))).values()
+    kilobytes = sum(values.nbytes for values in small) / 1e3
+    assert f"| parameters, as stored | {kilobytes:,.1f} kB |" in (out / "README.md").read_text()
     weights = (run / "model.safetensors").stat().st_size
     assert (out / "model.onnx").stat().st_size < 0.7 * weights
     with pytest.raises(UserError, match=r"expected a recording of the run's test part.*--data=DIR"):
