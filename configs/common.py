@@ -145,8 +145,9 @@ def get_config() -> ConfigDict:
     # best had, at the learning rates of num_epochs, and takes over its temperature and thresholds.
     config.train.from_run = ""
     config.train.label_smoothing = 0.0
-    # Folder of a finished run whose scores are learned from as well; its test part must hold this
-    # run's. Their share of the loss, and the temperature of both sides (Hinton et al. 2015).
+    # Folder of a finished run whose scores are learned from as well, or of its folds, of which the
+    # same one teaches; its test part must hold this run's. Their share of the loss, and the
+    # temperature of both sides (Hinton et al. 2015).
     config.train.teacher = ""
     config.train.teacher_weight = 0.5
     config.train.teacher_temperature = 2.0

@@ -148,7 +148,8 @@ def _teacher(setup: Setup) -> Classifier | None:
             "config.data.window_s out"
         )
     with keyed("train.teacher"):
-        return teacher.check(folder, listed.scenes, [listed.recordings[i] for i in split.test])
+        test = [listed.recordings[i] for i in split.test]
+        return teacher.check(folder, listed.scenes, test, setup.config.data.fold)
 
 
 def _train_and_test(

@@ -20,13 +20,18 @@ STORED = "teacher.npz"
 _AT_ONCE = 16
 
 
-def check(folder: str, scenes: Sequence[str], test: Sequence[Recording]) -> Classifier:
+def check(folder: str, scenes: Sequence[str], test: Sequence[Recording], fold: int) -> Classifier:
     """Returns a teacher that may teach a run with these scenes and this test part.
+
+    Of a folder of folds it is the run on ``fold``.
 
     Raises:
       UserError: it is no finished run, knows other scenes, or may have learned test recordings.
     """
     teacher = load(folder)
+    same = [run.path for run in teacher.runs if run.info.data.fold == fold]
+    if len(teacher.runs) > 1 and same:
+        teacher = load(same[0])
     if teacher.scenes != tuple(scenes):
         raise UserError(
             f"{folder}: its scenes are {', '.join(teacher.scenes)}; expected those of this run, "

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -32,13 +33,18 @@ def test_a_teacher_that_may_know_the_test_part_is_refused(tmp_path):
     known = load(tmp_path / "run")
     decided = known.runs[0].results.decisions.recording
     test = [Recording(name, tmp_path / name, "bus") for name in decided]
-    assert teacher.check(str(tmp_path / "run"), known.scenes, test).scenes == known.scenes
+    assert teacher.check(str(tmp_path / "run"), known.scenes, test, 1).scenes == known.scenes
     strange = [*test, Recording("new.wav", tmp_path / "new.wav", "bus")]
     with pytest.raises(UserError, match="recordings of this run's test part, e.g. new.wav"):
-        teacher.check(str(tmp_path / "run"), known.scenes, strange)
+        teacher.check(str(tmp_path / "run"), known.scenes, strange, 1)
     with pytest.raises(UserError, match="its scenes are airport, .*; expected .*, bus, park"):
-        teacher.check(str(tmp_path / "run"), ("bus", "park"), test)
+        teacher.check(str(tmp_path / "run"), ("bus", "park"), test, 1)
     shutil.copytree(tmp_path / "run", tmp_path / "folds" / "fold1")
     shutil.copytree(tmp_path / "run", tmp_path / "folds" / "fold2")
+    info = json.loads((tmp_path / "folds" / "fold2" / "run.json").read_text())
+    info["data"]["fold"] = 2
+    (tmp_path / "folds" / "fold2" / "run.json").write_text(json.dumps(info))
+    found = teacher.check(str(tmp_path / "folds"), known.scenes, test, 2)
+    assert [run.path for run in found.runs] == [tmp_path / "folds" / "fold2"]
     with pytest.raises(UserError, match="expected one run on the same fold"):
-        teacher.check(str(tmp_path / "folds"), known.scenes, test)
+        teacher.check(str(tmp_path / "folds"), known.scenes, test, 3)
