@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": ("ascjax.deploy.demo", "show in a browser what a network makes of a sound"),
     "embed": ("ascjax.embed", "write the network's features of audio files to npz or Parquet"),
     "evaluate": ("ascjax.evaluate", "score a finished run with other fusions, channels, fragments"),
+    "probe": ("ascjax.probing.__main__", "probe what each block of a trunk knows of the scenes"),
     "figures": ("ascjax.figures", "draw the paper's figures from recordings and runs"),
     "export": ("ascjax.deploy.export", "export a run as one graph, ONNX or StableHLO"),
     "sweep": ("ascjax.sweep", "train the rows of the paper's tables"),

@@ -15,7 +15,7 @@ FLOORS = (
     ("setup",),
     ("runs",),
     ("report",),
-    ("paper", "deploy", "cluster"),
+    ("paper", "deploy", "cluster", "probing"),
 )
 COMMANDS = ("main", "sweep", "predict", "evaluate", "figures", "describe", "embed", "__main__")
 

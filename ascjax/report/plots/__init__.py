@@ -7,6 +7,7 @@ from ascjax.report.plots.logmel import LogMel as LogMel
 from ascjax.report.plots.logmel import spectrograms as spectrograms
 from ascjax.report.plots.matrix import confusion as confusion
 from ascjax.report.plots.occluded import occlusion as occlusion
+from ascjax.report.plots.probes import probes as probes
 from ascjax.report.plots.timeline import thinned as thinned
 from ascjax.report.plots.timeline import timeline as timeline
 from ascjax.report.plots.trust import coverage as coverage
