@@ -39,6 +39,10 @@ def get_config() -> ConfigDict:
     config.data.stay_inside = False
     # Devices whose recordings are trained on, e.g. "a,b"; empty: all. All are tested.
     config.data.devices = ()
+    # Label of recordings of none of the scenes, such as "unknown" of DCASE 2019 C, which is then no
+    # class: those in the training part set the score below which the answer is "unknown" (under the
+    # protocol validated), those in the test part measure it. Empty: every label is a scene.
+    config.data.unknown = ""
     # The scenes in order; empty: the set's own, alphabetically.
     config.data.scenes = ()
     # 0: the rate, and the duration, of most recordings in the set.

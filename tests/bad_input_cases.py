@@ -319,6 +319,14 @@ CASES: list[tuple[str, str]] = [
     ("fetch tut2018 --to=out --api=http://127.0.0.1:1", r"127\.0\.0\.1:1/\d+: can't be reached"),
     # devices and teachers
     (ON_SET + "--config.data.devices=zz", r"config\.data: devices: .*none is known"),
+    (
+        ON_SET + "--config.data.unknown=bus",
+        r"config\.data\.unknown: .*expected config\.protocol val",
+    ),
+    (
+        ON_SET + "--config.data.unknown=unknown --config.protocol=validated",
+        r"config\.data: unknown: no training recording of .* is labelled 'unknown'",
+    ),
     (ON_SET + "--config.train.teacher={w}/runs/nowhere", r"config\.train\.teacher: .*nowhere: exp"),
     (ON_SET + "--config.protocol=all", r"config\.train\.from_run"),
     (

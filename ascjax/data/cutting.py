@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from ascjax.data.dataset import Dataset
-from ascjax.data.listing import Recording
+from ascjax.data.listing import Fold, Recording
 
 
 def into_windows(
@@ -43,6 +43,7 @@ def into_windows(
         recordings=tuple(recordings),
         train=windows(dataset.train),
         test=windows(dataset.test),
+        unknown=Fold(windows(dataset.unknown.train), windows(dataset.unknown.test)),
     )
 
 

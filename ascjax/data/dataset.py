@@ -9,7 +9,7 @@ from ascjax.data import splits
 from ascjax.data.catalogue import Catalogue, read_catalogue
 from ascjax.data.layouts import LAYOUTS
 from ascjax.data.listing import Fold, LeftOut, Recording, composed
-from ascjax.errors import UserError
+from ascjax.errors import UserError, nearest
 from ascjax.words import counted
 
 __all__ = ["LAYOUTS", "Dataset", "Recording", "load", "select", "validation_split"]
@@ -27,6 +27,8 @@ class Dataset:
       recordings: those of both parts, in a fixed order.
       train: indices of the training part.
       test: indices of the test part.
+      unknown: indices of the recordings of none of the scenes in both parts; they are in neither
+        ``train`` nor ``test``.
       folds: the numbers of the folds there are.
       left_out: files that are not read, and recordings in no part of the fold.
       notes: lines worth telling the user.
@@ -39,6 +41,7 @@ class Dataset:
     recordings: tuple[Recording, ...]
     train: tuple[int, ...]
     test: tuple[int, ...]
+    unknown: Fold
     folds: tuple[int, ...]
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
@@ -51,6 +54,7 @@ def load(
     fold: int = 1,
     scenes: Sequence[str] = (),
     devices: Sequence[str] = (),
+    unknown: str = "",
     split: str = "",
     columns: Mapping[str, str] | None = None,
     stay_inside: bool = False,
@@ -63,6 +67,7 @@ def load(
       fold: whose test part is the test part.
       scenes: the scene list in order; empty for the set's own, alphabetically.
       devices: whose recordings are in the training part; empty for all.
+      unknown: label of recordings of none of the scenes; empty: every label is a scene.
       split: a named training subset that the set publishes, e.g. ``split5``; empty for the whole.
       columns: a table's column by role, e.g. ``{"path": "filename", "scene": "label"}``.
       stay_inside: refuse files outside the set's folder instead of noting them.
@@ -73,7 +78,7 @@ def load(
     catalogue = read_catalogue(
         root, layout=layout, split=split, columns=columns, stay_inside=stay_inside
     )
-    return select(catalogue, fold, scenes, devices)
+    return select(catalogue, fold, scenes, devices, unknown)
 
 
 def select(
@@ -81,11 +86,13 @@ def select(
     fold: int = 1,
     scenes: Sequence[str] = (),
     devices: Sequence[str] = (),
+    unknown: str = "",
 ) -> Dataset:
     """Returns the recordings of one fold, with the scene list in order.
 
     Raises:
-      UserError: there is no such fold or device, or a part or the scene list lacks something.
+      UserError: there is no such fold, device or label, or a part or the scene list lacks
+        something.
     """
     if fold not in catalogue.folds:
         listed = ", ".join(map(str, catalogue.folds)) or "none"
@@ -98,20 +105,45 @@ def select(
         idle = sorted(set(range(len(catalogue.recordings))) - set(used))
         example = catalogue.recordings[idle[0]].name
         left_out.append(LeftOut(f"recordings in no part of fold {fold}", len(idle), example))
+    named, of_none = _apart(catalogue, parts, unknown)
     dataset = Dataset(
         catalogue.root,
         catalogue.layout,
         catalogue.reason,
-        tuple(map(composed, scenes)) or tuple(catalogue.scenes),
+        tuple(map(composed, scenes)) or tuple(s for s in catalogue.scenes if s != unknown),
         tuple(catalogue.recordings[index] for index in used),
-        tuple(place[index] for index in parts.train),
-        tuple(place[index] for index in parts.test),
+        tuple(place[index] for index in named.train),
+        tuple(place[index] for index in named.test),
+        Fold(*(tuple(place[index] for index in part) for part in (of_none.train, of_none.test))),
         tuple(catalogue.folds),
         tuple(left_out),
         (*catalogue.notes, *(str(kind) for kind in left_out if not kind.harmless)),
     )
-    _check_parts(dataset, fold)
+    _check_parts(dataset, fold, unknown)
     return dataset
+
+
+def _apart(catalogue: Catalogue, fold: Fold, unknown: str) -> tuple[Fold, Fold]:
+    """Returns the parts' recordings of the scenes, and those of the label ``unknown``."""
+    if not unknown:
+        return fold, Fold((), ())
+    parts = (fold.train, fold.test)
+    sides = [
+        Fold(
+            *(
+                tuple(i for i in p if (catalogue.recordings[i].scene == unknown) is of)
+                for p in parts
+            )
+        )
+        for of in (False, True)
+    ]
+    for name, part in (("training", sides[1].train), ("test", sides[1].test)):
+        if not part:
+            raise UserError(
+                f"unknown: no {name} recording of {catalogue.root} is labelled {unknown!r}"
+                f"{nearest(unknown, catalogue.scenes)}"
+            )
+    return sides[0], sides[1]
 
 
 def of_devices(catalogue: Catalogue, fold: Fold, devices: Sequence[str]) -> Fold:
@@ -179,12 +211,12 @@ def validation_split(
     return sides[0], sides[1]
 
 
-def _check_parts(dataset: Dataset, fold: int) -> None:
+def _check_parts(dataset: Dataset, fold: int, unknown: str) -> None:
     """Raises if a label is in no scene list, or a scene in no training recording."""
     if len(set(dataset.scenes)) < len(dataset.scenes):
         raise UserError(f"scenes: expected each scene once, got {dataset.scenes}")
     unlisted = Counter(recording.scene for recording in dataset.recordings)
-    for scene in dataset.scenes:
+    for scene in (*dataset.scenes, unknown):
         del unlisted[scene]
     if unlisted:
         scene, count = unlisted.most_common(1)[0]

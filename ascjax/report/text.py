@@ -60,7 +60,21 @@ def table(results: Results, *, synthetic: bool = False) -> str:
         worst = f"{label(taken_for[0])} ({taken_for[1]:,})" if taken_for else ""
         scenes.append((label(scene), *_cells(results.by_scene[scene]), worst))
     note = [SYNTHETIC_NOTE] if synthetic else []
-    return "\n\n".join([*note, head, aligned(whole), *_devices(results), aligned(scenes)])
+    opened = _open_set(results)
+    return "\n\n".join([*note, head, aligned(whole), *opened, *_devices(results), aligned(scenes)])
+
+
+def _open_set(results: Results) -> list[str]:
+    """Returns the table of known scenes and unknown recordings, if these were tested."""
+    opened = results.open_set
+    if opened is None:
+        return []
+    rows: list[tuple[str, ...]] = [(f"unknown below a score of {opened.threshold:.3f}", *_ACCURACY)]
+    rows.append(("recordings of the scenes", *_cells(opened.known)))
+    rows.append(("  mean over scenes", percent(opened.known_macro), "", "", ""))
+    rows.append(("unknown recordings", *_cells(opened.unknown)))
+    rows.append(("mean of the last two", percent(opened.mean), "", "", ""))
+    return [aligned(rows)]
 
 
 def _devices(results: Results) -> list[str]:

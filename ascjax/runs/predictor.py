@@ -149,7 +149,7 @@ class Classifier:
         Windows of several recordings go through the network together; memory stays that of a few
         windows, however long the recordings are.
         """
-        _check_score(min_score)
+        min_score = self._least(min_score)
         heard = self._hear(recordings, hop_s)
         for index, of_recording in groupby(heard, key=attrgetter("recording")):
             yield self._decide(sources.name(recordings[index]), of_recording, min_score)
@@ -182,7 +182,7 @@ class Classifier:
 
         Args, Raises: as `predict`.
         """
-        _check_score(min_score)
+        min_score = self._least(min_score)
         heard = [_whole(window) for window in self._hear(sources.listed(recording), None)]
         decision = self._decide(sources.name(recording), iter(heard), min_score)
         assert isinstance(decision, Prediction)  # what can't be read was raised above
@@ -241,7 +241,7 @@ class Classifier:
 
         Args, Raises: as `timeline`.
         """
-        _check_score(min_score)
+        min_score = self._least(min_score)
         if not set(by) <= set(PARTS):
             raise UserError(f"by: expected some of {', '.join(PARTS)}, got {', '.join(by)}")
         for window in self._hear(recordings, hop_s, raw=raw):
@@ -336,6 +336,13 @@ class Classifier:
             thresholds.append(found)
         return max(thresholds)
 
+    def _least(self, min_score: float) -> float:
+        """Returns the least score of an answer: as asked, and as networks with unknowns keep it."""
+        if not 0 <= min_score <= 1:
+            raise UserError(f"min_score: expected a score of 0 to 1, got {min_score}")
+        kept = [run.trained.calibration for run in self.runs]
+        return max(min_score, *(each.unknown if each else 0.0 for each in kept))
+
     def set_threshold(self, coverage: float) -> float:
         """Returns the threshold of `Scored.scene_set` for sets that hold the true scene.
 
@@ -409,11 +416,6 @@ def _cuts(labels: Sequence[T], whole: T, separate: bool) -> list[tuple[T, slice]
     if not separate:
         return [(whole, slice(None))]
     return [(label, slice(index, index + 1)) for index, label in enumerate(labels)]
-
-
-def _check_score(min_score: float) -> None:
-    if not 0 <= min_score <= 1:
-        raise UserError(f"min_score: expected a score of 0 to 1, got {min_score}")
 
 
 def _chosen(what: str, value: float, known: Collection[float]) -> float:

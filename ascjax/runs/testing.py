@@ -1,7 +1,7 @@
 """Tests a trained network and writes what a finished run keeps."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from ascjax.runs.folder import UNTESTED, RunResults, Seconds, TestPosteriors, Tr
 from ascjax.runs.info import RunInfo
 from ascjax.runs.network import MODEL_FILE, TrainedNetwork
 from ascjax.runs.run import Run
-from ascjax.scoring.calibration import Calibration
+from ascjax.scoring import open_set
+from ascjax.scoring.calibration import Calibration, temper
 from ascjax.scoring.fusion import fuse
 from ascjax.scoring.occlusion import occlusion
 from ascjax.scoring.results import Results, score
@@ -91,15 +92,27 @@ def test(
     )
     path = workdir / "examples.npz"
     _write_examples(setup, data, tested, results, evaluator, replicated, path)
-    calibration = None
+    calibration = opened = None
     if data.validation is not None:
         held_out = _evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
         scores = fuse(held_out.posteriors, **asdict(setup.fusion))
         calibration = Calibration.fit(scores, held_out.labels)
+        if data.unknown:
+            others = [
+                _evaluate(data, part, evaluator, replicated, stop, "unknown")
+                for part in data.unknown
+            ]
+            held, test_scores, fitted, measured = (
+                temper(fuse(each.posteriors, **asdict(setup.fusion)), calibration.temperature)
+                for each in (held_out, tested, *others)
+            )
+            threshold = open_set.fit_threshold(held, held_out.labels, fitted)
+            opened = open_set.measure(test_scores, tested.labels, measured, threshold)
+            calibration = replace(calibration, unknown=threshold)
     _fit_novelty(data, evaluator, variables(state), info, workdir)
     epochs = read_history(workdir / "metrics.jsonl")
     finished = RunResults(
-        **vars(results),
+        **{**vars(results), "open_set": opened},
         part="test",
         step=int(state.step),
         seconds=Seconds(sum(epoch["seconds"] for epoch in epochs), test_s),

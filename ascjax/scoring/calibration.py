@@ -104,6 +104,7 @@ class Calibration:
       conformal: coverage → threshold of `conformal.prediction_sets`.
       recordings: how many it was fitted on.
       part: of the data set, which; never the test part.
+      unknown: least score of an answer (`open_set.fit_threshold`); 0 without recordings to fit it.
 
     Raises:
       ValueError: a value outside of its range, or the test part.
@@ -114,9 +115,10 @@ class Calibration:
     conformal: dict[float, float]
     recordings: int
     part: str = "validation"
+    unknown: float = 0.0
 
     def __post_init__(self) -> None:
-        rates = [*self.thresholds, *self.conformal, *self.conformal.values()]
+        rates = [self.unknown, *self.thresholds, *self.conformal, *self.conformal.values()]
         rates += [each for each in self.thresholds.values() if each is not None]
         if not all(0 <= each <= 1 for each in rates):
             raise ValueError(f"calibration: expected rates and thresholds in 0..1, got {rates}")

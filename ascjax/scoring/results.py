@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from ascjax.scoring import clusters, fusion, metrics
 from ascjax.scoring.clusters import ByLocation
 from ascjax.scoring.fusion import Fusion, check_posteriors
+from ascjax.scoring.open_set import OpenSet
 from ascjax.scoring.rates import Proportion, Rate, proportion, rate
 
 
@@ -51,6 +52,7 @@ class Results:
       single_fragment, fragments_fused: decisions from one fragment, and from one channel's fused
         fragments. They carry no interval, as decisions on one recording are not independent.
       decisions: on each recording, all that comparing systems needs.
+      open_set: results with recordings of none of the scenes, of a run that was tested on such.
     """
 
     recordings: int
@@ -74,6 +76,7 @@ class Results:
     fragments_fused: Rate
     decisions: Decisions
     by_location: ByLocation | None = None
+    open_set: OpenSet | None = None
 
     def __repr__(self) -> str:
         accuracy = self.accuracy

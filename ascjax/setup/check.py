@@ -113,6 +113,11 @@ def check(config: ConfigDict) -> None:
             f"{leaves['protocol']!r}: expected the folder of a run of the protocol validated, to "
             "take its length and calibration, with the protocol all, and none with another"
         )
+    if leaves["data.unknown"] and leaves["protocol"] != "validated":
+        raise UserError(
+            f"config.data.unknown: its threshold is set by recordings that weren't trained on; "
+            f"expected config.protocol validated, got {leaves['protocol']}"
+        )
     channels = leaves["channels"]
     for channel in channels:
         choose("config.channels", str(channel), dict.fromkeys(wave.CHANNELS))

@@ -57,13 +57,18 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A set's features, and the fragments of each part; ``validation`` as in `Split`."""
+    """A set's features, and the fragments of each part; ``validation`` as in `Split`.
+
+    ``unknown`` are those of recordings of none of the scenes, of the training and the test part;
+    None if the config names no such label. Their own labels are 0.
+    """
 
     dataset: dataset.Dataset
     store: store.FeatureStore
     train: Fragments
     validation: Fragments | None
     test: Fragments
+    unknown: tuple[Fragments, Fragments] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -125,7 +130,9 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     infos, bad = store.scan(whole.recordings, on_bad_file=settings.on_bad_file)
     by_name = {whole.recordings[index].name: info for index, info in infos.items()}
     with keyed("data"):
-        listed = dataset.select(whole, settings.fold, settings.scenes, settings.devices)
+        listed = dataset.select(
+            whole, settings.fold, settings.scenes, settings.devices, settings.unknown
+        )
     used = [by_name[each.name] for each in listed.recordings if each.name in by_name]
     choice = choose_rate_and_duration(
         used,
@@ -203,8 +210,8 @@ def fragments(
 ) -> Fragments:
     """Returns the fragments of the usable recordings among ``indices``."""
     usable = np.array([i for i in indices if features.usable[i]], np.int64)
-    scenes = [listed.recordings[i].scene for i in usable]
-    labels = np.array([listed.scenes.index(scene) for scene in scenes], np.int32)
+    place = {scene: index for index, scene in enumerate(listed.scenes)}
+    labels = np.array([place.get(listed.recordings[i].scene, 0) for i in usable], np.int32)
     return Fragments(features.log_mel, usable, labels, count, overlap)
 
 

@@ -120,7 +120,13 @@ class Setup:
         )
         validation = self.split.validation
         held_out = None if validation is None else fragments(listed, features, validation, *cut)
-        data = Data(listed, features, train, held_out, test)
+        unknown = None
+        if settings.unknown:
+            unknown = (
+                fragments(listed, features, listed.unknown.train, *cut),
+                fragments(listed, features, listed.unknown.test, *cut),
+            )
+        data = Data(listed, features, train, held_out, test, unknown)
         check_parts(data, self.split)
         return data
 

@@ -7,7 +7,7 @@ import pytest
 
 from ascjax.data import cutting, splits
 from ascjax.data.dataset import Dataset
-from ascjax.data.listing import Recording
+from ascjax.data.listing import Fold, Recording
 
 
 def dataset(*names, train, test, locations=()):
@@ -18,7 +18,7 @@ def dataset(*names, train, test, locations=()):
     )
     return Dataset(
         root=Path("set"), layout="folders", reason="", scenes=("bus",), recordings=recordings,
-        train=train, test=test, folds=(1,), left_out=(), notes=(),
+        train=train, test=test, unknown=Fold((), ()), folds=(1,), left_out=(), notes=(),
     )  # fmt: skip
 
 

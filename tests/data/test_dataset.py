@@ -9,6 +9,7 @@ from set_files import audio, fails, lines
 
 from ascjax.data.catalogue import read_catalogue
 from ascjax.data.dataset import load, select, validation_split
+from ascjax.data.listing import Fold
 from ascjax.errors import UserError
 
 
@@ -25,6 +26,22 @@ def test_scene_lists(folders):
     fails(folders, "10 recordings labelled 'bus', not in the list", scenes=("park",))
     fails(folders, "no training recording of tram in fold 1", scenes=("park", "bus", "tram"))
     fails(folders, "expected each scene once", scenes=("park", "bus", "bus"))
+
+
+def test_recordings_of_no_scene_are_in_neither_part(folders):
+    for index in range(10):
+        audio(folders / "unknown" / f"{index}.flac")
+    whole, apart = load(folders), load(folders, unknown="unknown")
+    assert whole.scenes == ("bus", "park", "unknown")
+    assert whole.unknown == Fold((), ())
+    assert apart.scenes == ("bus", "park")
+    for part, all_of, others in (
+        (apart.train, whole.train, apart.unknown.train),
+        (apart.test, whole.test, apart.unknown.test),
+    ):
+        assert sorted((*part, *others)) == list(all_of)
+        assert {apart.recordings[index].scene for index in others} == {"unknown"}
+    fails(folders, "no training recording .* is labelled 'unknow'; did you mean", unknown="unknow")
 
 
 def test_a_catalogue_has_every_fold_and_a_dataset_one(folders):

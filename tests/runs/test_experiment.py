@@ -13,7 +13,8 @@ from safetensors.numpy import save_file
 
 from ascjax import models
 from ascjax.errors import UserError
-from ascjax.runs import experiment, testing
+from ascjax.report import text
+from ascjax.runs import experiment, loading, testing
 from ascjax.runs.run import Run
 from ascjax.setup import Setup
 from ascjax.signals import Stopped
@@ -29,6 +30,25 @@ def tiny(tmp_path_factory):
 def folder(tmp_path_factory):
     """Where the features are kept that the runs of this file share."""
     return tmp_path_factory.mktemp("features")
+
+
+@pytest.mark.slow
+def test_recordings_of_no_scene_set_a_threshold_and_are_tested(tmp_path):
+    noise = {"bus": 200.0, "park": 1000.0, "unknown": 4000.0}
+    root = tiny_set.write_set(tmp_path / "set", per_scene=12, scenes=noise)
+    config = tiny_set.config(
+        tmp_path, root, protocol="validated", num_devices=1, **{"data.unknown": "unknown"}
+    )
+    run = experiment.train(config, tmp_path / "run")
+    assert run.results.scenes == ("bus", "park")
+    opened = run.results.open_set
+    assert (opened.known.total, opened.unknown.total) == (12, 6)
+    assert opened.mean == pytest.approx((opened.known_macro + opened.unknown.accuracy) / 2)
+    assert run.trained.calibration.unknown == opened.threshold
+    assert "unknown recordings" in text.table(run.results)
+    files = sorted((root / "unknown").glob("1*.wav"))  # the test part's
+    answers = loading.load(tmp_path / "run").predict(files)
+    assert sum(bool(each.unknown) for each in answers) >= opened.unknown.correct
 
 
 @pytest.mark.parametrize("resident", ["off", "on"])

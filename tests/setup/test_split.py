@@ -6,7 +6,7 @@ import pytest
 
 from ascjax.configs import common
 from ascjax.data.dataset import Dataset
-from ascjax.data.listing import Recording
+from ascjax.data.listing import Fold, Recording
 from ascjax.setup.data import split
 
 SCENES = ("bus", "park")
@@ -18,7 +18,8 @@ RECORDINGS = tuple(
 TEST = tuple(range(20, 24))
 LISTED = Dataset(
     root=Path("set"), layout="folders", reason="", scenes=SCENES, recordings=RECORDINGS,
-    train=tuple(sorted(set(range(48)) - set(TEST))), test=TEST, folds=(1,), left_out=(), notes=(),
+    train=tuple(sorted(set(range(48)) - set(TEST))), test=TEST, unknown=Fold((), ()),
+    folds=(1,), left_out=(), notes=(),
 )  # fmt: skip
 
 
