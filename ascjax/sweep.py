@@ -21,7 +21,7 @@ from ascjax.paper.tables import TABLES
 
 USAGE = """ascjax sweep --table=1|2|3|all --data_root=DIR --workdir=DIR
                     [--config.KEY=VALUE ...] [--folds=all] [--seeds=N]
-                    [--rows=NAMES] [--dry_run]
+                    [--rows=NAMES] [--dry_run | --measure=STEPS]
                     [--on=ray ...]"""
 
 
@@ -40,6 +40,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--seeds", type=cli.count, default=1, metavar="N", help="seeds of each row; default: 1")
     add("--rows", type=cli.names, metavar="NAMES", help="train only these, a,b,c; default: all")
     add("--dry_run", action="store_true", help="list the runs, their state and time; train none")
+    add("--measure", type=cli.count, metavar="STEPS", help=(
+        "train none, but time so many steps of each row; writes plan.json and plan.md"
+    ))  # fmt: skip
     add("--config", help=argparse.SUPPRESS)
     flags.add_runs(parser)
     words, overrides = cli.split_overrides(argv)
@@ -64,7 +67,7 @@ def main(options: argparse.Namespace) -> None:
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
     # JAX takes seconds to import; a mistyped flag is answered before that.
-    from ascjax.paper import comparison, estimate, plan
+    from ascjax.paper import comparison, estimate, measured, plan
     from ascjax.report import report
 
     tables = {name: table for name, table in TABLES.items() if options.table in (name, "all")}
@@ -97,10 +100,17 @@ def main(options: argparse.Namespace) -> None:
     if options.dry_run:
         print(estimate.listing(to_train, survey))
         return
+    sweep = dataclasses.replace(sweep, limits=limits)
+    if options.measure:
+        if survey is None:
+            raise UserError(f"--measure: no run is left in {workdir}")
+        records.write(workdir / plan.SWEEP_FILE, sweep)
+        print(measured.write(workdir, to_train, survey, options.measure))
+        print(f"plan: {workdir}/plan.md")
+        return
     plan.check_weights(to_train)
     if survey:
         plan.check_runs(to_train, survey)
-    sweep = dataclasses.replace(sweep, limits=limits)
     records.write(workdir / plan.SWEEP_FILE, sweep)
 
     def write() -> str:

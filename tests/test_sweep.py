@@ -1,11 +1,15 @@
 """A sweep of small rows: what it trains, skips, refuses, says and writes."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from scipy.stats import binomtest
 
 from ascjax import sweep
 from ascjax.errors import UserError
+from ascjax.paper import measured
 from ascjax.paper.tables import Row, Table
 from ascjax.runs import experiment
 from ascjax.scoring.metrics import wilson_interval
@@ -348,6 +353,35 @@ def test_a_dry_run_trains_and_writes_nothing(run, trained, capsys, tmp_path):
     assert "to resume after epoch 1 of 2" in said
     # 3 × 95 GFLOP for each of 6,122 recordings in 61.5 s, as the made-up run has it.
     assert "  tiny: 28,370.2 GFLOP/s, as measured by finished runs here" in said
+
+
+def test_each_network_is_measured_once_over_its_first_steps(
+    run, trained, tmp_path, monkeypatch, capsys
+):
+    started = []
+
+    def in_this_process(command, *, input, **_):
+        started.append(json.loads(input)["config"]["model"]["head"])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(input))
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            measured._main()
+        return subprocess.CompletedProcess(command, 0, out.getvalue(), "")
+
+    monkeypatch.setattr(measured.subprocess, "run", in_this_process)
+    again = Row("gap from another seed", CONFIG, {"model.head": "gap", "seed": 3}, 60.0)
+    workdir = run({"1": Table("Heads", {"gap": GAP, "again": again})}, "--measure=2", "--seeds=2")
+    assert (started, trained) == (["gap"], [])
+    plan = json.loads((workdir / "plan.json").read_text())
+    gap, same = plan["rows"]["gap"], plan["rows"]["again"]
+    assert (gap["runs"], gap["steps"], gap["evaluations"]) == (2, 2, 2)
+    assert same["measured_as"] == "gap"
+    assert gap["pace"]["step_s"] > 0
+    assert gap["pace"]["peak_memory_gb"]["host"] > 0.1
+    assert plan["hours"] == pytest.approx(2 * gap["hours"] + 2 * same["hours"])
+    assert plan["recordings"] == 30
+    assert "again (as gap)" in (workdir / "plan.md").read_text()
+    assert "2 steps after the first" in capsys.readouterr().out
 
 
 def test_folds_are_pooled(run, trained):

@@ -1,6 +1,7 @@
 import json
 import os
 import subprocess
+import sys
 from functools import partial
 from unittest import mock
 
@@ -17,6 +18,7 @@ from benchmarks import (
     export,
     extract,
     frontend,
+    gpu,
     inference,
     measure,
     scaling,
@@ -169,6 +171,49 @@ def test_all_runs_each_program_and_names_those_that_fail(tmp_path, monkeypatch):
     assert np.all(["--quick" in command for command in commands])
     with pytest.raises(UserError, match="did you mean 'convert'"):
         all.main(all.parse(["all", "--only=konvert"]))
+
+
+def test_the_programs_for_a_gpu_keep_to_the_time_and_outlive_a_failure(tmp_path, monkeypatch):
+    now, limits = [0.0], {}
+
+    def run(job, limit_s, logs):
+        limits[job.name] = limit_s
+        now[0] += limit_s - 1
+        return {"state": "failed (1)" if job.name == "inference" else "done"}
+
+    monkeypatch.setattr(gpu, "run", run)
+    monkeypatch.setattr(gpu.time, "monotonic", lambda: now[0])
+    flags = [f"--out={tmp_path}", "--root=ESC-10", "--weights=vgg16.safetensors"]
+    with pytest.raises(UserError, match="^inference failed"):
+        gpu.main(gpu.parse(["gpu", *flags]))
+    assert now[0] < 13 * 60
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    names = list(found)
+    assert names[0] == "train_step-vgg16-71-32"
+    assert len([name for name in names if name.startswith("train_step")]) == 12
+    assert names[-2:] == ["esc10-imagenet-3", "esc10-random-3"]
+    assert names.index("epoch") < len(limits) < len(names)
+    assert found[names[-1]]["state"] == "no time left"
+
+
+def test_a_program_is_stopped_at_its_limit_and_its_log_kept(tmp_path):
+    code = "import time; print('begun', flush=True); time.sleep(600)"
+    job = gpu.Job("slow", [sys.executable, "-c", code], tmp_path / "slow.json", 1)
+    assert gpu.run(job, 0.5, tmp_path)["state"] == "stopped after 0 s"
+    (tmp_path / "quick.json").write_text('{"found": 1}')
+    job = gpu.Job("quick", [sys.executable, "-c", ""], tmp_path / "quick.json", 60)
+    assert gpu.run(job, 60, tmp_path)["result"] == {"found": 1}
+    job = gpu.Job("wrong", [sys.executable, "-c", "1 / 0"], tmp_path / "wrong.json", 60)
+    assert "ZeroDivisionError" in gpu.run(job, 60, tmp_path)["log"]
+
+
+@pytest.mark.slow
+def test_the_programs_for_a_gpu_run_at_tiny_sizes(tmp_path, finished_run):
+    flags = [f"--out={tmp_path}", "--smoke", f"--root={finished_run[1]}", "--weights=x"]
+    gpu.main(gpu.parse(["gpu", *flags, "--seeds=1"]))
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert {each["state"] for each in found.values()} == {"done"}
+    assert found["esc10-random-1"]["result"]["accuracy"]["total"] == 30
 
 
 @pytest.mark.slow

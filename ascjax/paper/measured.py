@@ -1,0 +1,297 @@
+"""Time and memory of a sweep's rows over a few steps, each row in a process of its own."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import msgspec
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ascjax import records
+from ascjax.compute import rounds
+from ascjax.compute.devices import local_devices, peak_memory_gb, replicate
+from ascjax.data import extract
+from ascjax.data.batches import Fragments, steps_per_epoch
+from ascjax.errors import UserError, first_line
+from ascjax.files import write_text
+from ascjax.paper.plan import Entry
+from ascjax.setup import Setup, Survey
+from ascjax.setup import network as builders
+from ascjax.training import feed
+from ascjax.training.evaluator import Evaluator
+from ascjax.training.step import initial_state, train_step
+from ascjax.words import counted, duration
+
+PLAN_FORMAT = 1
+# What a step's time and memory don't depend on.
+_OTHERWISE = ("seed", "protocol", "data", "init", "channels", "fragments", "features", "fusion")
+_EXTRACTED = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """What the first steps of a row took.
+
+    Attributes:
+      step_s: a training step, after the first, which compiles.
+      compile_s: the first step beyond that.
+      evaluation_s: a batch of evaluation, its first beside.
+      peak_memory_gb: of the process, and of a device.
+    """
+
+    step_s: float
+    compile_s: float
+    evaluation_s: float
+    peak_memory_gb: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedRow:
+    """A row: its runs that are left, their size, its pace, and the hours that follow from it.
+
+    Attributes:
+      runs: that aren't finished.
+      input_shape: [mel, frame] of a fragment.
+      steps: optimiser steps of a run.
+      evaluations: batches that a run evaluates, at its test and in validation.
+      pace: measured.
+      measured_as: the row whose process that was.
+      hours: of a run, without extraction.
+    """
+
+    runs: int
+    input_shape: tuple[int, int]
+    steps: int
+    evaluations: int
+    pace: Pace
+    measured_as: str
+    hours: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """plan.json.
+
+    Attributes:
+      devices: that share each batch, in words.
+      measured_steps: of each row, after the first.
+      recordings: of the data set.
+      extraction_ms: a recording, by channels, in one process.
+      rows: by name.
+      hours: of all runs that are left, without extraction.
+    """
+
+    format: int = PLAN_FORMAT
+    devices: str
+    measured_steps: int
+    recordings: int
+    extraction_ms: dict[str, float]
+    rows: dict[str, PlannedRow]
+    hours: float
+
+
+def write(workdir: Path, entries: Mapping[str, Entry], survey: Survey, steps: int) -> str:
+    """Measures the rows that have runs left; writes plan.json and plan.md after each of them.
+
+    Args:
+      workdir: the sweep's folder.
+      entries: the rows by name.
+      survey: of the data set.
+      steps: how many are timed after the first.
+
+    Returns:
+      The page.
+
+    Raises:
+      UserError: a row's process failed.
+    """
+    devices = local_devices()
+    rows: dict[str, PlannedRow] = {}
+    extraction: dict[str, float] = {}
+    paces: dict[str, tuple[str, Pace]] = {}
+    page = ""
+    for name, entry in entries.items():
+        runs = sum(not run.finished for run in entry.runs)
+        if not runs:
+            continue
+        setup = Setup(entry.config, survey)
+        channels = ",".join(setup.channels)
+        if channels not in extraction:
+            extraction[channels] = extraction_ms(setup)
+        rest = {k: v for k, v in entry.config.to_dict().items() if k not in _OTHERWISE}
+        key = json.dumps([setup.input_shape, rest], sort_keys=True)
+        if key not in paces:
+            paces[key] = name, _in_a_process(name, setup, steps)
+        rows[name] = _row(setup, runs, *paces[key])
+        plan = Plan(
+            devices=f"{len(devices)} × {devices[0].device_kind}",
+            measured_steps=steps,
+            recordings=len(survey.whole.recordings),
+            extraction_ms=extraction,
+            rows=rows,
+            hours=sum(row.runs * row.hours for row in rows.values()),
+        )
+        page = _page(plan)
+        records.write(workdir / "plan.json", plan)
+        write_text(workdir / "plan.md", page)
+        tqdm.write(f"{name}: {paces[key][1].step_s:.3g} s a step, {rows[name].hours:.3g} h a run")
+    if not rows:
+        raise UserError(f"--measure: no run is left in {workdir}")
+    return page
+
+
+def _row(setup: Setup, runs: int, measured_as: str, pace: Pace) -> PlannedRow:
+    config, each = setup.config, len(setup.channels) * setup.config.fragments.count
+    split = setup.split
+    steps = config.train.num_epochs * steps_per_epoch(
+        len(split.train) * each, config.train.batch_size
+    )
+    evaluated = (len(split.test) + config.train.num_epochs * len(split.validation or ())) * each
+    evaluations = -(-evaluated // config.eval.batch_size)
+    seconds = pace.compile_s + steps * pace.step_s + evaluations * pace.evaluation_s
+    return PlannedRow(
+        runs, setup.input_shape, steps, evaluations, pace, measured_as, seconds / 3600
+    )
+
+
+def extraction_ms(setup: Setup) -> float:
+    """Returns the median time to read a recording of the set and make its log-mels, in ms."""
+    length = round(setup.survey.duration_s * setup.survey.sample_rate_hz)
+    share = setup.config.data.min_duration_share
+    job = extract.Job(Path(), setup.front_end, setup.channels, length, share)
+    recordings = setup.survey.dataset.recordings
+    taken = np.linspace(0, len(recordings) - 1, min(_EXTRACTED, len(recordings))).astype(int)
+    seconds = [
+        _timed(partial(extract.log_mels, recordings[index].path, job))[0]
+        for index in taken
+        if recordings[index].name not in setup.survey.bad
+    ]
+    return 1e3 * float(np.median(seconds[1:]))  # the first one fills caches
+
+
+def _in_a_process(name: str, setup: Setup, steps: int) -> Pace:
+    """Returns the pace of a row, from a process of its own, as peak memory is a process's."""
+    work = {
+        "config": setup.config.to_dict(),
+        "num_scenes": len(setup.survey.dataset.scenes),
+        "input_shape": setup.input_shape,
+        "num_examples": len(setup.split.train) * len(setup.channels) * setup.config.fragments.count,
+        "steps": steps,
+    }
+    command = [sys.executable, "-m", "ascjax.paper.measured"]
+    done = subprocess.run(command, input=json.dumps(work), capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise UserError(f"--measure: {name} failed: {first_line(Exception(last))}")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Pace)
+
+
+def pace(
+    config: ConfigDict,
+    *,
+    num_scenes: int,
+    input_shape: tuple[int, int],
+    num_examples: int,
+    steps: int,
+) -> Pace:
+    """Takes the first steps of a config's training, on noise of its data's shape, and times them.
+
+    Neither values nor initial weights have a part in it; batches come from memory, not the store.
+    """
+    devices = local_devices(config.num_devices)
+    networks = builders.networks(config, None, num_scenes, input_shape)
+    mean, deviation = np.zeros(input_shape[0], np.float32), np.ones(input_shape[0], np.float32)
+    step_config, inputs = builders.step(
+        config,
+        networks,
+        builders.schedule(config, num_examples),
+        num_scenes=num_scenes,
+        mean=mean,
+        deviation=deviation,
+    )
+    state = replicate(initial_state(step_config, networks.variables), devices)
+    program = rounds.program(partial(train_step, config=step_config), devices)
+    size = config.train.batch_size
+
+    def train(first: int, last: int) -> None:
+        nonlocal state
+        which = {"batch_size": size, "seed": 0, "first_step": first, "last_step": last}
+        part = _noise(size, input_shape, num_scenes)
+        for _, round_ in feed.pipeline_rounds(
+            part, devices, (config.log_every_steps,), inputs, **which
+        ):
+            state, _ = program(state, round_)
+        jax.block_until_ready(state)
+
+    first_s, _ = _timed(partial(train, 0, 1))
+    step_s = _timed(partial(train, 1, 1 + steps))[0] / steps
+    evaluator = Evaluator(networks.evaluation, mean, deviation, devices, config.eval.batch_size)
+    part = _noise(config.eval.batch_size, input_shape, num_scenes)
+    variables = replicate(networks.variables, devices)
+    evaluator(variables, part)
+    return Pace(
+        step_s=step_s,
+        compile_s=max(0.0, first_s - step_s),
+        evaluation_s=_timed(partial(evaluator, variables, part))[0],
+        peak_memory_gb=peak_memory_gb(),
+    )
+
+
+def _noise(count: int, input_shape: tuple[int, int], num_scenes: int) -> Fragments:
+    rng = np.random.default_rng(0)
+    log_mel = rng.standard_normal((count, 1, *input_shape), np.float32)
+    return Fragments(log_mel, np.arange(count), (np.arange(count) % num_scenes).astype(np.int32), 1)
+
+
+def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    result = call()
+    return time.perf_counter() - started, result
+
+
+def _page(plan: Plan) -> str:
+    """Returns plan.md."""
+
+    def cells() -> Iterator[tuple[str, ...]]:
+        yield ("row", "fragment", "steps", "s/step", "s/evaluation", "peak GB", "h/run", "runs")
+        yield ("---",) * 8
+        for name, row in plan.rows.items():
+            memory = ", ".join(f"{gb:.1f} ({of})" for of, gb in row.pace.peak_memory_gb.items())
+            also = "" if row.measured_as == name else f" (as {row.measured_as})"
+            yield (
+                f"{name}{also}", "×".join(map(str, row.input_shape)), f"{row.steps:,}",
+                f"{row.pace.step_s:.3g}", f"{row.pace.evaluation_s:.3g}", memory,
+                f"{row.hours:.3g}", str(row.runs),
+            )  # fmt: skip
+
+    table = "\n".join(f"| {' | '.join(row)} |" for row in cells())
+    extraction = "; ".join(
+        f"{channels}: {ms:.1f} ms a recording, {duration(plan.recordings * ms / 1e3)} in all"
+        for channels, ms in plan.extraction_ms.items()
+    )
+    return (
+        f"# Plan\n\n{counted(plan.recordings, 'recording')} on {plan.devices}; each row by "
+        f"{counted(plan.measured_steps, 'step')} after the first, the rest extrapolated.\n\n{table}"
+        f"\n\nIn all {plan.hours:,.1f} hours, one run after the other, without extraction.\n"
+        f"Extraction, by one process: {extraction}.\n"
+    )
+
+
+def _main() -> None:
+    work = json.load(sys.stdin)
+    config = ConfigDict(work.pop("config"))
+    shape = tuple(work.pop("input_shape"))
+    print(records.encode(pace(config, input_shape=shape, **work)).decode().replace("\n", ""))
+
+
+if __name__ == "__main__":
+    _main()
