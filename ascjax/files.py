@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 import stat
 import sys
 import time
@@ -108,6 +109,12 @@ def writing(path: Path) -> Iterator[IO[str]]:
         raise unwritable(path, error) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_url(location: str | os.PathLike[str]) -> bool:
+    """Whether a location is a URL, as of a bucket, rather than a path of this machine."""
+    # A Path keeps one slash of two.
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(location)) is not None
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:

@@ -3,6 +3,7 @@
   ascjax predict dog.ogg
   ascjax predict --run=DIR --format=csv --out=scenes.csv FOLDER
   arecord -f S16_LE -r 44100 | ascjax predict - --rate=44100
+  ascjax predict --run=DIR --on=ray s3://BUCKET/FOLDER --out=DEST
 
 The run folder alone is enough, without its data set; a folder of a set's folds stands for all of
 their networks, and without --run a small network comes along that knows the ten sounds of ESC-10.
@@ -12,6 +13,7 @@ training, and with --min_score or --accuracy low scores.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,8 +24,9 @@ from ascjax.audio.errors import BadRecording, display
 from ascjax.audio.finding import STDIN, find, finish, readable
 from ascjax.audio.formats import SUFFIXES
 from ascjax.audio.raw import ENCODINGS, RawFormat
+from ascjax.cluster import flags
 from ascjax.errors import UserError, choose
-from ascjax.files import check_new, output
+from ascjax.files import check_new, is_url, output
 from ascjax.report.predictions import FORMS, LABELS, Columns
 from ascjax.report.submission import SUBMISSIONS
 from ascjax.runs import sources
@@ -39,9 +42,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; raises UserError on a mistake in it."""
     parser = cli.Parser("ascjax predict", __doc__)
     add = parser.add_argument
-    add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER",
+    add("paths", nargs="+", type=_location, metavar="FILE_OR_FOLDER",
         help=f"audio ({', '.join(SUFFIXES)}), folders with some at any depth, or - for standard "
-        "input")  # fmt: skip
+        "input; with --on=ray one folder, bucket, or .csv or .parquet file of paths")  # fmt: skip
     add("--run", metavar="DIR",
         help=f"a finished run, a folder of folds, or a network's name ({DEFAULT_RUN})")  # fmt: skip
     add("--hop_s", type=cli.seconds, metavar="S",
@@ -56,8 +59,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"of raw samples: {' or '.join(ENCODINGS)}")  # fmt: skip
     _add_answers(parser)
     _add_output(parser)
+    add = flags.add_placement(parser)
+    add("--per_part", type=cli.count, metavar="N",
+        help="recordings of a Parquet file, done anew after a kill; default: 256")  # fmt: skip
     options = parser.parse(argv)
-    _check(options)
+    flags.check(options)
+    (_check_bulk if options.on else _check)(options)
     return options
 
 
@@ -85,7 +92,8 @@ def _add_output(parser: cli.Parser) -> None:
     add = parser.add_argument_group("output").add_argument
     add("--format", default="table", metavar="NAME", help=", ".join(FORMS))
     add("--top", type=cli.count, metavar="K", help="write the K largest scores, not all of them")
-    add("--out", type=Path, metavar="FILE", help="a new file, instead of standard output")
+    add("--out", type=_location, metavar="FILE", help="a new file, instead of standard output; "
+        "with --on=ray a folder or bucket, for Parquet")  # fmt: skip
     add("--submission", type=Path, metavar="FILE", help="write a DCASE submission instead")
     add("--submission_format", default="dcase", metavar="FORMAT",
         help="dcase (audio/1.wav, tab, scene; the default) or kaggle (Id,Scene_label)")  # fmt: skip
@@ -99,6 +107,9 @@ def _check(options: argparse.Namespace) -> None:
         choose("--by", part, dict.fromkeys(PARTS))
     if options.by and not (options.timeline or options.format in LABELS or options.rate):
         raise UserError("--by: goes with --timeline")
+    for location in (*options.paths, options.out, options.run):
+        if location and is_url(location):
+            raise UserError(f"{location}: what is in a bucket needs --on=ray")
     if options.paths.count(STDIN) > 1:
         raise UserError("-: standard input can be given once")
     if options.rate and options.paths != [STDIN]:
@@ -109,8 +120,47 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("--submission: takes files and folders, and neither --out nor --timeline")
 
 
+def _check_bulk(options: argparse.Namespace) -> None:
+    """Raises UserError for options that don't go with --on=ray."""
+    cli.require(options, out="DEST")
+    if len(options.paths) > 1 or STDIN in options.paths:
+        raise UserError("--on=ray: takes one SOURCE: a folder, a bucket, or a list of paths")
+    for name in ("timeline", "by", "rate", "coverage", "top", "submission"):
+        if getattr(options, name):
+            raise UserError(f"--{name}: doesn't go with --on=ray, which writes every score")
+
+
+def _bulk(options: argparse.Namespace) -> None:
+    """Predicts on a Ray cluster, into Parquet."""
+    from ascjax.cluster import bulk, storage
+
+    classifier = open_classifier(options.run and storage.staged(options.run))
+    min_score, _ = _thresholds(options, classifier)
+    source, out, run = (
+        str(each) if is_url(each) or each == DEFAULT_RUN else os.path.abspath(each)
+        for each in (options.paths[0], options.out, options.run or DEFAULT_RUN)
+    )
+    count, unreadable = bulk.predict(
+        source,
+        out,
+        run,
+        hop_s=options.hop_s,
+        min_score=min_score,
+        per_part=options.per_part or 256,
+        address=options.address,
+    )
+    print(f"{counted(count, 'recording')}: {options.out}/predictions")
+    if unreadable:
+        raise UserError(
+            f"{unreadable:,} of {counted(count, 'recording')} can't be read, as "
+            f"{options.out}/unreadable says; the others are done"
+        )
+
+
 def main(options: argparse.Namespace) -> None:
     """Predicts every recording and prints or writes what came out."""
+    if options.on:
+        return _bulk(options)
     for flag in ("out", "submission"):
         if path := getattr(options, flag):
             check_new(path, f"--{flag}")
@@ -235,6 +285,11 @@ def _submit(
     form = SUBMISSIONS[options.submission_format]
     form.write(options.submission, zip(files, scenes, strict=True))
     print(f"submission of {counted(len(files), 'file')}: {options.submission}")
+
+
+def _location(text: str) -> Path | str:
+    """Returns a path, or a URL as it is."""
+    return text if is_url(text) else Path(text)
 
 
 def _share(text: str) -> float:

@@ -14,33 +14,37 @@ _SECONDS_TO_ANSWER = 10
 
 
 @contextlib.contextmanager
-def connected(address: str | None, *, store_bytes: int) -> Iterator[Any]:
+def connected(
+    address: str | None, *, store_bytes: int, log_to_driver: bool = True
+) -> Iterator[Any]:
     """Yields the module ``ray``, connected.
 
     Args:
       address: HOST:PORT of a cluster's head; None for the one that ``RAY_ADDRESS`` names, or else
         one of this machine alone, which ends with the block.
       store_bytes: shared memory of such a cluster's object store.
+      log_to_driver: whether what workers print is printed here.
 
     Raises:
       UserError: Ray isn't installed, or no cluster answers.
     """
-    # What Ray's core prints beside the errors that it raises.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-    except ImportError:
-        raise UserError("--on=ray needs Ray: pip install 'ascjax[cluster]'") from None
+    check(address)
+    import ray
+
     address = address or os.environ.get("RAY_ADDRESS")
     own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": store_bytes}
     if address:
-        _check_answers(address)
         own = {}
     try:
         with warnings.catch_warnings():
             # JAX warns of every fork; Ray's are followed by an exec.
             warnings.filterwarnings("ignore", r"os\.fork\(\)", RuntimeWarning)
-            ray.init(address or "local", logging_level=logging.ERROR, **own)
+            ray.init(
+                address or "local",
+                logging_level=logging.ERROR,
+                log_to_driver=log_to_driver,
+                **own,
+            )
     except Exception as error:  # a bare one where a machine is too busy to start in 30 s
         where = f"--address={address}" if address else "this machine"
         raise UserError(f"{where}: no Ray cluster ({first_line(error)})") from None
@@ -50,8 +54,20 @@ def connected(address: str | None, *, store_bytes: int) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _check_answers(address: str) -> None:
-    """Raises UserError unless something listens: Ray itself would try again for minutes."""
+def check(address: str | None) -> None:
+    """Raises UserError unless Ray is installed and something listens at an address, if given.
+
+    Ray itself would try again for minutes.
+    """
+    # What Ray's core prints beside the errors that it raises.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray  # noqa: F401
+    except ImportError:
+        raise UserError("--on=ray needs Ray: pip install 'ascjax[cluster]'") from None
+    address = address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"--address={address}: expected HOST:PORT of a Ray cluster's head")

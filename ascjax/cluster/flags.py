@@ -8,7 +8,7 @@ from typing import Any
 from ascjax import cli
 from ascjax.errors import UserError
 
-_NEED_RAY = ("address", "cpus_per_run", "gpus_per_run", "retries")
+_NEED_RAY = ("address", "cpus_per_run", "gpus_per_run", "retries", "per_part")
 
 
 def add_placement(parser: cli.Parser) -> Callable[..., Any]:

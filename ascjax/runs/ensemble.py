@@ -22,9 +22,6 @@ from ascjax.scoring.novelty import NoveltyModel
 if TYPE_CHECKING:
     from ascjax.runs.network import TrainedNetwork
 
-# Examples (windows × channels × fragments) that go through a network together.
-_BATCH = 16
-
 
 @dataclass(frozen=True)
 class Heard:
@@ -48,9 +45,15 @@ class Heard:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Networks that share scenes, channels, fragments and front end."""
+    """Networks that share scenes, channels, fragments and front end.
+
+    Attributes:
+      runs: their folders.
+      batch: examples (windows × channels × fragments) that go through a network together.
+    """
 
     runs: tuple[Run, ...]
+    batch: int = 16
 
     @property
     def front_end(self) -> FrontEnd | Waveform:
@@ -72,7 +75,7 @@ class Ensemble:
     def windows_at_once(self) -> int:
         """How many windows fill a batch."""
         info = self.runs[0].info
-        return max(1, _BATCH // (len(info.channels) * info.fragments))
+        return max(1, self.batch // (len(info.channels) * info.fragments))
 
     def load(self) -> None:
         """Loads the networks, which takes a while; otherwise the first window does."""

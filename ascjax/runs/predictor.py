@@ -1,7 +1,7 @@
 """A classifier of any recordings, from run folders alone: without data set or config file."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
@@ -90,7 +90,8 @@ class Classifier:
         return self.runs[0].info.duration_s
 
     @cached_property
-    def _ensemble(self) -> Ensemble:
+    def ensemble(self) -> Ensemble:
+        """What applies the networks to windows."""
         return Exported(self.runs) if is_exported(self.runs[0].path) else Ensemble(self.runs)
 
     @overload
@@ -154,6 +155,35 @@ class Classifier:
         for index, of_recording in groupby(heard, key=attrgetter("recording")):
             yield self._decide(sources.name(recordings[index]), of_recording, min_score)
 
+    def with_windows(
+        self, recordings: Iterable[Source], *, hop_s: float | None = None, min_score: float = 0.0
+    ) -> Iterator[tuple[Prediction | BadRecording, list[Scored]]]:
+        """Yields what `each` does, with the scores of each window of the recording.
+
+        A recording is taken from ``recordings`` once those before it have been read.
+        """
+        _check_score(min_score)
+        names: list[str] = []
+
+        def taken() -> Iterator[Source]:
+            for source in recordings:
+                names.append(sources.name(source))
+                yield source
+
+        for index, heard in groupby(self._hear(taken(), hop_s), key=attrgetter("recording")):
+            scored: list[Scored] = []
+            decision = self._decide(names[index], self._scored(heard, min_score, scored), min_score)
+            yield decision, scored
+
+    def _scored(
+        self, heard: Iterator[Heard | Failed], min_score: float, scored: list[Scored]
+    ) -> Iterator[Heard | Failed]:
+        """Yields windows, and puts their scores into ``scored``."""
+        for window in heard:
+            if isinstance(window, Heard):
+                scored += self._parts(window, (), min_score)
+            yield window
+
     def _decide(
         self, source: str, heard: Iterator[Heard | Failed], min_score: float
     ) -> Prediction | BadRecording:
@@ -166,7 +196,7 @@ class Classifier:
         note = ""
         if end_s < self.window_s - 0.005:
             note = f"{end_s:.2f} s long, repeated to fill {self.window_s:g} s"
-        scores = self._ensemble.scores(tally.mean())
+        scores = self.ensemble.scores(tally.mean())
         return Prediction(
             start_s=0.0,
             end_s=end_s,
@@ -198,7 +228,7 @@ class Classifier:
         tally = Tally()
         for window in heard:
             tally.add(window.posteriors[:, index : index + 1], window.unknown)
-        return named(self.scenes, self._ensemble.scores(tally.mean()))
+        return named(self.scenes, self.ensemble.scores(tally.mean()))
 
     def timeline(
         self,
@@ -261,7 +291,7 @@ class Classifier:
                 return  # the rest is the repetition of a short recording
             for channel, of_channel in _cuts(channels, "", "channel" in by):
                 part = window.posteriors[:, of_channel, of_fragment]
-                scores = self._ensemble.scores(part)
+                scores = self.ensemble.scores(part)
                 unknown = window.unknown or (UNSURE if scores.max() < min_score else "")
                 yield Scored(start_s, end_s, named(self.scenes, scores), unknown, channel, fragment)
 
@@ -372,7 +402,7 @@ class Classifier:
 
     def _hear(
         self,
-        recordings: Sequence[Source],
+        recordings: Iterable[Source],
         hop_s: float | None,
         *,
         raw: RawFormat | None = None,
@@ -398,11 +428,11 @@ class Classifier:
             )
             for source in recordings
         )
-        read = inputs(cut, self._ensemble.front_end, self.channels, self._window_samples)
+        read = inputs(cut, self.ensemble.front_end, self.channels, self._window_samples)
         if raw is not None:
-            return self._ensemble.hear(read, 1)
-        at_once = self._ensemble.windows_at_once
-        return self._ensemble.hear(read_ahead(read, 2 * at_once), at_once)
+            return self.ensemble.hear(read, 1)
+        at_once = self.ensemble.windows_at_once
+        return self.ensemble.hear(read_ahead(read, 2 * at_once), at_once)
 
 
 def _whole(window: Heard | Failed) -> Heard:

@@ -1,0 +1,166 @@
+"""Bulk prediction on Ray Data: any number of recordings, of any length, into Parquet.
+
+The list of recordings is kept in DEST, in parts. Each part is a task of Ray Data that decodes,
+computes log-mels, applies the network in batches, on a device through an actor, and writes a file
+of each table. A part whose files are there is done, whatever kills the job; one that is done twice
+comes to the same files. The process that began it all sees a number for each part.
+"""
+
+import contextlib
+import dataclasses
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ascjax.cluster import listing, part, storage
+from ascjax.cluster.connection import check as check_cluster
+from ascjax.cluster.connection import connected
+from ascjax.errors import UserError, first_line
+from ascjax.files import exclusive, is_url
+from ascjax.runs.loading import load
+from ascjax.runs.reading import batches
+from ascjax.signals import Interrupted, Stopped
+
+_JOB_FILE = "job.json"
+# Log-mels on their way to devices; without devices next to nothing.
+_STORE_BYTES = 2**30
+# Parts of the list that are written at once.
+_AT_ONCE = 64
+# How often a part starts again whose process or machine has died.
+_RETRIES = 5
+
+
+def predict(
+    source: str,
+    dest: str,
+    run: str,
+    *,
+    hop_s: float | None,
+    min_score: float,
+    per_part: int,
+    address: str | None,
+) -> tuple[int, int]:
+    """Predicts every recording of ``source`` that ``dest`` lacks.
+
+    Args:
+      source: see `listing.find`.
+      dest: a new folder, or that of the same job.
+      run: see `loading.load`, where each machine of the cluster can read it; also a URL.
+      hop_s, min_score: see `Classifier.predict`.
+      per_part: recordings of a part.
+      address: see `connection.connected`.
+
+    Returns:
+      How many recordings there are, and how many of them can't be read.
+
+    Raises:
+      UserError: a mistake in one of these, or no cluster.
+      Stopped: Ctrl-C or SIGTERM; parts that are done stay.
+    """
+    hashes = [each.trained.model_sha256 for each in load(storage.staged(run)).runs]
+    job = part.Job(source, "+".join(hashes), hop_s, min_score, per_part, recordings=0)
+    folder = storage.Folder(dest)
+    kept, paths = _kept(folder, job), iter(())
+    check_cluster(address)
+    if kept is None:
+        found = listing.find(source)
+        paths = chain([next(found)], found)  # what is wrong with SOURCE is said here
+    with contextlib.nullcontext() if is_url(dest) else exclusive(Path(folder.root), "predicting"):
+        job = kept or _begin(folder, job, paths)
+        done = set(folder.names(part.PREDICTIONS))
+        parts = range(-(-job.recordings // per_part))
+        todo = [number for number in parts if part.name(number) not in done]
+        if todo:
+            with connected(address, store_bytes=_STORE_BYTES, log_to_driver=False) as ray:
+                _predict(ray, todo, dest, run, job)
+        return job.recordings, folder.count_rows(part.UNREADABLE)
+
+
+def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
+    """Returns the job that DEST holds, if there is one.
+
+    Raises:
+      UserError: it is another one, or DEST holds other things.
+    """
+    content = folder.read(_JOB_FILE)
+    if content is None:
+        # A list without a job is left where a process was killed as it began.
+        others = set(folder.names()) - {"list", ".lock"}
+        if others:
+            raise UserError(
+                f"--out={folder.location}: expected a new or empty folder, found {min(others)}"
+            )
+        return None
+    before = json.loads(content)
+    now = {**asdict(job), "recordings": before.get("recordings")}
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise UserError(
+                f"--out={folder.location}: holds another job: {name} is {before.get(name)!r} "
+                f"there, {value!r} now; choose another --out"
+            )
+    return part.Job(**now)
+
+
+def _begin(folder: storage.Folder, job: part.Job, paths: Iterable[str]) -> part.Job:
+    """Writes the list of recordings and then job.json."""
+    folder.remove("list")
+    count, parts = 0, enumerate(batches(paths, job.per_part))
+    for several in batches(parts, _AT_ONCE):
+        folder.write({f"list/{part.name(n, 'json')}": json.dumps(p).encode() for n, p in several})
+        count += sum(len(p) for _, p in several)
+    job = dataclasses.replace(job, recordings=count)
+    folder.write({_JOB_FILE: json.dumps(asdict(job), indent=1).encode()})
+    return job
+
+
+def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> None:
+    """Predicts parts on Ray Data."""
+    context = ray.data.DataContext.get_current()
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # the import sets another
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = -1  # long recordings take hours
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    device = ray.remote(num_gpus=1, max_restarts=-1, max_task_retries=-1, max_concurrency=2)
+    actors = tuple(device(part.Networks).remote(run) for _ in range(gpus))
+    counts = ray.data.from_items(todo, override_num_blocks=len(todo)).map_batches(
+        _task,
+        fn_kwargs={"dest": dest, "run": run, "job": job, "actors": actors},
+        num_cpus=1,
+        ray_remote_args_fn=lambda: {"max_retries": _RETRIES},
+        # One thread a worker, as there is a worker for each processor.
+        runtime_env={"env_vars": {"NPROC": "1", "JAX_PLATFORMS": "cpu"}},
+    )
+    last = job.recordings - sum(_size(job, number) for number in todo)
+    with tqdm(total=job.recordings, initial=last, unit="file", desc="predict") as bar:
+        try:
+            for row in counts.iter_rows():
+                if row["error"]:
+                    raise UserError(f"{row['error']}; the same command goes on")
+                bar.update(row["count"])
+        except Interrupted as stop:
+            where = f"with {bar.n:,} of {job.recordings:,} recordings written"
+            raise Stopped(where, stop.code) from None
+        except ray.exceptions.RayError as error:
+            raise UserError(f"Ray: {first_line(error)}; the same command goes on") from None
+
+
+def _size(job: part.Job, number: int) -> int:
+    return min(job.per_part, job.recordings - number * job.per_part)
+
+
+def _task(rows: dict[str, np.ndarray], **of_job: Any) -> dict[str, list[Any]]:
+    """Predicts the parts of a block, one, in a Ray worker."""
+    count, error = 0, ""
+    try:
+        count = sum(part.predict(int(number), **of_job) for number in rows["item"])
+    except UserError as mistake:
+        error = str(mistake)
+    return {"count": [count], "error": [error]}

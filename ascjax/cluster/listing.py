@@ -1,0 +1,116 @@
+"""The recordings that SOURCE names: a folder's, a bucket's, or those of a table of paths."""
+
+import os
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ascjax.audio.formats import SUFFIXES, is_audio
+from ascjax.cluster import storage
+from ascjax.errors import UserError, first_line, nearest
+from ascjax.files import is_url
+
+_TABLES = {".parquet": "", ".csv": ",", ".tsv": "\t"}
+
+
+def find(source: str) -> Iterator[str]:
+    """Yields the paths or URLs of the recordings that SOURCE names, each once.
+
+    Args:
+      source: a folder or bucket, with audio at any depth; or a CSV or Parquet file with a column
+        ``path``, whose relative paths begin at its own folder.
+
+    Raises:
+      UserError: it can't be read, names none, or a path twice.
+    """
+    fs, root = storage.open_folder(source)
+    is_table = os.path.splitext(root)[1] in _TABLES
+    found = False
+    with storage.errors_named(source):
+        for path in _of_table(fs, root, source) if is_table else _of_folder(fs, root, source):
+            found = True
+            yield path
+    if not found:
+        raise UserError(
+            f"{source}: expected audio files ({', '.join(SUFFIXES)}) in this folder, or a .csv or "
+            ".parquet file that lists some, found none"
+        )
+
+
+def _of_folder(fs: Any, root: str, source: str) -> Iterator[str]:
+    """Yields the audio files of a folder, without those in hidden ones."""
+    local = not is_url(source)
+    if local and not os.path.isdir(root):
+        raise FileNotFoundError
+    walk = os.walk(root, onerror=_raise) if local else fs.walk(root, on_error="raise")
+    for folder, _, files in walk:
+        if any(part.startswith(".") for part in folder.removeprefix(root).split("/")):
+            continue
+        for name in sorted(files):
+            if is_audio(name):
+                path = f"{folder}/{name}"
+                yield path if local else fs.unstrip_protocol(path)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _of_table(fs: Any, root: str, source: str) -> Iterator[str]:
+    """Yields a table's paths, of which it keeps eight bytes each."""
+    seen = array("q", (hash(path) for path in _paths(fs, root, source)))
+    hashes, counts = np.unique(np.frombuffer(seen, np.int64), return_counts=True)
+    doubtful = set(hashes[counts > 1].tolist())
+    if doubtful:  # of a few paths in a billion by chance
+        found: Counter[str] = Counter()
+        for row, path in enumerate(_paths(fs, root, source), start=1):
+            if hash(path) in doubtful:
+                found[path] += 1
+                if found[path] > 1:
+                    raise UserError(
+                        f"{source}, row {row}: {path} is there twice; list each path once"
+                    )
+    yield from _paths(fs, root, source)
+
+
+def _paths(fs: Any, root: str, source: str) -> Iterator[str]:
+    """Yields the paths of a table: URLs as they are, others from its own folder on."""
+    import pyarrow
+    from pyarrow import csv, dataset
+
+    delimiter = _TABLES[os.path.splitext(root)[1]]
+    form: Any = "parquet"
+    if delimiter:
+        form = dataset.CsvFileFormat(
+            csv.ParseOptions(delimiter=delimiter),
+            convert_options=csv.ConvertOptions(column_types={"path": pyarrow.string()}),
+        )
+    here = (source if is_url(source) else os.path.abspath(source)).rpartition("/")[0]
+    row = 0
+    try:
+        table = dataset.dataset(root, format=form, filesystem=fs)
+        if "path" not in table.schema.names:
+            raise UserError(
+                f"{source}: expected a column 'path', its columns are "
+                f"{', '.join(table.schema.names)}{nearest('path', table.schema.names)}"
+            )
+        for batch in table.to_batches(columns=["path"]):
+            for value in batch["path"].to_pylist():
+                row += 1
+                if not value:
+                    raise UserError(f"{source}, row {row}: expected a path, got none")
+                yield _placed(here, str(value))
+    except pyarrow.ArrowInvalid as error:
+        raise UserError(f"{source}: expected a table ({first_line(error)})") from None
+
+
+def _placed(folder: str, path: str) -> str:
+    if is_url(path):
+        return path
+    if is_url(folder):
+        protocol, _, rest = folder.partition("://")
+        return f"{protocol}://{os.path.normpath(os.path.join(rest, path))}"
+    return os.path.normpath(os.path.join(folder, path))

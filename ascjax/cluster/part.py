@@ -1,0 +1,196 @@
+"""A part of a bulk prediction: some recordings, decided on by one worker and written to Parquet."""
+
+import dataclasses
+import io
+import json
+import os
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+
+from ascjax.audio.errors import BadRecording
+from ascjax.audio.frontend import FrontEnd
+from ascjax.cluster import storage
+from ascjax.runs.ensemble import Ensemble
+from ascjax.runs.loading import load
+from ascjax.runs.predictor import Classifier
+from ascjax.runs.reading import Waveform
+from ascjax.runs.sources import Source
+
+# Tables of DEST; of a part's files the last one that is written marks it as done.
+WINDOWS, UNREADABLE, PREDICTIONS = TABLES = ("windows", "unreadable", "predictions")
+# Examples that go through a network of a device at once.
+DEVICE_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Job:
+    """job.json of DEST: what is predicted, by which network.
+
+    Attributes:
+      source: SOURCE.
+      model_sha256: of the network's variables; of several folds, with a + between.
+      hop_s: seconds from one window to the next; None for a window's length.
+      min_score: a lower score is unknown.
+      per_part: recordings of a part, but for the last.
+      recordings: how many are listed.
+    """
+
+    source: str
+    model_sha256: str
+    hop_s: float | None
+    min_score: float
+    per_part: int
+    recordings: int
+
+
+def name(number: int, suffix: str = "parquet") -> str:
+    """Returns the name of a part's files."""
+    return f"part-{number:06}.{suffix}"
+
+
+class Networks:
+    """An actor: a run's networks on a device."""
+
+    def __init__(self, run: str) -> None:
+        ensemble = load(storage.staged(run)).ensemble
+        self._ensemble = dataclasses.replace(ensemble, batch=DEVICE_BATCH)
+        self._ensemble.load()
+
+    def networks(self, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `Ensemble.networks`."""
+        return self._ensemble.networks(values)
+
+
+@dataclass(frozen=True)
+class _Elsewhere(Ensemble):
+    """An ensemble whose networks are actors.
+
+    A worker waits for each answer and meanwhile reads two batches ahead, no more: what is slower
+    holds the other back.
+    """
+
+    actors: tuple[Any, ...] = ()
+    here: Ensemble | None = None
+
+    @property
+    def front_end(self) -> FrontEnd | Waveform:
+        """That of the ensemble."""
+        assert self.here is not None
+        return self.here.front_end
+
+    def load(self) -> None:
+        """Loads nothing."""
+
+    def networks(self, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `Ensemble.networks`."""
+        import ray
+
+        answer = random.choice(self.actors).networks.remote(values)
+        return ray.get(answer)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, repr=False)
+class _Remote(Classifier):
+    actors: tuple[Any, ...] = ()
+
+    @cached_property
+    def ensemble(self) -> Ensemble:
+        here = Classifier(self.runs).ensemble
+        return _Elsewhere(self.runs, DEVICE_BATCH, self.actors, here)
+
+
+@cache
+def _classifier(run: str, actors: tuple[Any, ...]) -> Classifier:
+    """Returns a run's classifier, made once in a process."""
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    loaded = load(storage.staged(run))
+    return _Remote(loaded.runs, actors) if actors else loaded
+
+
+def predict(number: int, dest: str, run: str, job: Job, actors: tuple[Any, ...]) -> int:
+    """Predicts the recordings of a part and writes its rows; returns how many there are.
+
+    A second time gives the same files, so that any number of tries and of processes may.
+
+    Raises:
+      UserError: the run can't be read or DEST not be written.
+    """
+    folder, classifier = storage.Folder(dest), _classifier(run, actors)
+    paths = json.loads(folder.read(f"list/{name(number, 'json')}") or b"[]")
+    rows = _decided(classifier, paths, job)
+    content = _parquet(rows, classifier.scenes)
+    for table in TABLES:
+        folder.write({f"{table}/{name(number)}": content[table]})
+    return len(paths)
+
+
+def _decided(
+    classifier: Classifier, paths: list[str], job: Job
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yields tables' names and rows."""
+    taken: list[str] = []
+
+    def sources() -> Iterator[Source]:
+        for source in storage.fetched(paths):
+            taken.append(storage.name(source))
+            yield source
+
+    decisions = classifier.with_windows(sources(), hop_s=job.hop_s, min_score=job.min_score)
+    for index, (decision, windows) in enumerate(decisions):
+        # Bytes that are no UTF-8 as escapes, as Parquet has no others.
+        path = {"path": paths[index].encode(errors="backslashreplace").decode()}
+        if isinstance(decision, BadRecording):
+            reason = str(decision).removeprefix(f"{taken[index]}: ")
+            yield UNREADABLE, [{**path, "reason": reason}]
+            continue
+        yield (
+            WINDOWS,
+            [
+                {**path, "start_s": each.start_s, "end_s": each.end_s, **_columns(each)}
+                for each in windows
+            ],
+        )
+        of_all = {"seconds": decision.end_s, "windows": decision.windows}
+        yield (
+            PREDICTIONS,
+            [{**path, **_columns(decision), **of_all, "model_sha256": job.model_sha256}],
+        )
+
+
+def _columns(scored: Any) -> dict[str, Any]:
+    return {name: getattr(scored, name) for name in ("scene", "score", "unknown", "scores")}
+
+
+def _parquet(
+    rows: Iterable[tuple[str, list[dict[str, Any]]]], scenes: Sequence[str]
+) -> dict[str, bytes]:
+    """Returns the content of each table's file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    text, number = pa.string(), pa.float64()
+    scores = pa.struct([(scene, number) for scene in scenes])
+    decided = [("scene", text), ("score", number), ("unknown", text), ("scores", scores)]
+    columns = {
+        WINDOWS: [("start_s", number), ("end_s", number), *decided],
+        UNREADABLE: [("reason", text)],
+        PREDICTIONS: [
+            *decided, ("seconds", number), ("windows", pa.int64()), ("model_sha256", text),
+        ],
+    }  # fmt: skip
+    schemas = {table: pa.schema([("path", text), *more]) for table, more in columns.items()}
+    # Of Arrow's columns, which take a twentieth of what Python's rows do.
+    made: dict[str, list[Any]] = {table: [schemas[table].empty_table()] for table in TABLES}
+    for table, values in rows:
+        made[table].append(pa.Table.from_pylist(values, schemas[table]))
+    content = {}
+    for table in TABLES:
+        file = io.BytesIO()
+        parquet.write_table(pa.concat_tables(made[table]).combine_chunks(), file)
+        content[table] = file.getvalue()
+    return content

@@ -1,0 +1,196 @@
+"""Folders and objects by URL, through fsspec: s3://…, gs://…, and paths of this machine."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ascjax.audio.errors import bad_recording, display
+from ascjax.errors import UserError, first_line
+from ascjax.files import is_url, write_bytes
+from ascjax.runs.sources import Source
+
+# Objects that a worker fetches at once, ahead of the one that it reads.
+_AT_ONCE = 8
+
+
+def open_folder(location: str) -> tuple[Any, str]:
+    """Returns fsspec's file system of a location, and the path in it.
+
+    Raises:
+      UserError: fsspec or what it needs for such URLs isn't installed, or there is no such kind.
+    """
+    try:
+        from fsspec.core import url_to_fs
+
+        # Listings of a million objects needn't be kept.
+        return url_to_fs(location, **({"use_listings_cache": False} if is_url(location) else {}))
+    except ImportError as error:
+        raise UserError(
+            f"{location}: {error}; pip install 'ascjax[cluster]', and gcsfs for gs://"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{location}: {error}") from None
+
+
+@contextlib.contextmanager
+def errors_named(location: str) -> Iterator[None]:
+    """Turns what a file system or bucket refuses into a UserError that names it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except PermissionError as error:
+        raise UserError(f"{location}: no right to do that ({_reason(error)})") from None
+    except FileNotFoundError:
+        raise UserError(f"{location}: expected a file, folder or bucket, there is none") from None
+    except Exception as error:  # of whichever of fsspec's file systems
+        raise UserError(f"{location}: {_reason(error)}") from None
+
+
+class Folder:
+    """A folder that files are written to, each whole or not at all."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.fs, self.root = open_folder(location)
+
+    def path(self, name: str) -> str:
+        """Returns where fsspec has a file of this folder."""
+        return f"{self.root}/{name}"
+
+    def read(self, name: str) -> bytes | None:
+        """Returns a file's content, or None."""
+        with errors_named(self.location), contextlib.suppress(FileNotFoundError):
+            return bytes(self.fs.cat_file(self.path(name)))
+        return None
+
+    def write(self, files: dict[str, bytes]) -> None:
+        """Writes files by name."""
+        with errors_named(self.location):
+            if is_url(self.location):  # a put is whole or not there
+                self.fs.pipe({self.path(name): content for name, content in files.items()})
+                return
+            for name, content in files.items():
+                path = Path(self.root, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(path, content)
+
+    def names(self, name: str = "") -> list[str]:
+        """Returns what an inner folder holds, or this one."""
+        with errors_named(self.location), contextlib.suppress(FileNotFoundError):
+            found = self.fs.ls(self.path(name).rstrip("/"), detail=False)
+            return [each.rstrip("/").rpartition("/")[2] for each in found]
+        return []
+
+    def remove(self, name: str) -> None:
+        """Removes an inner folder, if it is there."""
+        with errors_named(self.location), contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self.path(name), recursive=True)
+
+    def count_rows(self, name: str) -> int:
+        """Returns how many rows the Parquet files of an inner folder have."""
+        from pyarrow import dataset
+
+        with errors_named(self.location):
+            table = dataset.dataset(self.path(name), format="parquet", filesystem=self.fs)
+            return int(table.count_rows())
+
+
+class _Lost:
+    """An object that couldn't be fetched, as a source that can't be read."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.name, self._reason = url, reason
+
+    def read(self, size: int, /) -> bytes:
+        """Raises BadRecording."""
+        raise bad_recording(self.name, f"can't be fetched ({self._reason})")
+
+
+def fetched(locations: Iterable[str]) -> Iterator[Source]:
+    """Yields the recordings at paths and URLs: paths as they are, objects as files until the next.
+
+    Objects are fetched ahead, a few at once; each gets the retries of its file system.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="ascjax-") as folder,
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
+        ahead: deque[Any] = deque()
+        for index, location in enumerate(locations):
+            to = os.path.join(folder, f"{index}{Path(location).suffix}")
+            ahead.append(pool.submit(_fetch, location, to))
+            if len(ahead) > _AT_ONCE:
+                yield from _used(ahead.popleft().result(), folder)
+        while ahead:
+            yield from _used(ahead.popleft().result(), folder)
+
+
+def _fetch(location: str, to: str) -> Source:
+    if not is_url(location):
+        return location
+    try:
+        fs, path = open_folder(location)
+        fs.get_file(path, to)
+    except Exception as error:  # of whichever of fsspec's file systems
+        return _Lost(location, _reason(error))
+    return to
+
+
+def _used(source: Source, folder: str) -> Iterator[Source]:
+    yield source
+    if isinstance(source, str) and os.path.dirname(source) == folder:
+        os.unlink(source)
+
+
+def name(source: Source) -> str:
+    """Returns the name of a fetched recording in messages about it."""
+    return display(source) if isinstance(source, str) else display(source.name)  # type: ignore[union-attr]
+
+
+def staged(run: str) -> str:
+    """Returns the folder of a run on this machine: of one in a bucket, a copy in the cache folder.
+
+    Raises:
+      UserError: it can't be read.
+    """
+    if not is_url(run):
+        return run
+    fs, path = open_folder(run)
+    with errors_named(run):
+        found = fs.find(path, detail=True)
+        # What prediction reads; not the checkpoints and events of training.
+        files = {each: info for each, info in found.items() if "/checkpoints/" not in each}
+        if not files:
+            raise UserError(f"{run}: expected the folder of a finished run, there is none")
+        # Another version of the same run is another copy.
+        state = repr([(each, fs.ukey(each)) for each in sorted(files)])
+        key = hashlib.sha256(f"{run}\0{state}".encode()).hexdigest()[:16]
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+        folder = cache / "ascjax" / "runs" / key
+        if folder.exists():
+            return str(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = tempfile.mkdtemp(prefix=key, dir=folder.parent)
+        try:
+            for each in files:
+                target = Path(partial, os.path.relpath(each, path))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                fs.get_file(each, str(target))
+            # Another process may have been as quick; its copy is the same.
+            with contextlib.suppress(OSError):
+                os.rename(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return str(folder)
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or first_line(error)
