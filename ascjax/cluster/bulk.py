@@ -33,8 +33,8 @@ _JOB_FILE = "job.json"
 _STORE_BYTES = 2**30
 # Parts of the list that are written at once.
 _AT_ONCE = 64
-# How often a part starts again whose process or machine has died.
-_RETRIES = 5
+# How often a part is begun whose worker dies; Ray itself would never give up.
+_TRIES = 5
 
 
 def predict(
@@ -134,7 +134,6 @@ def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> N
         _task,
         fn_kwargs={"dest": dest, "run": run, "job": job, "actors": actors},
         num_cpus=1,
-        ray_remote_args_fn=lambda: {"max_retries": _RETRIES},
         # One thread a worker, as there is a worker for each processor.
         runtime_env={"env_vars": {"NPROC": "1", "JAX_PLATFORMS": "cpu"}},
     )
@@ -157,10 +156,15 @@ def _size(job: part.Job, number: int) -> int:
 
 
 def _task(rows: dict[str, np.ndarray], **of_job: Any) -> dict[str, list[Any]]:
-    """Predicts the parts of a block, one, in a Ray worker."""
-    count, error = 0, ""
+    """Predicts the part of a block in a Ray worker."""
+    from ray._private.worker import global_worker
+
+    [number] = rows["item"].tolist()
+    if global_worker.core_worker.get_current_task_attempt_number() >= _TRIES:
+        listed = f"{of_job['dest']}/list/{part.name(number, 'json')}"
+        error = f"{listed}: a worker died {_TRIES} times at one of these recordings, or its machine"
+        return {"count": [0], "error": [error]}
     try:
-        count = sum(part.predict(int(number), **of_job) for number in rows["item"])
+        return {"count": [part.predict(number, **of_job)], "error": [""]}
     except UserError as mistake:
-        error = str(mistake)
-    return {"count": [count], "error": [error]}
+        return {"count": [0], "error": [str(mistake)]}
