@@ -117,6 +117,15 @@ def is_url(location: str | os.PathLike[str]) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(location)) is not None
 
 
+def check_on_disk(location: str | os.PathLike[str], what: str) -> None:
+    """Raises UserError for a bucket, where files can't be mapped, appended to or locked."""
+    if is_url(location):
+        raise UserError(
+            f"{what}={os.fspath(location)}: data sets and runs stay on a file system, shared where "
+            "several machines train; only predict --on=ray takes a bucket"
+        )
+
+
 def as_path(path: str | os.PathLike[str]) -> Path:
     """Returns a path given as a string or a Path.
 
@@ -233,6 +242,7 @@ def is_new(workdir: Path, marker: str, hint: str = "choose another folder") -> b
     Raises:
       UserError: it can't be written, or holds other things.
     """
+    check_on_disk(workdir, "--workdir")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / ".writable").touch()

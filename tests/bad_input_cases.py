@@ -96,6 +96,11 @@ CASES: list[tuple[str, str]] = [
     (ON_SET + "--config.data.scenes=bus", r"labelled 'park', not in the list of scenes"),
     (ON_SET + "--config.data.layout=csv", r"config\.data\.root: .*set: "),
     (ON_SET + "--config.protocol=best", r"config\.protocol: expected one of paper, validated"),
+    (
+        TRAIN + "--config.data.root=s3://b/set",
+        r"config\.data\.root=s3://b/set: data sets and runs stay",
+    ),
+    (ON_SET.replace("out", "s3://b/run", 1), r"--workdir=s3:.*: data sets and runs stay on a file"),
     (TRAIN + "--config.data.root=/dev/null", r"config\.data\.root: /dev/null: expected"),
     (ON + "nowhere", r"config\.data\.root: .*nowhere: expected a data set's folder"),
     (ON + "empty", r"config\.data\.root: .*the folder is empty"),

@@ -67,7 +67,8 @@ def predict(
     hashes = [each.trained.model_sha256 for each in load(storage.staged(run)).runs]
     job = part.Job(source, "+".join(hashes), hop_s, min_score, per_part, recordings=0)
     folder = storage.Folder(dest)
-    kept, paths = _kept(folder, job), iter(())
+    kept = _kept(folder, job)
+    paths: Iterable[str] = ()
     check_cluster(address)
     if kept is None:
         found = listing.find(source)
@@ -157,10 +158,11 @@ def _size(job: part.Job, number: int) -> int:
 
 def _task(rows: dict[str, np.ndarray], **of_job: Any) -> dict[str, list[Any]]:
     """Predicts the part of a block in a Ray worker."""
-    from ray._private.worker import global_worker
+    from ray._private import worker
 
     [number] = rows["item"].tolist()
-    if global_worker.core_worker.get_current_task_attempt_number() >= _TRIES:
+    this: Any = worker.global_worker
+    if this.core_worker.get_current_task_attempt_number() >= _TRIES:
         listed = f"{of_job['dest']}/list/{part.name(number, 'json')}"
         error = f"{listed}: a worker died {_TRIES} times at one of these recordings, or its machine"
         return {"count": [0], "error": [error]}

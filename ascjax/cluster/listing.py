@@ -10,7 +10,7 @@ import numpy as np
 
 from ascjax.audio.formats import SUFFIXES, is_audio
 from ascjax.cluster import storage
-from ascjax.errors import UserError, first_line, nearest
+from ascjax.errors import UserError, nearest
 from ascjax.files import is_url
 
 _TABLES = {".parquet": "", ".csv": ",", ".tsv": "\t"}
@@ -104,7 +104,8 @@ def _paths(fs: Any, root: str, source: str) -> Iterator[str]:
                     raise UserError(f"{source}, row {row}: expected a path, got none")
                 yield _placed(here, str(value))
     except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{source}: expected a table ({first_line(error)})") from None
+        reason = str(error).rpartition("Invalid: ")[2].partition("\n")[0]
+        raise UserError(f"{source}: expected a table ({reason})") from None
 
 
 def _placed(folder: str, path: str) -> str:

@@ -17,6 +17,7 @@ from ascjax.data.describe import describe
 from ascjax.data.describe_text import brief
 from ascjax.data.listing import Fold
 from ascjax.errors import UserError
+from ascjax.files import check_on_disk
 from ascjax.setup.keys import keyed
 from ascjax.signals import StopRequest
 from ascjax.words import counted
@@ -86,12 +87,14 @@ class Data:
 
 
 def check_root(config: ConfigDict) -> None:
-    """Raises UserError if no data set is named."""
+    """Raises UserError if no data set is named, or one in a bucket."""
     if not config.data.root:
         raise UserError(
             "config.data.root is empty: expected the folder of a data set or a CSV file; pass "
             "--config.data.root=DIR"
         )
+    for name in ("root", "store_dir"):
+        check_on_disk(config.data[name], f"config.data.{name}")
 
 
 def catalogue(config: ConfigDict, stop: StopRequest) -> dataset.Catalogue:

@@ -57,7 +57,7 @@ def workers():
             continue
 
 
-def kill_again_and_again(start, command, out, *, kills, chance, least=1):
+def kill_again_and_again(start, command, out, *, kills, chance, least=1, pause_s=2.0):
     """Kills the command and its workers in turn, each once some parts more are done.
 
     Args:
@@ -67,6 +67,7 @@ def kill_again_and_again(start, command, out, *, kills, chance, least=1):
       kills: how often.
       chance: a random.Random.
       least: parts that are done between two kills, at least.
+      pause_s: a kill comes at most so much later.
 
     Returns:
       The last process, under way, the parts that were done by the last kill, and what was killed.
@@ -77,7 +78,7 @@ def kill_again_and_again(start, command, out, *, kills, chance, least=1):
         while len(parts(out)) < wanted:
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
-        time.sleep(2 * chance.random())
+        time.sleep(pause_s * chance.random())
         under_way = list(workers())
         if turn % 2 and under_way:
             victim = chance.choice(under_way)

@@ -1,0 +1,205 @@
+"""Bulk prediction on Ray Data: every recording once, whatever kills it, also in buckets."""
+
+import csv
+import io
+import json
+import random
+import re
+import sys
+import time
+
+import kills
+import numpy as np
+import pytest
+import tiny_set
+
+from ascjax import predict
+from ascjax.cluster import listing, storage
+from ascjax.errors import UserError
+from ascjax.runs.loading import SHIPPED
+
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+RUN = SHIPPED / "esc10"
+COUNT, PER_PART = 240, 20
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    """Many names of a few recordings: short ones, one of a minute, one that is none."""
+    folder = tmp_path_factory.mktemp("sounds")
+    kills.write_links(folder, COUNT - 2, per_folder=80)
+    tiny_set.write_wave(folder / "0" / "long.wav", seconds=61.0)
+    (folder / "1" / "bad.wav").write_text("no audio")
+    return folder
+
+
+def words(run, source, out, *more):
+    return ["-m", "ascjax", "predict", f"--run={run}", "--on=ray", source, f"--out={out}", *more]
+
+
+def test_every_recording_is_there_once_whatever_is_killed(sounds, start, cluster, tmp_path):
+    cluster.add_small(num_gpus=1)  # in Ray's eyes: the networks are in an actor
+    out = tmp_path / "out"
+    command = words(RUN, sounds, out, f"--address={cluster.address}", f"--per_part={PER_PART}")
+    process, done, killed = kills.kill_again_and_again(
+        start, command, out, kills=2, chance=random.Random(0), pause_s=0.3
+    )
+    assert len(done) < COUNT // PER_PART, "killed too late"
+    assert killed[0] == "command"
+    assert killed[1].startswith("worker")
+    _, errors = process.communicate()
+    assert process.returncode == 2
+    assert re.search(
+        r"error: 1 of 240 recordings can't be read, as .*/out/unreadable says; the others", errors
+    )
+    predicted, unreadable = (kills.rows(out / name) for name in ("predictions", "unreadable"))
+    paths = [row["path"] for row in predicted + unreadable]
+    assert sorted(paths) == sorted(str(path) for path in sounds.glob("[0-9]/*.wav"))
+    assert len(kills.parts(out)) == COUNT // PER_PART
+    assert all(kills.parts(out)[path] == then for path, then in done.items())
+    assert [row["reason"] for row in unreadable] == ["is no audio file (Format not recognised)"]
+    check_as_from_one_process(sounds, predicted, kills.rows(out / "windows"), start)
+
+
+def check_as_from_one_process(sounds, predicted, windows, start):
+    files = [sounds / "0" / "long.wav", *sorted((sounds / "2").glob("*"))[:3]]
+    alone = start("-m", "ascjax", "predict", f"--run={RUN}", "--format=csv", *files)
+    expected = list(csv.DictReader(io.StringIO(alone.communicate()[0])))
+    by_path = {row["path"]: row for row in predicted}
+    model = json.loads((RUN / "results.json").read_text())["model_sha256"]
+    assert len(expected) == len(files)
+    for row in expected:
+        got = by_path[row["file"]]
+        assert got["scene"] == row["scene"]
+        assert got["model_sha256"] == model
+        scores = [float(row[scene]) for scene in got["scores"]]
+        np.testing.assert_allclose(list(got["scores"].values()), scores, atol=2e-6)
+    long = [row for row in windows if row["path"] == str(files[0])]
+    assert [window["start_s"] for window in long] == [5.0 * i for i in range(13)]
+    assert long[-1]["end_s"] == by_path[str(files[0])]["seconds"] == 61.0
+
+
+def test_a_bucket_with_a_failing_and_a_slow_object(sounds, start, bucket):
+    kinds = sorted((sounds / ".kinds").glob("*"))
+    for name, kind in zip(["a.wav", "b/c.wav", "b/slow.wav"], kinds, strict=True):
+        bucket.upload_file(str(kind), "sounds", f"in/{name}")
+    bucket.upload_file(str(kinds[0]), "sounds", "in/b/failing.wav")
+    bucket.put_object(Bucket="sounds", Key="in/b/notes.txt", Body=b"no audio")
+    bucket.put_object(Bucket="sounds", Key="in/.trash/d.wav", Body=b"hidden")
+    upload_run(bucket)
+    bucket.answers["failing.wav"] = lambda: "500 Internal Error"
+    bucket.answers["slow.wav"] = lambda: time.sleep(3)
+    command = words("s3://sounds/run", "s3://sounds/in", "s3://sounds/out")
+    process = start(*command, AWS_ENDPOINT_URL=bucket.url)
+    _, errors = process.communicate()
+    assert "error: 1 of 4 recordings can't be read" in errors, errors
+    kept = {}
+    for each in bucket.list_objects_v2(Bucket="sounds", Prefix="out/")["Contents"]:
+        content = bucket.get_object(Bucket="sounds", Key=each["Key"])["Body"].read()
+        kept[each["Key"].removeprefix("out/")] = content
+    assert [row["path"] for row in table(kept["predictions/part-000000.parquet"])] == [
+        "s3://sounds/in/a.wav", "s3://sounds/in/b/c.wav", "s3://sounds/in/b/slow.wav",
+    ]  # fmt: skip
+    (bad,) = table(kept["unreadable/part-000000.parquet"])
+    assert bad["path"] == "s3://sounds/in/b/failing.wav"
+    assert "can't be fetched" in bad["reason"]
+    assert bucket.requests["GET /sounds/in/a.wav"] == 1
+
+
+def table(content):
+    return parquet.read_table(io.BytesIO(content)).to_pylist()
+
+
+def upload_run(bucket):
+    for path in RUN.glob("*.*"):
+        bucket.upload_file(str(path), "sounds", f"run/{path.name}")
+
+
+def test_a_staged_run_is_copied_once(bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    upload_run(bucket)
+    first = storage.staged("s3://sounds/run")
+    assert storage.staged("s3://sounds/run") == first
+    assert (tmp_path / first / "results.json").is_file()
+    bucket.put_object(Bucket="sounds", Key="run/results.json", Body=b"{}")
+    assert storage.staged("s3://sounds/run") != first
+
+
+def test_a_list_names_paths_from_its_own_folder(tmp_path):
+    rows = ["path,scene", "a.wav,bus", "../b.wav,park", "/c/d.wav,", "s3://sounds/e.wav,tram"]
+    (tmp_path / "some.csv").write_text("\n".join(rows))
+    expected = [f"{tmp_path}/a.wav", f"{tmp_path.parent}/b.wav", "/c/d.wav", "s3://sounds/e.wav"]
+    assert list(listing.find(str(tmp_path / "some.csv"))) == expected
+    parquet.write_table(pyarrow.table({"path": ["a.wav"]}), tmp_path / "some.parquet")
+    assert list(listing.find(str(tmp_path / "some.parquet"))) == expected[:1]
+
+
+@pytest.fixture
+def mistakes(tmp_path, sounds):
+    """Folders and lists with something wrong."""
+    (tmp_path / "twice.csv").write_text("path\na.wav\nb.wav\n./a.wav\n")
+    (tmp_path / "other.csv").write_text("file\na.wav\n")
+    (tmp_path / "hole.csv").write_text('path,scene\na.wav,bus\n"",bus\n')
+    (tmp_path / "ragged.csv").write_text("path\na.wav,b\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "another").mkdir()
+    job = {"source": "elsewhere", "recordings": 3}
+    (tmp_path / "another" / "job.json").write_text(json.dumps(job))
+    (tmp_path / "sounds").symlink_to(sounds)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("source", "dest", "said"),
+    [
+        ("twice.csv", "out", r"twice\.csv, row 3: .*/a\.wav is there twice; list each path once"),
+        ("other.csv", "out", r"other\.csv: expected a column 'path', its columns are file"),
+        ("hole.csv", "out", r"hole\.csv, row 2: expected a path, got none"),
+        ("ragged.csv", "out", r"ragged\.csv: expected a table \(CSV parse error: Row #2: Expected"),
+        ("empty", "out", r"empty: expected audio files .* found none"),
+        ("nowhere", "out", r"nowhere: expected a file, folder or bucket, there is none"),
+        ("sounds", "another", r"another: holds another job: source is 'elsewhere' there, '/"),
+        ("sounds", "empty/..", r"expected a new or empty folder, found another"),
+        ("s3://locked/in", "out", r"s3://locked/in: no right to do that \(Access Denied"),
+        ("s3://nowhere/in", "out", r"s3://nowhere/in: expected a file, folder or bucket, there is"),
+        ("sounds", "s3://nowhere/out", r"s3://nowhere/out: expected a file, folder or bucket"),
+        ("xy://sounds/in", "out", r"xy://sounds/in: Protocol not known: xy"),
+    ],
+)
+def test_mistakes_are_said_and_nothing_is_written(
+    mistakes, bucket, monkeypatch, source, dest, said
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.url)
+    bucket.answers["/locked"] = lambda: "403 Access Denied"
+    source, dest = (each if "://" in each else mistakes / each for each in (source, dest))
+    before = sorted(mistakes.iterdir())
+    options = predict.parse(["predict", *map(str, words(RUN, source, dest)[3:])])
+    with pytest.raises(UserError, match=said):
+        predict.main(options)
+    assert sorted(mistakes.iterdir()) == before
+
+
+def test_no_ray_and_no_cluster_are_said(sounds, tmp_path, monkeypatch):
+    command = ["predict", *map(str, words(RUN, sounds, tmp_path / "out")[3:])]
+    with pytest.raises(UserError, match=r"--address=127.0.0.1:9: no Ray cluster answers there"):
+        predict.main(predict.parse([*command, "--address=127.0.0.1:9"]))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"--on=ray needs Ray: pip install 'ascjax\[cluster\]'"):
+        predict.main(predict.parse(command))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["s3://sounds/in"], r"s3://sounds/in: what is in a bucket needs --on=ray"),
+        (["--on=ray", "a", "b", "--out=c"], r"--on=ray: takes one SOURCE"),
+        (["--on=ray", "a", "--out=c", "--timeline"], r"--timeline: doesn't go with --on=ray"),
+        (["a", "--per_part=3"], r"--per_part: goes with --on=ray"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags, said):
+    with pytest.raises(UserError, match=said):
+        predict.parse(["predict", *flags])
