@@ -17,7 +17,7 @@ from ascjax.errors import UserError, choose
 
 PROGRAMS = (
     "frontend", "extract", "train_step", "inference", "predict", "epoch", "scaling", "convert",
-    "export",
+    "export", "bulk",
 )  # fmt: skip
 
 
