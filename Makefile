@@ -125,7 +125,7 @@ $(VENV)/demo.done: $(VENV)/test.done
 	@touch $@
 
 $(VENV)/cluster.done: $(VENV)/test.done
-	$(PIP) --editable '.[cluster]'
+	$(PIP) --editable '.[cluster,cluster-test]'
 	@touch $@
 
 $(VENV)/lint.done: $(VENV)/run.done
