@@ -136,10 +136,12 @@ def _bulk(options: argparse.Namespace) -> None:
 
     classifier = open_classifier(options.run and storage.staged(options.run))
     min_score, _ = _thresholds(options, classifier)
-    source, out, run = (
-        str(each) if is_url(each) or each == DEFAULT_RUN else os.path.abspath(each)
-        for each in (options.paths[0], options.out, options.run or DEFAULT_RUN)
+    source, out = (
+        str(each) if is_url(each) else os.path.abspath(each)
+        for each in (options.paths[0], options.out)
     )
+    run = options.run or DEFAULT_RUN
+    run = os.path.abspath(run) if os.path.exists(run) else run
     count, unreadable = bulk.predict(
         source,
         out,

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ascjax import signals
 from ascjax.cluster import listing, part, storage
 from ascjax.cluster.connection import check as check_cluster
 from ascjax.cluster.connection import connected
@@ -26,7 +27,6 @@ from ascjax.errors import UserError, first_line
 from ascjax.files import exclusive, is_url
 from ascjax.runs.loading import load
 from ascjax.runs.reading import batches
-from ascjax.signals import Interrupted, Stopped
 
 _JOB_FILE = "job.json"
 # Log-mels on their way to devices; without devices next to nothing.
@@ -124,6 +124,7 @@ def _begin(folder: storage.Folder, job: part.Job, paths: Iterable[str]) -> part.
 
 def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> None:
     """Predicts parts on Ray Data."""
+    signals.handle(caught=True)  # Ray has put its own in their place
     context = ray.data.DataContext.get_current()
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # the import sets another
     context.enable_progress_bars = False
@@ -145,9 +146,9 @@ def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> N
                 if row["error"]:
                     raise UserError(f"{row['error']}; the same command goes on")
                 bar.update(row["count"])
-        except Interrupted as stop:
+        except signals.Interrupted as stop:
             where = f"with {bar.n:,} of {job.recordings:,} recordings written"
-            raise Stopped(where, stop.code) from None
+            raise signals.Stopped(where, stop.code) from None
         except ray.exceptions.RayError as error:
             raise UserError(f"Ray: {first_line(error)}; the same command goes on") from None
 
