@@ -41,7 +41,7 @@ from ascjax.runs.run import Run
 from benchmarks import measure
 
 RUN = "esc10"
-PER_PART = 64
+PER_PART = 16
 BATCH = 16
 
 
@@ -243,6 +243,7 @@ def bulk(source: Path, *, nodes: int = 1, device: bool = False) -> measure.Row:
             raise RuntimeError(f"predict ended with {status}")
         done = sorted(p.stat().st_mtime for p in Path(out, "predictions").glob("*.parquet"))
     seconds = done[-1] - done[nodes - 1]
+    print(f"{len(done)} parts in {seconds:.0f} s, {largest}", file=sys.stderr)
     return {"recordings/s": (len(done) - nodes) * PER_PART / seconds if seconds else 0.0, **largest}
 
 
