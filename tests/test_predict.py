@@ -207,8 +207,8 @@ def test_a_first_answer_waits_for_no_import_that_it_does_not_need(finished_run, 
     code = (
         "import sys; from ascjax import predict\n"
         "predict.main(predict.parse(sys.argv))\n"
-        "slow = {'clu', 'grain', 'librosa', 'matplotlib', 'ml_collections', 'numba', 'optax',\n"
-        "        'orbax', 'scipy', 'tensorboardX', 'torch'}\n"
+        "slow = {'clu', 'fsspec', 'grain', 'librosa', 'matplotlib', 'ml_collections', 'numba',\n"
+        "        'optax', 'orbax', 'pyarrow', 'ray', 'scipy', 'tensorboardX', 'torch'}\n"
         "sys.exit(' '.join(slow & set(sys.modules)) or 0)"
     )
     words = [f"--run={finished_run[0]}", str(unlabelled / "audio" / "8.wav")]

@@ -130,7 +130,9 @@ def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> N
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = -1  # long recordings take hours
     gpus = int(ray.cluster_resources().get("GPU", 0))
-    device = ray.remote(num_gpus=1, max_restarts=-1, max_task_retries=-1, max_concurrency=2)
+    device = ray.remote(
+        num_cpus=0, num_gpus=1, max_restarts=-1, max_task_retries=-1, max_concurrency=2
+    )
     actors = tuple(device(part.Networks).remote(run) for _ in range(gpus))
     counts = ray.data.from_items(todo, override_num_blocks=len(todo)).map_batches(
         _task,
@@ -160,14 +162,15 @@ def _size(job: part.Job, number: int) -> int:
 def _task(rows: dict[str, np.ndarray], **of_job: Any) -> dict[str, list[Any]]:
     """Predicts the part of a block in a Ray worker."""
     from ray._private import worker
+    from ray.exceptions import RayError
 
     [number] = rows["item"].tolist()
     this: Any = worker.global_worker
     if this.core_worker.get_current_task_attempt_number() >= _TRIES:
         listed = f"{of_job['dest']}/list/{part.name(number, 'json')}"
-        error = f"{listed}: a worker died {_TRIES} times at one of these recordings, or its machine"
-        return {"count": [0], "error": [error]}
+        died = f"{listed}: a worker died {_TRIES} times at one of these recordings, or its machine"
+        return {"count": [0], "error": [died]}
     try:
         return {"count": [part.predict(number, **of_job)], "error": [""]}
-    except UserError as mistake:
-        return {"count": [0], "error": [str(mistake)]}
+    except (UserError, RayError) as error:  # the latter, of an actor that can't start
+        return {"count": [0], "error": [first_line(error)]}
