@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 
 from ascjax import sweep
 from ascjax.errors import UserError
-from ascjax.paper import measured
+from ascjax.paper import measured, pace
 from ascjax.paper.tables import Row, Table
 from ascjax.runs import experiment
 from ascjax.scoring.metrics import wilson_interval
@@ -365,7 +365,7 @@ def test_each_network_is_measured_once_over_its_first_steps(
         monkeypatch.setattr(sys, "stdin", io.StringIO(input))
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            measured._main()
+            pace._main()
         return subprocess.CompletedProcess(command, 0, out.getvalue(), "")
 
     monkeypatch.setattr(measured.subprocess, "run", in_this_process)

@@ -1,34 +1,26 @@
 """Time and memory of a sweep's rows over a few steps, each row in a process of its own."""
 
-import dataclasses
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import jax
 import msgspec
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ascjax import records
-from ascjax.compute import rounds
-from ascjax.compute.devices import local_devices, peak_memory_gb, replicate
+from ascjax.compute.devices import local_devices
 from ascjax.data import extract
-from ascjax.data.batches import Fragments, steps_per_epoch
+from ascjax.data.batches import steps_per_epoch
 from ascjax.errors import UserError, first_line
 from ascjax.files import write_text
+from ascjax.paper.pace import Pace, timed
 from ascjax.paper.plan import Entry
 from ascjax.setup import Setup, Survey
-from ascjax.setup import network as builders
-from ascjax.training import feed
-from ascjax.training.evaluator import Evaluator
-from ascjax.training.step import initial_state, train_step
 from ascjax.words import counted, duration
 
 PLAN_FORMAT = 1
@@ -37,24 +29,7 @@ _OTHERWISE = ("seed", "protocol", "data", "init", "channels", "fragments", "feat
 _EXTRACTED = 12
 
 
-@dataclasses.dataclass(frozen=True)
-class Pace:
-    """What the first steps of a row took.
-
-    Attributes:
-      step_s: a training step, after the first, which compiles.
-      compile_s: the first step beyond that.
-      evaluation_s: a batch of evaluation, its first beside.
-      peak_memory_gb: of the process, and of a device.
-    """
-
-    step_s: float
-    compile_s: float
-    evaluation_s: float
-    peak_memory_gb: dict[str, float]
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class PlannedRow:
     """A row: its runs that are left, their size, its pace, and the hours that follow from it.
 
@@ -77,7 +52,7 @@ class PlannedRow:
     hours: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """plan.json.
 
@@ -171,7 +146,7 @@ def extraction_ms(setup: Setup) -> float:
     recordings = setup.survey.dataset.recordings
     taken = np.linspace(0, len(recordings) - 1, min(_EXTRACTED, len(recordings))).astype(int)
     seconds = [
-        _timed(partial(extract.log_mels, recordings[index].path, job))[0]
+        timed(partial(extract.log_mels, recordings[index].path, job))
         for index in taken
         if recordings[index].name not in setup.survey.bad
     ]
@@ -187,75 +162,12 @@ def _in_a_process(name: str, setup: Setup, steps: int) -> Pace:
         "num_examples": len(setup.split.train) * len(setup.channels) * setup.config.fragments.count,
         "steps": steps,
     }
-    command = [sys.executable, "-m", "ascjax.paper.measured"]
+    command = [sys.executable, "-m", "ascjax.paper.pace"]
     done = subprocess.run(command, input=json.dumps(work), capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise UserError(f"--measure: {name} failed: {first_line(Exception(last))}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Pace)
-
-
-def pace(
-    config: ConfigDict,
-    *,
-    num_scenes: int,
-    input_shape: tuple[int, int],
-    num_examples: int,
-    steps: int,
-) -> Pace:
-    """Takes the first steps of a config's training, on noise of its data's shape, and times them.
-
-    Neither values nor initial weights have a part in it; batches come from memory, not the store.
-    """
-    devices = local_devices(config.num_devices)
-    networks = builders.networks(config, None, num_scenes, input_shape)
-    mean, deviation = np.zeros(input_shape[0], np.float32), np.ones(input_shape[0], np.float32)
-    step_config, inputs = builders.step(
-        config,
-        networks,
-        builders.schedule(config, num_examples),
-        num_scenes=num_scenes,
-        mean=mean,
-        deviation=deviation,
-    )
-    state = replicate(initial_state(step_config, networks.variables), devices)
-    program = rounds.program(partial(train_step, config=step_config), devices)
-    size = config.train.batch_size
-
-    def train(first: int, last: int) -> None:
-        nonlocal state
-        which = {"batch_size": size, "seed": 0, "first_step": first, "last_step": last}
-        part = _noise(size, input_shape, num_scenes)
-        for _, round_ in feed.pipeline_rounds(
-            part, devices, (config.log_every_steps,), inputs, **which
-        ):
-            state, _ = program(state, round_)
-        jax.block_until_ready(state)
-
-    first_s, _ = _timed(partial(train, 0, 1))
-    step_s = _timed(partial(train, 1, 1 + steps))[0] / steps
-    evaluator = Evaluator(networks.evaluation, mean, deviation, devices, config.eval.batch_size)
-    part = _noise(config.eval.batch_size, input_shape, num_scenes)
-    variables = replicate(networks.variables, devices)
-    evaluator(variables, part)
-    return Pace(
-        step_s=step_s,
-        compile_s=max(0.0, first_s - step_s),
-        evaluation_s=_timed(partial(evaluator, variables, part))[0],
-        peak_memory_gb=peak_memory_gb(),
-    )
-
-
-def _noise(count: int, input_shape: tuple[int, int], num_scenes: int) -> Fragments:
-    rng = np.random.default_rng(0)
-    log_mel = rng.standard_normal((count, 1, *input_shape), np.float32)
-    return Fragments(log_mel, np.arange(count), (np.arange(count) % num_scenes).astype(np.int32), 1)
-
-
-def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = call()
-    return time.perf_counter() - started, result
 
 
 def _page(plan: Plan) -> str:
@@ -284,14 +196,3 @@ def _page(plan: Plan) -> str:
         f"\n\nIn all {plan.hours:,.1f} hours, one run after the other, without extraction.\n"
         f"Extraction, by one process: {extraction}.\n"
     )
-
-
-def _main() -> None:
-    work = json.load(sys.stdin)
-    config = ConfigDict(work.pop("config"))
-    shape = tuple(work.pop("input_shape"))
-    print(records.encode(pace(config, input_shape=shape, **work)).decode().replace("\n", ""))
-
-
-if __name__ == "__main__":
-    _main()
