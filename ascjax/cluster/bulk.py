@@ -23,7 +23,7 @@ from ascjax import signals
 from ascjax.cluster import listing, part, storage
 from ascjax.cluster.connection import check as check_cluster
 from ascjax.cluster.connection import connected
-from ascjax.errors import UserError, first_line
+from ascjax.errors import UserError
 from ascjax.files import exclusive, is_url
 from ascjax.runs.loading import load
 from ascjax.runs.reading import batches
@@ -152,7 +152,8 @@ def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> N
             where = f"with {bar.n:,} of {job.recordings:,} recordings written"
             raise signals.Stopped(where, stop.code) from None
         except ray.exceptions.RayError as error:
-            raise UserError(f"Ray: {first_line(error)}; the same command goes on") from None
+            reason = str(error).strip().rpartition("\n")[2]  # a traceback comes before it
+            raise UserError(f"Ray: {reason}; the same command goes on") from None
 
 
 def _size(job: part.Job, number: int) -> int:
@@ -173,4 +174,4 @@ def _task(rows: dict[str, np.ndarray], **of_job: Any) -> dict[str, list[Any]]:
     try:
         return {"count": [part.predict(number, **of_job)], "error": [""]}
     except (UserError, RayError) as error:  # the latter, of an actor that can't start
-        return {"count": [0], "error": [first_line(error)]}
+        return {"count": [0], "error": [str(error).strip().rpartition("\n")[2]]}

@@ -162,7 +162,7 @@ class Classifier:
 
         A recording is taken from ``recordings`` once those before it have been read.
         """
-        _check_score(min_score)
+        min_score = self._least(min_score)
         names: list[str] = []
 
         def taken() -> Iterator[Source]:
