@@ -79,8 +79,10 @@ def kill_again_and_again(start, command, out, *, kills, chance, least=1, pause_s
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         time.sleep(pause_s * chance.random())
-        under_way = list(workers())
-        if turn % 2 and under_way:
+        if turn % 2:
+            while not (under_way := list(workers())):  # between two parts
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.05)
             victim = chance.choice(under_way)
             victim.send_signal(signal.SIGKILL)
             killed.append(f"worker {victim.pid}")
