@@ -32,7 +32,7 @@ faults-few: $(VENV)/test.done
 test-demo: $(VENV)/demo.done
 	$(BIN)/python -m pytest -m slow tests/deploy/test_page.py
 
-# Ray clusters of this machine, one after the other, as each takes all cores.
+# Several processes, Ray clusters and an S3 server of this machine, one after the other: each takes all cores.
 test-cluster: $(VENV)/cluster.done
 	$(BIN)/python -m pytest tests/cluster
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ascjax import cli
-from ascjax.cluster import flags
+from ascjax.cluster import flags, processes
+from ascjax.cluster.place import place
 from ascjax.config import describe, find_config, load_config, override, shipped
 from ascjax.errors import UserError
 from ascjax.files import as_path
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from ascjax.runs.run import Run
 
 USAGE = """ascjax train --config=NAME_OR_FILE [--config.KEY=VALUE ...]
-                    [--workdir=DIR] [--folds=all [--on=ray ...]]"""
+                    [--workdir=DIR] [--folds=all [--on=ray ...]]
+                    [--coordinator=HOST:PORT --num_processes=N --process_id=I]"""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -45,6 +47,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--parameter_table", action="store_true", help="print every parameter's shape first")
     add("--folds", choices=["all"], help="train on every fold of the set and pool the results")
     flags.add_runs(parser)
+    flags.add_processes(parser)
     words, overrides = cli.split_overrides(argv)
     options = parser.parse(words)
     flags.check(options)
@@ -78,17 +81,22 @@ def main(options: argparse.Namespace) -> None:
     from ascjax.runs import experiment, folds
 
     if options.folds:
+        if place(options):
+            raise UserError("--folds: trains in one process; leave it out, or use --on=ray")
         trainer = flags.trainer(options)
         pooled, runs = folds.train_folds(options.config, options.workdir, report.write, trainer)
         print(text.folds_table(pooled))
         print(f"report: {fold_pages.write(options.workdir, pooled, runs)}")
         return
-    run = experiment.train(
-        options.config,
-        options.workdir,
-        report.write,
-        parameter_table=options.parameter_table,
-    )
+    with processes.joined(options):
+        run = experiment.train(
+            options.config,
+            options.workdir,
+            report.write,
+            parameter_table=options.parameter_table,
+        )
+    if run is None:
+        return
     if run.tested:
         print(text.table(run.results, synthetic=run.info.data.synthetic))
     else:
@@ -134,7 +142,9 @@ def train(
     else:
         raise UserError(f"config: expected a ConfigDict, a file or a name, got {config!r:.60}")
     override(made, overrides)
-    return experiment.train(made, as_path(workdir), report.write)
+    run = experiment.train(made, as_path(workdir), report.write)
+    assert run is not None, "the first process, and the only one"
+    return run
 
 
 if __name__ == "__main__":

@@ -48,10 +48,14 @@ class StopRequest:
 
     A second one does what the signal did before, for those who can't wait. Of two of these, one
     within the other, both learn of a signal, also of one that came before the inner one began.
+
+    Args:
+      agree: returns the signal that any of the processes that stop together has had, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, agree: Callable[[int | None], int | None] = lambda number: number) -> None:
         self.signal: int | None = None
+        self._agree = agree
         self._heard_s: float | None = None
         self._previous: dict[int, Any] = {}
 
@@ -59,6 +63,13 @@ class StopRequest:
     def requested(self) -> bool:
         """Whether a signal has come."""
         return self.signal is not None
+
+    def agreed(self) -> bool:
+        """Whether a signal has come to any process; all that stop together ask at the same time."""
+        number = self._agree(self.signal)
+        if number is not None:
+            self.signal = self.signal or number
+        return number is not None
 
     def check(self, where: str) -> None:
         """Raises Stopped(``where``) if a signal has come."""

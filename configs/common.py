@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     # and calibration are those of a run of the protocol "validated" with the same settings, see
     # train.from_run.
     config.protocol = "paper"
-    # Accelerators (or host devices) that share a batch; 0: all that this process has.
+    # Accelerators (or host devices) that share a batch, over all processes; 0: all there are.
     config.num_devices = 0
 
     config.data = ConfigDict()

@@ -1,1 +1,1 @@
-"""Beyond one process: several runs on a Ray cluster."""
+"""Beyond one process: one training over several, or several runs on a Ray cluster."""

@@ -36,6 +36,17 @@ def add_runs(parser: cli.Parser) -> None:
         help="how often a run whose process or machine died starts again; default: 3")  # fmt: skip
 
 
+def add_processes(parser: cli.Parser) -> None:
+    """Adds the flags of one training over several processes."""
+    add = parser.add_argument_group(
+        "over several processes (not needed under Slurm or Open MPI, or on TPU pods)"
+    ).add_argument
+    add("--coordinator", metavar="HOST:PORT",
+        help="of process 0, with a port that is free there")  # fmt: skip
+    add("--num_processes", type=cli.count, metavar="N", help="how many there are")
+    add("--process_id", type=int, metavar="I", help="which one this is, from 0")
+
+
 def check(options: argparse.Namespace) -> None:
     """Raises UserError for a flag that needs --on=ray without it."""
     for name in _NEED_RAY:

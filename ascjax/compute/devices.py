@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, Key
 
-from ascjax.compute import host
+from ascjax.compute import host, processes
 from ascjax.errors import UserError
 
 # Collectives inside a step (averages of gradients and BatchNorm statistics) name this axis.
@@ -40,6 +40,42 @@ def local_devices(count: int = 0) -> list[jax.Device]:
     return available[: count or None]
 
 
+def all_devices(count: int = 0) -> list[jax.Device]:
+    """Returns ``count`` devices, as many of each process; 0 means all.
+
+    Raises:
+      UserError: a process has fewer, or another number of them than the others.
+    """
+    num_processes = processes.count()
+    if count % num_processes:
+        raise UserError(
+            f"expected a multiple of {num_processes}, as {num_processes} processes share the "
+            f"devices equally, got {count}; pass a multiple, or 0 for all"
+        )
+    counts = set(processes.gather(len(local_devices(count // num_processes))))
+    if len(counts) > 1:
+        raise UserError(
+            f"expected as many devices in each process, got {min(counts)} to {max(counts)}; pass "
+            f"{min(counts) * num_processes}, or start each process with as many"
+        )
+    by_process: dict[int, list[jax.Device]] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(device)
+    return [d for number in sorted(by_process) for d in by_process[number][: min(counts)]]
+
+
+def local(devices: Sequence[jax.Device]) -> list[jax.Device]:
+    """Returns those of this process."""
+    return [device for device in devices if device.process_index == jax.process_index()]
+
+
+def share(batch_size: int, devices: Sequence[jax.Device]) -> slice:
+    """Returns which examples of a batch that ``devices`` share are this process's."""
+    per_device = batch_size // len(devices)
+    mine = [number for number, device in enumerate(devices) if device in local(devices)]
+    return slice(mine[0] * per_device, (mine[-1] + 1) * per_device)
+
+
 def check_batch_size(batch_size: int, num_devices: int) -> None:
     """Raises UserError unless ``num_devices`` divides ``batch_size``."""
     if batch_size < 1 or batch_size % num_devices:
@@ -51,8 +87,9 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
 
 def free_memory(devices: Sequence[jax.Device]) -> float:
     """Returns the bytes free on the fullest device; infinite where the platform doesn't tell."""
-    stats = [device.memory_stats() for device in devices]
-    return min((s["bytes_limit"] - s["bytes_in_use"] for s in stats if s), default=np.inf)
+    stats = [device.memory_stats() for device in local(devices)]
+    free = min((s["bytes_limit"] - s["bytes_in_use"] for s in stats if s), default=np.inf)
+    return min(processes.gather(float(free)))
 
 
 def peak_memory_gb() -> dict[str, float]:
@@ -78,7 +115,9 @@ def pmap(step: Callable, devices: Sequence[jax.Device], *, donate: bool = False)
     on_cpu = devices[0].platform == "cpu"
     donated = (0,) if donate and not on_cpu else ()
     mapped = jax.pmap(step, axis_name=AXIS, devices=devices, donate_argnums=donated)
-    options = host.compiler_options(_CPU_OPTIONS) if on_cpu else {}
+    # Within a jit pmap knows the devices of this process alone.
+    alone = processes.count() == 1
+    options = host.compiler_options(_CPU_OPTIONS) if on_cpu and alone else {}
     if not options:
         return mapped
     # A lambda, as jit would take over pmap's own attributes, such as ``lower``.
@@ -87,7 +126,7 @@ def pmap(step: Callable, devices: Sequence[jax.Device], *, donate: bool = False)
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """Returns ``tree`` with a leading device axis, one equal copy on each device."""
-    return _copier(tuple(devices))(np.arange(len(devices)), tree)
+    return _copier(tuple(devices))(np.arange(len(local(devices))), tree)
 
 
 @functools.cache
@@ -99,6 +138,13 @@ def _copier(devices: tuple[jax.Device, ...]) -> Callable:
 def unreplicate(tree: Any) -> Any:
     """Returns the first device's copy of a replicated tree, as NumPy arrays."""
     return jax.tree.map(lambda x: np.asarray(np.asarray(x.addressable_shards[0].data)[0]), tree)
+
+
+def local_values(x: jax.Array) -> np.ndarray:
+    """Returns the part [device, ...] of a mapped step's output that this process's devices hold."""
+    if x.is_fully_addressable:
+        return np.asarray(x)
+    return np.concatenate([np.asarray(shard.data) for shard in x.addressable_shards])
 
 
 def shard(batch: Any, num_devices: int) -> Any:

@@ -123,22 +123,29 @@ def order(
     )
 
 
-def training(fragments: Fragments, **steps: int) -> Iterator[Batch]:
+def training(fragments: Fragments, *, share: slice = slice(None), **steps: int) -> Iterator[Batch]:
     """Yields the batches of some steps of training; reading runs ahead in threads.
 
     Args:
       fragments: the training split.
+      share: which examples of each batch are read.
       **steps: which steps; see ``order``.
     """
-    yield from _read_ahead(order(len(fragments), **steps).map(fragments.take))
+    batches = order(len(fragments), **steps)
+    yield from _read_ahead(batches.map(lambda examples: fragments.take(examples[share])))
 
 
-def evaluation(fragments: Fragments, *, batch_size: int) -> Iterator[Batch]:
-    """Yields every example exactly once, in order, the last batch padded to ``batch_size``."""
+def evaluation(
+    fragments: Fragments, *, batch_size: int, share: slice = slice(None)
+) -> Iterator[Batch]:
+    """Yields every example exactly once, in order, the last batch padded to ``batch_size``.
+
+    Of each batch, ``share`` alone is read.
+    """
     padded = -(-len(fragments) // batch_size) * batch_size
     examples = np.full(padded, -1)
     examples[: len(fragments)] = np.arange(len(fragments))
-    batches = grain.MapDataset.source(examples.reshape(-1, batch_size))
+    batches = grain.MapDataset.source(examples.reshape(-1, batch_size)[:, share])
     yield from _read_ahead(batches.map(fragments.take))
 
 

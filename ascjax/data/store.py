@@ -10,15 +10,18 @@ channels, the length, and each file's name, size and time of change. It holds
 
 A row is marked done only after all its values are in the file, so a reader never sees half of one.
 Whoever opens the store checks every row against its CRC-32; damaged ones are extracted again.
+Processes of one training that see the same folder share the work out (sharing.py).
 """
 
 import hashlib
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +30,20 @@ from tqdm import tqdm
 
 from ascjax.audio import isolated, wave
 from ascjax.audio.frontend import FrontEnd
+from ascjax.compute import processes
 from ascjax.data import extract
 from ascjax.data import rows as tables
 from ascjax.data.dataset import Recording
-from ascjax.data.rows import BAD, DONE, MISSING
+from ascjax.data.rows import DONE, MISSING
+from ascjax.data.sharing import Sharing, Table
 from ascjax.errors import UserError
-from ascjax.files import exclusive, write_json
+from ascjax.files import exclusive
 from ascjax.signals import StopRequest, withheld
 from ascjax.words import counted
 
 _FORMAT = 1
+# Seconds between two looks at what other processes have done.
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -145,21 +152,45 @@ def prepare(
     )
     names = [recording.name for recording in recordings]
     try:
+        sharing = Sharing(path)
         # Several runs may want the same features at once: the first extracts, the others wait.
-        with exclusive(path, "extracting features", wait=None if stop is None else stop.check):
-            rows, log_mel = tables.open_or_create(path, settings, shape)
-            bad = {} if on_bad_file == "stop" else tables.read_bad(path)
-            bad.update(known_bad or {})
-            tables.mark_bad(names, rows, bad, path)
-            if damaged := tables.mark_damaged(rows, log_mel, stop):
-                tqdm.write(
-                    f"{path}: the features of {counted(len(damaged), 'recording')} are damaged, "
-                    f"e.g. {names[damaged[0]]}; they are extracted again"
+        wait = None if stop is None else stop.check
+        with exclusive(path, "extracting features", wait=wait) if sharing.leads else nullcontext():
+            rows: np.ndarray
+            if sharing.leads:
+                rows, log_mel = tables.open_or_create(path, settings, shape)
+                bad = {} if on_bad_file == "stop" else tables.read_bad(path)
+                bad.update(known_bad or {})
+                tables.mark_bad(names, rows, bad, path)
+                if damaged := tables.mark_damaged(rows, log_mel, stop):
+                    tqdm.write(
+                        f"{path}: the features of {counted(len(damaged), 'recording')} are "
+                        f"damaged, e.g. {names[damaged[0]]}; they are extracted again"
+                    )
+            processes.gather(None)  # the leader has made the files
+            if not sharing.leads:
+                rows, log_mel = tables.open_or_create(path, settings, shape)
+                rows, bad = np.array(rows), {}
+            table = Table(path, names, rows, bad, on_bad_file, sharing)
+            todo = table.missing()
+            processes.gather(None)  # all know what is to be done
+            if mine := sharing.mine(todo):
+                _extract(job, recordings, mine, table, num_workers, stop)
+            while sharing.leads and table.missing():
+                table.take()
+                if stop is not None:
+                    stop.check("while extracting features")
+                time.sleep(_POLL_S)
+            if sharing.leads and len(mine) < len(todo) and tables.mark_damaged(rows, log_mel, stop):
+                raise UserError(
+                    f"{path}: what processes wrote there side by side did not all arrive; start "
+                    "the same command again, or give each machine a folder of its own"
                 )
-            todo = np.flatnonzero(rows["state"] == MISSING).tolist()
-            if todo:
-                _extract(job, recordings, todo, rows, bad, on_bad_file, num_workers, stop)
-            usable = rows["state"] == DONE
+            processes.gather(None)  # the leader has all rows
+        if not sharing.leads:
+            rows, log_mel = tables.open_or_create(path, settings, shape)
+            bad = tables.read_bad(path)
+        usable = rows["state"] == DONE
     except OSError as error:
         raise UserError(
             f"{error.filename or path}: cannot keep the feature store there ({error.strerror}); "
@@ -184,18 +215,18 @@ def _extract(
     job: extract.Job,
     recordings: Sequence[Recording],
     todo: list[int],
-    rows: np.memmap,
-    bad: dict[str, str],
-    on_bad_file: str,
+    table: Table,
     num_workers: int,
     stop: StopRequest | None,
 ) -> None:
+    rows = table.rows
     workers = min(num_workers or os.cpu_count() or 1, len(todo))
     chunk = max(1, min(16, len(todo) // (4 * workers)))
     chunks = [todo[i : i + chunk] for i in range(0, len(todo), chunk)]
     pending: set[Future] = set()
     died = False
-    bar = tqdm(total=len(rows), initial=len(rows) - len(todo), unit="rec", desc="log-mel")
+    done = len(rows) - len(table.missing())
+    bar = tqdm(total=len(rows), initial=done, unit="rec", desc="log-mel")
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), extract.start_worker, (job,)
     )
@@ -214,8 +245,9 @@ def _extract(
                         pending.add(pool.submit(extract.extract, files))
                 finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for result in (r for future in finished for r in future.result()):
-                    _record(result, recordings, rows, bad, on_bad_file, job.path.parent)
-                    bar.update()
+                    table.record(result)
+                table.take()
+                bar.update(len(rows) - len(table.missing()) - bar.n)
     except BrokenProcessPool:
         if stop is not None:
             stop.check("while extracting features")
@@ -226,8 +258,9 @@ def _extract(
         for future in pending:
             if not future.cancelled() and future.exception() is None:
                 for result in (r for r in future.result() if r.reason is None):
-                    rows[result.row] = (DONE, result.crc32)
-        rows.flush()
+                    table.record(result)
+        if isinstance(rows, np.memmap):
+            rows.flush()
     if died:
         # One of the recordings under way is to blame: each is read again in a process of its own.
         later = {row for chunk in chunks for row in chunk}
@@ -235,25 +268,7 @@ def _extract(
         under_way = [row for row in left if row not in later]
         files = [(row, recordings[row].path, recordings[row].start_s) for row in under_way]
         for result in extract.one_by_one(job, files):
-            _record(result, recordings, rows, bad, on_bad_file, job.path.parent)
+            table.record(result)
         if later:
             again = [row for row in left if row in later]
-            _extract(job, recordings, again, rows, bad, on_bad_file, num_workers, stop)
-
-
-def _record(
-    result: extract.Result,
-    recordings: Sequence[Recording],
-    rows: np.memmap,
-    bad: dict[str, str],
-    on_bad_file: str,
-    path: Path,
-) -> None:
-    if result.reason is None:
-        rows[result.row] = (DONE, result.crc32)
-        return
-    if on_bad_file == "stop":
-        raise wave.BadRecording(result.reason)
-    rows[result.row] = (BAD, 0)
-    bad[recordings[result.row].name] = result.reason
-    write_json(path / "bad.json", bad)
+            _extract(job, recordings, again, table, num_workers, stop)

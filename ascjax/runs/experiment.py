@@ -1,17 +1,19 @@
 """The main job: from a config to a run folder with a trained, tested network."""
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ascjax import setup as setups
+from ascjax.compute import processes
 from ascjax.data import normalisation
 from ascjax.data.batches import Fragments
 from ascjax.errors import UserError
@@ -31,7 +33,7 @@ from ascjax.signals import Busy, StopRequest
 from ascjax.training.arrays import DamagedCheckpoint
 from ascjax.training.checkpoints import Checkpoints
 from ascjax.training.evaluator import Evaluator, validation_numbers
-from ascjax.training.journal import TrainingLog
+from ascjax.training.journal import NoLog, TrainingLog
 from ascjax.training.loop import Schedule, Trainer
 from ascjax.training.step import StepConfig, StepInputs, TrainState, initial_state
 
@@ -48,7 +50,7 @@ def train(
     report: Report = lambda _: None,
     *,
     parameter_table: bool = False,
-) -> Run:
+) -> Run | None:
     """Trains a network and, unless the protocol is ``all``, tests it.
 
     Called again with the same config and folder it resumes; a finished run is only reported again.
@@ -59,23 +61,31 @@ def train(
       report: called with the finished run, under its lock.
       parameter_table: print the shape and statistics of each parameter before training.
 
+    Returns:
+      The run; None in every process but the first of several, which alone has the folder.
+
     Raises:
       UserError: a mistake in the config, the data or the folder.
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
     setups.check(config)
     setups.devices(config)
-    check_workdir(workdir, config.to_dict())
-    if not (workdir / "results.json").exists():
+    first = processes.first()
+    if first:
+        check_workdir(workdir, config.to_dict())
+    if not processes.from_first((workdir / "results.json").exists()):
         setups.check_root(config)
         setups.weights_file(config)  # names missing weights before the data set is read
         follow(config)  # and a run that can't be followed
-    with exclusive(workdir, "training"), StopRequest() as stop:
-        if (workdir / "results.json").exists():
-            run = Run.open(workdir)
-        else:
+    alone = exclusive(workdir, "training") if first else nullcontext()
+    with alone, StopRequest(processes.agree) as stop:
+        run: Run | None
+        if not processes.from_first((workdir / "results.json").exists()):
             run = _train_and_test(config, workdir, stop, parameter_table)
-        report(run)
+        else:
+            run = Run.open(workdir) if first else None
+        if run is not None:
+            report(run)
     return run
 
 
@@ -104,7 +114,10 @@ def _prepare(config: ConfigDict, stop: StopRequest) -> _Prepared:
     data = setup.extract(stop)
     num_scenes = len(data.dataset.scenes)
     networks = builders.networks(config, setup.weights_file, num_scenes, setup.input_shape)
-    mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.indices)
+    mean, deviation = np.zeros((2, data.store.log_mel.shape[2]), np.float32)
+    if processes.first():
+        mean, deviation = normalisation.mel_statistics(data.store.log_mel, data.train.indices)
+    mean, deviation = processes.broadcast((mean, deviation))
     schedule = builders.schedule(config, len(data.train), followed and followed.run.epochs)
     step_config, step_inputs = builders.step(
         config, networks, schedule, num_scenes=num_scenes, mean=mean, deviation=deviation
@@ -122,7 +135,9 @@ def _prepare(config: ConfigDict, stop: StopRequest) -> _Prepared:
         teacher=taught_by.runs[0].results.model_sha256 if taught_by else "",
         followed=followed and followed.run,
     )
-    state = initial_state(step_config, networks.variables)
+    _check_same(info)
+    # Not to the bit the same on all processors.
+    state = processes.broadcast(initial_state(step_config, networks.variables))
     return _Prepared(
         setup,
         data,
@@ -136,6 +151,23 @@ def _prepare(config: ConfigDict, stop: StopRequest) -> _Prepared:
         evaluator,
         state,
     )
+
+
+def _check_same(info: RunInfo) -> None:
+    """Raises UserError unless all processes train on the same."""
+    what = {
+        "recordings, scenes or parts": info.data.fingerprint,
+        "unreadable recordings": info.left_out,
+        "initial weights": info.initial_weights.sha256,
+        "teacher": info.teacher,
+        "run to follow": info.followed and info.followed.model_sha256,
+    }
+    for number, other in enumerate(processes.gather(what)):
+        if differing := [name for name, value in other.items() if value != what[name]]:
+            raise UserError(
+                f"process {number} has other {' and '.join(differing)} than process "
+                f"{processes.index()}; give all the same files"
+            )
 
 
 def _teacher(setup: Setup) -> Classifier | None:
@@ -154,14 +186,18 @@ def _teacher(setup: Setup) -> Classifier | None:
 
 def _train_and_test(
     config: ConfigDict, workdir: Path, stop: StopRequest, parameter_table: bool
-) -> Run:
+) -> Run | None:
     made = _call(stop, "before training; features are kept", _prepare, config, stop)
     setup, data, evaluator, schedule = made.setup, made.data, made.evaluator, made.schedule
-    info = begin(workdir, config.to_dict(), made.info)
+    first = processes.first()
+    info = begin(workdir, config.to_dict(), made.info) if first else made.info
     if made.taught_by:
         part = [data.dataset.recordings[index] for index in data.train.indices]
-        where = "while the teacher scored the training part"
-        targets = _call(stop, where, teacher.scores, made.taught_by, part, workdir, stop)
+        targets = np.zeros((len(part), len(data.dataset.scenes)), np.float32)
+        if first:
+            where = "while the teacher scored the training part"
+            targets = _call(stop, where, teacher.scores, made.taught_by, part, workdir, stop)
+        targets = processes.broadcast(targets)
         data = replace(data, train=replace(data.train, targets=targets))
     checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
     with closing(checkpoints):
@@ -174,13 +210,15 @@ def _train_and_test(
         else:
             step, state = latest
             tqdm.write(f"resuming at step {step} of {schedule.num_steps} in {workdir}")
-        log = TrainingLog(
-            workdir,
-            step=int(state.step),
-            num_steps=schedule.num_steps,
-            steps_per_epoch=schedule.steps_per_epoch,
-            batch_size=schedule.batch_size,
-        )
+        log: TrainingLog = NoLog()
+        if first:
+            log = TrainingLog(
+                workdir,
+                step=int(state.step),
+                num_steps=schedule.num_steps,
+                steps_per_epoch=schedule.steps_per_epoch,
+                batch_size=schedule.batch_size,
+            )
         validate = None
         if data.validation is not None:
             validate = partial(_validate, evaluator, data.validation, setup, stop)
@@ -201,7 +239,8 @@ def _train_and_test(
         if best is not None and best != int(state.step):
             state = _restore_best(checkpoints, best, state)
     if made.followed is not None:
-        return testing.keep(state, info, made.followed.calibration, workdir)
+        calibration = made.followed.calibration
+        return testing.keep(state, info, calibration, workdir) if first else None
     where = "while testing; training is done and saved"
     return _call(stop, where, testing.test, setup, data, evaluator, state, info, workdir, stop)
 

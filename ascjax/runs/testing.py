@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ascjax import records
-from ascjax.compute.devices import peak_memory_gb, replicate
+from ascjax.compute import processes
+from ascjax.compute.devices import local, peak_memory_gb, replicate
 from ascjax.data import cutting
 from ascjax.data.batches import Fragments
 from ascjax.data.listing import Recording
@@ -63,12 +64,23 @@ def test(
     info: RunInfo,
     workdir: Path,
     stop: StopRequest,
-) -> Run:
-    """Tests a state and writes posteriors, examples, the model and results."""
+) -> Run | None:
+    """Tests a state and writes posteriors, examples, the model and results.
+
+    Of several processes all compute posteriors, and the first alone does the rest.
+    """
     replicated = replicate(variables(state), setup.devices)
     started = time.perf_counter()
     tested = _evaluate(data, data.test, evaluator, replicated, stop, "test")
     test_s = time.perf_counter() - started
+    held_out = None
+    if data.validation is not None:
+        held_out = _evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
+    if not processes.first():
+        return None
+    if processes.count() > 1:
+        evaluator = replace(evaluator, devices=local(setup.devices))
+        replicated = replicate(variables(state), evaluator.devices)
     stored = TestPosteriors(
         posteriors=tested.posteriors,
         label=tested.labels,
@@ -93,8 +105,7 @@ def test(
     path = workdir / "examples.npz"
     _write_examples(setup, data, tested, results, evaluator, replicated, path)
     calibration = opened = None
-    if data.validation is not None:
-        held_out = _evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
+    if held_out is not None:
         scores = fuse(held_out.posteriors, **asdict(setup.fusion))
         calibration = Calibration.fit(scores, held_out.labels)
         if data.unknown:

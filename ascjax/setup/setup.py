@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from ascjax import models
 from ascjax.audio import frontends
 from ascjax.audio.frontend import FrontEnd
-from ascjax.compute.devices import check_batch_size, local_devices
+from ascjax.compute.devices import all_devices, check_batch_size
 from ascjax.data import store
 from ascjax.data.batches import steps_per_epoch
 from ascjax.data.fragments import layout
@@ -138,7 +138,7 @@ def devices(config: ConfigDict) -> list[jax.Device]:
       UserError: they aren't there, or can't share a batch equally.
     """
     with keyed("num_devices"):
-        found = local_devices(config.num_devices)
+        found = all_devices(config.num_devices)
     for group in ("train", "eval"):
         with keyed(f"{group}.batch_size"):
             check_batch_size(config[group].batch_size, len(found))

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ascjax.compute import processes
 from ascjax.errors import UserError, first_line
 from ascjax.files import unwritable
 
@@ -43,8 +44,14 @@ class ArrayFiles:
         with contextlib.ExitStack() as opened:
             opened.enter_context(_quiet())
             self._folder = opened.enter_context(_pattern_free(path))
-            handler = ocp.StandardCheckpointHandler()
-            self._checkpointer = opened.enter_context(ocp.Checkpointer(handler))
+            # Of several processes the one that is here: Orbax would wait for all.
+            alone = ocp.options.MultiprocessingOptions()
+            if processes.count() > 1:
+                only = processes.index()
+                alone = ocp.options.MultiprocessingOptions(only, {only})
+            handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+            checkpointer = ocp.Checkpointer(handler, multiprocessing_options=alone)
+            self._checkpointer = opened.enter_context(checkpointer)
             self._opened = opened.pop_all()
 
     def write(self, name: str, tree: Any) -> None:

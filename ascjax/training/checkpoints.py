@@ -1,5 +1,8 @@
 """Checkpoints of a run through Orbax: the last few and the best, verified when they are restored.
 
+Of several processes the first one writes and reads them; all make the same calls, which tell all
+the same.
+
 A folder STEP is a checkpoint: Orbax's files, which hold the CRC-32 of each array in their metadata,
 and, once the epoch that it ends has been validated and logged, validation.json. ``STEP.damaged``
 was found to be damaged and is kept aside.
@@ -16,6 +19,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from ascjax.compute import processes
 from ascjax.errors import UserError
 from ascjax.files import write_json
 from ascjax.training.arrays import TEMPORARY, ArrayFiles, DamagedCheckpoint, sealed, unsealed
@@ -43,10 +47,12 @@ class Checkpoints:
         self.path = Path(path).resolve()
         self._keep = max(keep, 1)
         self._pending: list[Future] = []
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._files = ArrayFiles(self.path)
-        self._thread = ThreadPoolExecutor(1, "ascjax-save")
-        self._remove_leftovers()
+        self._first = processes.first()
+        if self._first:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._files = ArrayFiles(self.path)
+            self._thread = ThreadPoolExecutor(1, "ascjax-save")
+            self._remove_leftovers()
 
     def save(self, step: int, state: Any) -> None:
         """Saves a tree of arrays, unless there is a checkpoint of this step."""
@@ -74,7 +80,7 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """Returns the steps on disk in order; waits for those in flight."""
         self.wait()
-        return self._steps()
+        return processes.from_first(self._steps())
 
     def latest(self) -> int | None:
         """Returns the last step on disk, or None."""
@@ -87,14 +93,15 @@ class Checkpoints:
           UserError: a checkpoint's numbers are damaged.
         """
         self.wait()
-        return self._best()
+        return processes.from_first(self._best())
 
     def ended(self, step: int) -> bool:
         """Whether ``end_epoch`` was called for a step on disk, and is sound."""
         try:
-            return self._numbers(step) is not None
+            ended = self._numbers(step) is not None
         except UserError:
-            return False
+            ended = False
+        return processes.from_first(ended)
 
     def resume(self, like: Any) -> tuple[int, Any] | None:
         """Returns the last sound checkpoint's step and tree, or None; sets damaged ones aside.
@@ -105,14 +112,20 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint is another network's.
         """
-        for step in reversed(self.steps()):
+        found = self._last_sound(like) if self._first else None
+        step = processes.from_first(found and found[0])
+        return None if step is None else (step, processes.broadcast(found[1] if found else like))
+
+    def _last_sound(self, like: Any) -> tuple[int, Any] | None:
+        self.wait()
+        for step in reversed(self._steps()):
             try:
-                return step, self.restore(step, like)
+                return step, self._files.read(str(step), like)
             except DamagedCheckpoint as error:
                 aside = self.path / f"{step}.damaged"
                 shutil.rmtree(aside, ignore_errors=True)
                 (self.path / str(step)).rename(aside)
-                before = self.latest()
+                before = max(self._steps(), default=None)
                 then = "the start" if before is None else f"step {before}"
                 tqdm.write(f"{error}; it is now {aside.name}, and the run resumes from {then}")
         return None
@@ -124,15 +137,17 @@ class Checkpoints:
           DamagedCheckpoint: its values aren't those that were saved.
           UserError: its arrays aren't those of ``like``.
         """
-        return self._files.read(str(step), like)
+        return processes.broadcast(self._files.read(str(step), like) if self._first else like)
 
     def close(self) -> None:
         """Waits for saves and releases the folder."""
-        self._thread.shutdown()
-        self._files.close()
+        if self._first:
+            self._thread.shutdown()
+            self._files.close()
 
     def _submit(self, function: Callable[..., None], *arguments: Any) -> None:
-        self._pending.append(self._thread.submit(function, *arguments))
+        if self._first:
+            self._pending.append(self._thread.submit(function, *arguments))
 
     def _write(self, step: int, state: Any) -> None:
         if (self.path / str(step)).exists():
@@ -149,6 +164,8 @@ class Checkpoints:
             self._prune()
 
     def _steps(self) -> list[int]:
+        if not self._first:
+            return []
         return sorted(int(path.name) for path in self.path.iterdir() if path.name.isdecimal())
 
     def _best(self) -> int | None:

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, Float32
 from tqdm import tqdm
 
 from ascjax import models
-from ascjax.compute import rounds
-from ascjax.compute.devices import pmap, replicate
+from ascjax.compute import processes, rounds
+from ascjax.compute.devices import local, local_values, pmap, replicate, share
 from ascjax.data import batches
 from ascjax.data.normalisation import normalise
 from ascjax.errors import UserError
@@ -71,7 +71,9 @@ class Evaluator:
           NonFinitePosteriors: a posterior is NaN or infinite.
         """
         steps = -(-len(fragments) // self.batch_size)
-        stream = batches.evaluation(fragments, batch_size=self.batch_size)
+        mine = share(self.batch_size, self.devices)
+        shared = len(local(self.devices)) < len(self.devices)  # with other processes
+        stream = batches.evaluation(fragments, batch_size=self.batch_size, share=mine)
         # tqdm's None: no bar where stderr is no terminal.
         hidden = True if describe is None else None
         bar = iter(tqdm(stream, total=steps, desc=describe, unit="step", disable=hidden))
@@ -80,15 +82,19 @@ class Evaluator:
         fetched: list[tuple[np.ndarray, np.ndarray]] = []
         while taken := list(islice(bar, length)):
             log_mels = [batch["log_mel"] for batch in taken]
-            round_ = rounds.stack(log_mels, length, len(self.devices))
+            round_ = rounds.stack(log_mels, length, len(local(self.devices)))
             values = self._round(variables, {**round_, "inputs": self._inputs})
             dispatched.append(([batch["example"] for batch in taken], values))
             if len(dispatched) > _ROUNDS_IN_FLIGHT:
                 fetched += _fetch(*dispatched.pop(0))
-            if stop is not None:
+            if stop is not None and (stop.agreed() if shared else stop.requested):
                 stop.check("while testing; training is done and saved")
         for each in dispatched:
             fetched += _fetch(*each)
+        if shared:
+            fetched = [
+                processes.concatenate(tuple(map(np.concatenate, zip(*fetched, strict=True))))
+            ]
         posteriors = batches.gather(fetched, fragments.shape)
         _check_finite(posteriors)
         return posteriors
@@ -124,7 +130,7 @@ def _fetch(
     examples: list[np.ndarray], values: jax.Array
 ) -> list[tuple[np.ndarray, Float32[np.ndarray, "batch scene"]]]:
     """Returns, for each step of a round, the examples' indices and their posteriors."""
-    by_step = np.asarray(values).swapaxes(0, 1)  # from [device, step, batch / device, scene]
+    by_step = local_values(values).swapaxes(0, 1)  # from [device, step, batch / device, scene]
     return [
         (indices, posteriors.reshape(len(indices), -1))
         for indices, posteriors in zip(examples, by_step, strict=False)

@@ -16,7 +16,7 @@ from jaxtyping import Array
 from tqdm import tqdm
 
 from ascjax.compute import rounds
-from ascjax.compute.devices import replicate
+from ascjax.compute.devices import local, replicate, share
 from ascjax.data import batches
 from ascjax.errors import UserError
 
@@ -63,6 +63,8 @@ def pipeline_rounds(
     devices: Sequence[jax.Device],
     periods: tuple[int, ...],
     inputs: Any,
+    *,
+    batch_size: int,
     **steps: int,
 ) -> Rounds:
     """Yields rounds of at most ``rounds.max_steps``, on batches cut out of the store.
@@ -72,6 +74,7 @@ def pipeline_rounds(
       devices: the devices that share each batch.
       periods: a round ends at each multiple of any of these numbers of steps.
       inputs: arrays that all steps share.
+      batch_size: examples in a step over all devices.
       **steps: which steps; see ``batches.order``.
 
     Yields:
@@ -79,7 +82,9 @@ def pipeline_rounds(
     """
     stream = (
         {name: values for name, values in batch.items() if name != "example"}
-        for batch in batches.training(fragments, **steps)
+        for batch in batches.training(
+            fragments, share=share(batch_size, devices), batch_size=batch_size, **steps
+        )
     )
     periods = (rounds.max_steps(devices), *periods)
     return _rounds(stream, devices, periods, replicate(inputs, devices), **steps)
@@ -90,6 +95,8 @@ def resident_rounds(
     devices: Sequence[jax.Device],
     periods: tuple[int, ...],
     inputs: Any,
+    *,
+    batch_size: int,
     **steps: int,
 ) -> Rounds:
     """Places the examples on the devices and yields rounds for ``step_on_resident``.
@@ -97,9 +104,10 @@ def resident_rounds(
     Arguments and yields are those of ``pipeline_rounds``; ``periods`` alone end a round.
     """
     inputs = replicate((inputs, _examples(fragments)), devices)
-    order = batches.order(len(fragments), **steps)
+    order = batches.order(len(fragments), batch_size=batch_size, **steps)
+    mine = share(batch_size, devices)
     # One by one: drawing indices ahead in threads takes twice as long.
-    stream = (order[step].astype(np.int32) for step in range(len(order)))
+    stream = (order[step][mine].astype(np.int32) for step in range(len(order)))
     return _rounds(stream, devices, periods, inputs, **steps)
 
 
@@ -131,7 +139,7 @@ def _rounds(
     while step < last_step:
         count = min(last_step - step, *(period - step % period for period in periods))
         step += count
-        stacked = rounds.stack(list(islice(stream, count)), longest, len(devices))
+        stacked = rounds.stack(list(islice(stream, count)), longest, len(local(devices)))
         yield step, {**stacked, "inputs": inputs}
 
 

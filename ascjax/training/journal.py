@@ -91,6 +91,25 @@ class TrainingLog:
         return f"{duration(seconds)} left"
 
 
+class NoLog(TrainingLog):
+    """The log of every process but the first of several."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def progress(self, step: int) -> None:
+        """Does nothing, as all below."""
+
+    def scalars(self, step: int, numbers: dict[str, float]) -> None:
+        """Does nothing."""
+
+    def epoch(self, step: int, epoch: int, numbers: dict[str, float]) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Returns the entries of metrics.jsonl, one an epoch and in order; none if there is no file.
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import jax
 import numpy as np
 
-from ascjax.compute import rounds
+from ascjax.compute import processes, rounds
 from ascjax.compute.devices import free_memory, replicate, unreplicate
 from ascjax.data import batches
 from ascjax.errors import UserError
@@ -139,7 +139,7 @@ class Trainer:
                 seconds = time.perf_counter() - epoch_started
                 replicated = self._end_epoch(replicated, step, seconds)
                 epoch_started = time.perf_counter()
-            if self.stop.requested:
+            if self.stop.agreed():
                 self._save_and_stop(step, replicated)
         self.checkpoints.wait()
         return unreplicate(replicated)
@@ -166,7 +166,9 @@ class Trainer:
 
     def _call(self, function: Callable[..., T], *args: Any) -> T:
         """Calls a function that may take long; raises Busy if a stop can't wait for it."""
-        patience_s = math.inf if self._known is None else PATIENCE_S
+        # Several processes stop at the same step, and each has to get there.
+        alone = self._known is not None and processes.count() == 1
+        patience_s = PATIENCE_S if alone else math.inf
         return self.stop.call(function, *args, patience_s=patience_s)
 
     def _save_and_stop(self, step: int, replicated: TrainState) -> NoReturn:

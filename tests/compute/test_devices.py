@@ -74,3 +74,12 @@ def test_peak_memory_is_the_kernels():
     kernels = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert peak_memory_gb() == {"host": pytest.approx(int(kernels[1]) * 1.024e-6, rel=0.05)}
     assert np.isinf(free_memory(local_devices()))  # that of CPUs isn't known
+
+
+def test_processes_take_as_many_devices_each(monkeypatch):
+    monkeypatch.setattr(devices.processes, "count", lambda: 3)
+    with pytest.raises(UserError, match="expected a multiple of 3, as 3 processes share"):
+        devices.all_devices(2)
+    monkeypatch.setattr(devices.processes, "gather", lambda found: [found, 2, 4])
+    with pytest.raises(UserError, match="as many devices in each process, got 1 to 4; pass 3"):
+        devices.all_devices(3)

@@ -169,12 +169,12 @@ def test_a_recording_that_ends_its_worker_is_a_bad_file(tiny, tmp_path):
     for name in ("bus/1-000-A.wav", "tram/2-003-A.wav"):
         soundfile.write(root / name, np.full((32_000, 2), 0.99), tiny_set.RATE_HZ)
     front_end = EndedByLoud(sample_rate_hz=tiny_set.RATE_HZ, num_mels=40)
-    made = prepare(root, tmp_path, front_end=front_end, on_bad_file="skip")
+    made = prepare(root, tmp_path, front_end=front_end, on_bad_file="skip", num_workers=2)
     assert sorted(made.bad) == ["bus/1-000-A.wav", "tram/2-003-A.wav"]
     assert "ends the process that decodes it" in made.bad["bus/1-000-A.wav"]
     assert made.usable.sum() == len(made.usable) - 2
     with pytest.raises(wave.BadRecording, match="1-000-A.wav: ends the process"):
-        prepare(root, tmp_path, front_end=front_end, on_bad_file="stop")
+        prepare(root, tmp_path, front_end=front_end, on_bad_file="stop", num_workers=2)
 
 
 def flip(path, bit):
