@@ -56,6 +56,7 @@ class StopRequest:
     def __init__(self, agree: Callable[[int | None], int | None] = lambda number: number) -> None:
         self.signal: int | None = None
         self._agree = agree
+        self._told = False
         self._heard_s: float | None = None
         self._previous: dict[int, Any] = {}
 
@@ -67,8 +68,9 @@ class StopRequest:
     def agreed(self) -> bool:
         """Whether a signal has come to any process; all that stop together ask at the same time."""
         number = self._agree(self.signal)
-        if number is not None:
-            self.signal = self.signal or number
+        if number is not None and self.signal is None:
+            self.signal, self._told = number, True
+            _heard.append(number)
         return number is not None
 
     def check(self, where: str) -> None:
@@ -115,6 +117,9 @@ class StopRequest:
         return value
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._told:  # by the other processes; this is the same request, by another way
+            self._told = False
+            return
         first = not self.requested
         if first:
             self.signal = number

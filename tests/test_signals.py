@@ -35,6 +35,16 @@ def test_a_signal_is_a_request_and_what_stops_says_so(number):
     assert stopped.value.code == 128 + number
 
 
+def test_a_stop_that_others_agreed_on_is_heard_once():
+    with StopRequest(lambda number: number or signal.SIGTERM) as stop:
+        assert stop.agreed()
+        os.kill(os.getpid(), signal.SIGTERM)  # the same, passed on to this process
+        with pytest.raises(Stopped, match="stopped here") as stopped:
+            stop.check("here")
+        assert signals.heard() == signal.SIGTERM
+    assert stopped.value.code == 128 + signal.SIGTERM
+
+
 def test_a_request_within_another_is_heard_by_both():
     with StopRequest() as outer:
         with StopRequest():
