@@ -35,7 +35,8 @@ def test_a_signal_is_a_request_and_what_stops_says_so(number):
     assert stopped.value.code == 128 + number
 
 
-def test_a_stop_that_others_agreed_on_is_heard_once():
+def test_a_stop_that_others_agreed_on_is_heard_once(monkeypatch):
+    monkeypatch.setattr(signals, "_heard", [])
     with StopRequest(lambda number: number or signal.SIGTERM) as stop:
         assert stop.agreed()
         os.kill(os.getpid(), signal.SIGTERM)  # the same, passed on to this process
