@@ -60,6 +60,7 @@ def program(run: Run, kind: str) -> str:
             for what, method in fused
         ],
         temperature=1.0 if calibration is None else calibration.temperature,
+        least=0.0 if calibration is None else calibration.unknown,
     )
 
 

@@ -9,9 +9,10 @@ from unittest import mock
 import numpy as np
 import pytest
 import tiny_set
+from fake_run import write_fake_run
 
 import ascjax
-from ascjax.deploy import comparison, export, folder, graph
+from ascjax.deploy import card, comparison, export, folder, graph
 from ascjax.deploy.card import FUSIONS
 from ascjax.errors import UserError
 from ascjax.runs.exported import MODEL_FILES
@@ -84,20 +85,30 @@ def test_its_program_refuses_another_rate(exported, tmp_path):
         predict(wrong)
 
 
+def test_its_program_answers_unknown_below_the_run_s_threshold(tmp_path):
+    write_fake_run(tmp_path, protocol="validated", examples=False)
+    line = "unknown = unknown or max(scores.values()) < 0.6"
+    assert line not in card.program(ascjax.Run.open(tmp_path), "onnx")
+    results = json.loads((tmp_path / "results.json").read_text())
+    results["calibration"]["unknown"] = 0.6
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert line in card.program(ascjax.Run.open(tmp_path), "onnx")
+
+
 def test_the_card_has_the_run_s_facts_and_nothing_of_its_machine(exported, finished_run):
-    card = (exported / "README.md").read_text()
+    text = (exported / "README.md").read_text()
     results = ascjax.Run.open(finished_run[0]).results
-    assert card.startswith("---\nlicense: other\n")
-    assert f"| {results.accuracy.correct} | {results.accuracy.total} |" in card
-    assert "| scene: tram |" in card
-    assert "on 8 recordings of park" in card
+    assert text.startswith("---\nlicense: other\n")
+    assert f"| {results.accuracy.correct} | {results.accuracy.total} |" in text
+    assert "| scene: tram |" in text
+    assert "on 8 recordings of park" in text
     info = ascjax.Run.open(finished_run[0]).info
     stored = sum(a.nbytes for a in graph.weights(ascjax.Run.open(finished_run[0])).values())
-    assert f"| parameters, as stored | {stored / 1e3:,.1f} kB | 128.0 kB | over |" in card
+    assert f"| parameters, as stored | {stored / 1e3:,.1f} kB | 128.0 kB | over |" in text
     per_second = info.model.macs_per_recording / info.duration_s / 1e6
-    assert f"a second of audio | {per_second:,.1f} million | 30 million | within |" in card
+    assert f"a second of audio | {per_second:,.1f} million | 30 million | within |" in text
     model = next(exported.glob("model.*")).read_bytes()
-    assert hashlib.sha256(model).hexdigest() in card
+    assert hashlib.sha256(model).hexdigest() in text
     assert (exported / "labels.txt").read_text() == "bus\npark\ntram\n"
     for file in exported.glob("*.*"):
         for private in (str(finished_run[1]), "1-000-A.wav"):
