@@ -347,4 +347,12 @@ CASES: list[tuple[str, str]] = [
         r"config\.json: config\.\S+ is",
     ),
     ("evaluate --run={w}/runs/data_config --test_fragments=2", r"config\.json: config\.data"),
+    # probe
+    ("probe", r"expected --config, e.g. --config=esc10_vgg"),
+    ("probe --config=vgg_mpl", r"did you mean 'vgg_mlp'\?"),
+    ("probe --config=esc10_vgg", r"config\.data\.root is empty"),
+    (
+        "probe --config={tiny} --config.data.root={set} --config.protocol=validated",
+        r"config\.protocol: expected 'paper', got 'validated'",
+    ),
 ]

@@ -1,6 +1,7 @@
 """Tells what each block of a trunk knows of the scenes: a linear probe on its pooled features.
 
-  ascjax probe --config=esc10_vgg --config.data.root=DIR --config.init.weights=imagenet --folds=all
+  ascjax probe --config=esc10_vgg --config.data.root=DIR --folds=all
+    --config.init.weights=imagenet
 
 The trunk stays as it starts: from the converted weights that the config names, and from random ones
 beside them. Log-mels are normalised as in training, by each fold's training part; its inner folds
