@@ -75,6 +75,8 @@ class _Session:
         self._thread = threading.Thread(target=self._watch, daemon=True, name="ascjax-watch")
         self._ends = threading.Event()
         self._lost = f"process 0 ({where.coordinator}) has ended or can't be reached"
+        if where.process_id == 0:
+            self._lost = "another process has died"
 
     def start(self) -> None:
         """Connects; raises Stopped if told to, and UserError if not all have come in time."""
@@ -87,7 +89,7 @@ class _Session:
             f"{where.coordinator}: not all {where.num_processes} processes have come within "
             f"{SECONDS_TO_COME} s"
         )
-        self._on_abort = _on_abort(lambda: self._exit(f"error: {self._lost}", 1))
+        self._on_abort = _on_abort(self._aborted)
         timer = threading.Timer(SECONDS_TO_COME, lambda: self._exit(f"error: {absent}", 2))
         timer.daemon = True
         timer.start()
@@ -189,6 +191,12 @@ class _Session:
         found = processes.client().key_value_dir_get(_BOX)
         return {int(key.rpartition("/")[2]): json.loads(text) for key, text in found}
 
+    def _aborted(self) -> None:
+        # Devices that wait for one that is gone may end the process, too; who it was is known in a
+        # while, and said by the thread that watches.
+        time.sleep(_SILENCE_S + 2 * _BEAT_S)
+        self._exit(f"error: {self._lost}", 1)
+
     def _exit(self, line: str, code: int) -> NoReturn:
         if line:
             self._say(line)
@@ -215,7 +223,7 @@ def _set_noise_aside() -> Callable[[str], None]:
 
 
 def _on_abort(function: Callable[[], None]) -> Any:
-    """Calls a function where XLA ends the process, as it does the moment process 0 is gone.
+    """Calls a function where XLA ends the process, as it does when process 0 is gone.
 
     Python's own handlers wait for the main thread, which never gets there. What is returned must be
     kept.
