@@ -32,9 +32,9 @@ faults-few: $(VENV)/test.done
 test-demo: $(VENV)/demo.done
 	$(BIN)/python -m pytest -m slow tests/deploy/test_page.py
 
-# Several processes, and beside them Ray clusters and an S3 server of this machine.
+# Several processes, Ray clusters and an S3 server of this machine, one test after the other.
 test-cluster: $(VENV)/cluster.done
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/cluster
+	$(BIN)/python -m pytest tests/cluster
 
 bench: $(VENV)/test.done
 	$(BIN)/python -m benchmarks.all

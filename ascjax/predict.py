@@ -128,6 +128,8 @@ def _check_bulk(options: argparse.Namespace) -> None:
     for name in ("timeline", "by", "rate", "coverage", "top", "submission"):
         if getattr(options, name):
             raise UserError(f"--{name}: doesn't go with --on=ray, which writes every score")
+    if options.format != "table":
+        raise UserError(f"--format={options.format}: --on=ray writes Parquet; leave it out")
 
 
 def _bulk(options: argparse.Namespace) -> None:

@@ -101,9 +101,10 @@ def run(job: Job, limit_s: float, logs: Path) -> dict[str, Any]:
         try:
             state = "done" if process.wait(limit_s) == 0 else f"failed ({process.returncode})"
         except subprocess.TimeoutExpired:
+            state = f"stopped after {limit_s:.0f} s"
+        finally:
             process.kill()
             process.wait()
-            state = f"stopped after {limit_s:.0f} s"
     found = {"state": state, "seconds": round(time.monotonic() - started, 1)}
     if state == "done":
         return {**found, "result": json.loads(job.result.read_text())}

@@ -7,7 +7,8 @@ Run: python -m benchmarks.nested --config=NAME --data_root=DIR --workdir=DIR
 A recipe is a name and the leaves of the config that it sets. On each fold every recipe trains a
 network on part of the training part (the protocol "validated"), for few epochs; the one with the
 lowest log loss on the rest after the last of them trains on the whole training part, for as many
-epochs as the config has, and is tested. So no test recording has a say in what it is tested with.
+epochs as the config has, and is tested. So no test recording has a say in what the recipes differ
+in; what they have in common is as the config has it, however that was chosen.
 Runs are kept in the workdir; the same command goes on after a stop.
 """
 

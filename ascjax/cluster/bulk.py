@@ -93,7 +93,7 @@ def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
     content = folder.read(_JOB_FILE)
     if content is None:
         # A list without a job is left where a process was killed as it began.
-        others = set(folder.names()) - {"list", ".lock"}
+        others = set(folder.names()) - {"list", ".lock", f"{_JOB_FILE}.partial"}
         if others:
             raise UserError(
                 f"--out={folder.location}: expected a new or empty folder, found {min(others)}"
@@ -129,7 +129,7 @@ def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> N
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # the import sets another
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = -1  # long recordings take hours
-    gpus = int(ray.cluster_resources().get("GPU", 0))
+    gpus = int(ray.available_resources().get("GPU", 0))
     device = ray.remote(
         num_cpus=0, num_gpus=1, max_restarts=-1, max_task_retries=-1, max_concurrency=2
     )

@@ -15,6 +15,7 @@ import numpy as np
 from ascjax.audio.errors import BadRecording
 from ascjax.audio.frontend import FrontEnd
 from ascjax.cluster import storage
+from ascjax.errors import UserError
 from ascjax.runs.ensemble import Ensemble
 from ascjax.runs.loading import load
 from ascjax.runs.predictor import Classifier
@@ -120,11 +121,18 @@ def predict(number: int, dest: str, run: str, job: Job, actors: tuple[Any, ...])
       UserError: the run can't be read or DEST not be written.
     """
     folder, classifier = storage.Folder(dest), _classifier(run, actors)
-    paths = json.loads(folder.read(f"list/{name(number, 'json')}") or b"[]")
+    listed = f"list/{name(number, 'json')}"
+    content = folder.read(listed)
+    if content is None:
+        raise UserError(
+            f"{dest}/{listed}: expected this file, there is none; --out must be a folder or bucket "
+            "that every machine sees"
+        )
+    paths = json.loads(content)
     rows = _decided(classifier, paths, job)
-    content = _parquet(rows, classifier.scenes)
+    tables = _parquet(rows, classifier.scenes)
     for table in TABLES:
-        folder.write({f"{table}/{name(number)}": content[table]})
+        folder.write({f"{table}/{name(number)}": tables[table]})
     return len(paths)
 
 

@@ -42,7 +42,7 @@ class Sharing:
 
     def given(self) -> Iterator[Result]:
         """Yields what the others have handed to this leader since."""
-        if len(self._members) > 1:
+        if self.leads and len(self._members) > 1:
             yield from (Result(*fields) for fields in processes.posted(f"rows/{self._leader}"))
 
 

@@ -186,6 +186,8 @@ def prepare(
                     f"{path}: what processes wrote there side by side did not all arrive; start "
                     "the same command again, or give each machine a folder of its own"
                 )
+            if isinstance(rows, np.memmap):
+                rows.flush()
             processes.gather(None)  # the leader has all rows
         if not sharing.leads:
             rows, log_mel = tables.open_or_create(path, settings, shape)

@@ -130,8 +130,11 @@ def _row(setup: Setup, runs: int, measured_as: str, pace: Pace) -> PlannedRow:
     steps = config.train.num_epochs * steps_per_epoch(
         len(split.train) * each, config.train.batch_size
     )
-    evaluated = (len(split.test) + config.train.num_epochs * len(split.validation or ())) * each
-    evaluations = -(-evaluated // config.eval.batch_size)
+    test, held_out = (
+        -(-len(part or ()) * each // config.eval.batch_size)
+        for part in (split.test, split.validation)
+    )
+    evaluations = test + config.train.num_epochs * held_out
     seconds = pace.compile_s + steps * pace.step_s + evaluations * pace.evaluation_s
     return PlannedRow(
         runs, setup.input_shape, steps, evaluations, pace, measured_as, seconds / 3600

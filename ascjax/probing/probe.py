@@ -55,6 +55,7 @@ def predict(
     """
     # It takes a second to import.
     from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss, make_scorer
     from sklearn.model_selection import GridSearchCV, PredefinedSplit
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -65,7 +66,13 @@ def predict(
     search = GridSearchCV(
         probe,
         {"logisticregression__C": STRENGTHS},
-        scoring="neg_log_loss",
+        # An inner fold needn't have every scene.
+        scoring=make_scorer(
+            log_loss,
+            greater_is_better=False,
+            response_method="predict_proba",
+            labels=np.unique(labels),
+        ),
         cv=PredefinedSplit(folds),
     )
     # Of products this small, threads spend most of the time on waiting for each other.

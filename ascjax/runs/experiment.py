@@ -194,10 +194,10 @@ def _train_and_test(
     if made.taught_by:
         part = [data.dataset.recordings[index] for index in data.train.indices]
         targets = np.zeros((len(part), len(data.dataset.scenes)), np.float32)
+        where = "while the teacher scored the training part"
         if first:
-            where = "while the teacher scored the training part"
             targets = _call(stop, where, teacher.scores, made.taught_by, part, workdir, stop)
-        targets = processes.broadcast(targets)
+        targets = _call(stop, where, processes.broadcast, targets)
         data = replace(data, train=replace(data.train, targets=targets))
     checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
     with closing(checkpoints):

@@ -76,10 +76,17 @@ def test(
     held_out = None
     if data.validation is not None:
         held_out = _evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
+    others = [
+        _evaluate(data, part, evaluator, replicated, stop, "unknown") for part in data.unknown or ()
+    ]
     if not processes.first():
         return None
     if processes.count() > 1:
-        evaluator = replace(evaluator, devices=local(setup.devices))
+        evaluator = replace(
+            evaluator,
+            devices=local(setup.devices),
+            batch_size=evaluator.batch_size // processes.count(),
+        )
         replicated = replicate(variables(state), evaluator.devices)
     stored = TestPosteriors(
         posteriors=tested.posteriors,
@@ -108,11 +115,7 @@ def test(
     if held_out is not None:
         scores = fuse(held_out.posteriors, **asdict(setup.fusion))
         calibration = Calibration.fit(scores, held_out.labels)
-        if data.unknown:
-            others = [
-                _evaluate(data, part, evaluator, replicated, stop, "unknown")
-                for part in data.unknown
-            ]
+        if others:
             held, test_scores, fitted, measured = (
                 temper(fuse(each.posteriors, **asdict(setup.fusion)), calibration.temperature)
                 for each in (held_out, tested, *others)

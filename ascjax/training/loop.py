@@ -175,6 +175,7 @@ class Trainer:
         if step != self._saved:
             self.checkpoints.save(step, self._host_state(replicated, step))
         self.checkpoints.wait()
+        processes.gather(None)  # a launcher may end all once one has ended
         saved = ", saved" if step else ", before anything was learnt"
         self.stop.check(f"at step {step} of {self.schedule.num_steps}{saved}")
         raise AssertionError("only called where a stop was requested")

@@ -24,9 +24,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if FOLDER in Path(item.path).parents:
             item.add_marker(pytest.mark.cluster)
-            # Two clusters of Ray at a time would wait for each other's processors.
-            group = "processes" if item.path.name == "test_processes.py" else "ray"
-            item.add_marker(pytest.mark.xdist_group(group))
             # Ray's own, of its imports and of processes that it leaves to themselves.
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 

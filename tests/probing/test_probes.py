@@ -116,3 +116,13 @@ def test_mistakes(config, tmp_path):
     config.protocol = "validated"
     with pytest.raises(UserError, match=r"config\.protocol: expected 'paper', got 'validated'"):
         blocks.probe_blocks(config, tmp_path, all_folds=False)
+
+
+def test_a_scene_that_an_inner_fold_lacks_leaves_a_choice():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 20)
+    features = rng.normal(size=(60, 4)) + 3 * np.eye(3, 4)[labels]
+    folds = [i % 5 for i in range(40)] + [i % 2 for i in range(20)]
+    scores, strength = probe.predict(features, labels, folds, features)
+    assert strength > min(probe.STRENGTHS)
+    assert (scores.argmax(axis=1) == labels).mean() > 0.9
