@@ -49,8 +49,8 @@ TESTING = "ascjax.runs.testing"
 MOMENTS = (
     Moment("make-store", "kill", "ascjax.data.rows:_create", 2),
     Moment("make-store-full", "full", "ascjax.data.rows:_create"),
-    Moment("extract", "kill", "ascjax.data.store:_record", 5),
-    Moment("extract-term", "term", "ascjax.data.store:_record", 2),
+    Moment("extract", "kill", "ascjax.data.sharing:Table.record", 5),
+    Moment("extract-term", "term", "ascjax.data.sharing:Table.record", 2),
     Moment("statistics", "kill", "ascjax.data.normalisation:mel_statistics"),
     Moment("compile", "kill", f"{LOOP}._take", 1, 0.1),
     Moment("compile-term", "term", f"{LOOP}._take", 1, 0.05),
