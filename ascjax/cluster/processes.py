@@ -29,7 +29,7 @@ from ascjax.signals import Busy, Stopped, StopRequest
 _BEAT_S = 1.0
 # After so long without a word a process is dead; JAX's own limit comes later.
 _SILENCE_S = 30
-_JAX_SILENCE_S = 45
+_JAX_SILENCE_S = 30
 _SECONDS_TO_HEAR = 5
 _PACKAGES = ("ascjax", "jax", "jaxlib", "flax", "optax", "numpy")
 # What may differ between machines.
@@ -75,8 +75,8 @@ class _Session:
         self._thread = threading.Thread(target=self._watch, daemon=True, name="ascjax-watch")
         self._ends = threading.Event()
         self._lost = f"process 0 ({where.coordinator}) has ended or can't be reached"
-        if where.process_id == 0:
-            self._lost = "another process has died"
+        # Of the others: what each said last, and when.
+        self._last: dict[int, tuple[dict[str, Any], float]] = {}
 
     def start(self) -> None:
         """Connects; raises Stopped if told to, and UserError if not all have come in time."""
@@ -155,7 +155,6 @@ class _Session:
 
     def _watch(self) -> None:
         """Says that this process is there, and looks for those that aren't."""
-        last: dict[int, tuple[dict, float]] = {}
         while not self._ends.wait(_BEAT_S):
             try:
                 self._beat()
@@ -172,11 +171,10 @@ class _Session:
                     self._exit(f"error: {who}: {note['ends']}", note["code"])
                 if note.get("stop") and not signals.heard():
                     os.kill(os.getpid(), note["stop"])
-                if note != last.get(number, (None,))[0]:
-                    last[number] = note, time.monotonic()
-                elif "code" not in note and time.monotonic() - last[number][1] > _SILENCE_S:
-                    self._exit(f"error: {who} has died; the same commands resume from the last "
-                               "checkpoint", 1)  # fmt: skip
+                if note != self._last.get(number, (None,))[0]:
+                    self._last[number] = note, time.monotonic()
+                elif "code" not in note and time.monotonic() - self._last[number][1] > _SILENCE_S:
+                    self._exit(self._died(number), 1)
 
     def _beat(self) -> None:
         from ascjax.compute import processes
@@ -195,7 +193,15 @@ class _Session:
         # Devices that wait for one that is gone may end the process, too; who it was is known in a
         # while, and said by the thread that watches.
         time.sleep(_SILENCE_S + 2 * _BEAT_S)
+        if self._where.process_id == 0 and self._last:
+            self._exit(self._died(min(self._last, key=lambda number: self._last[number][1])), 1)
         self._exit(f"error: {self._lost}", 1)
+
+    def _died(self, number: int) -> str:
+        return (
+            f"error: process {number} on {self._last[number][0]['host']} has died; the same "
+            "commands resume from the last checkpoint"
+        )
 
     def _exit(self, line: str, code: int) -> NoReturn:
         if line:
