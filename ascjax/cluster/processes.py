@@ -28,8 +28,8 @@ from ascjax.signals import Busy, Stopped, StopRequest
 
 _BEAT_S = 1.0
 # After so long without a word a process is dead; JAX's own limit comes later.
-_SILENCE_S = 30
-_JAX_SILENCE_S = 30
+_SILENCE_S = 20
+_JAX_SILENCE_S = 45
 _SECONDS_TO_HEAR = 5
 _PACKAGES = ("ascjax", "jax", "jaxlib", "flax", "optax", "numpy")
 # What may differ between machines.
@@ -79,7 +79,12 @@ class _Session:
         self._last: dict[int, tuple[dict[str, Any], float]] = {}
 
     def start(self) -> None:
-        """Connects; raises Stopped if told to, and UserError if not all have come in time."""
+        """Connects to the other processes.
+
+        Raises:
+          Stopped: a signal came while it waited.
+          UserError: the coordinator refuses, as when two processes have one number.
+        """
         import jax
 
         where = self._where
@@ -139,7 +144,9 @@ class _Session:
         if self._thread.is_alive():
             said = "" if isinstance(error, Stopped | KeyboardInterrupt) else first_line(error)
             self._note |= {"code": code, "ends": said}
-            with contextlib.suppress(Exception):  # then nobody is there to know
+            from jax.errors import JaxRuntimeError
+
+            with contextlib.suppress(JaxRuntimeError):  # then nobody is there to know
                 self._beat()
                 self._wait_for_the_others()
         self._exit(line, code)
@@ -155,11 +162,13 @@ class _Session:
 
     def _watch(self) -> None:
         """Says that this process is there, and looks for those that aren't."""
+        from jax.errors import JaxRuntimeError
+
         while not self._ends.wait(_BEAT_S):
             try:
                 self._beat()
                 notes = self._notes()
-            except Exception:
+            except JaxRuntimeError:
                 if not self._ends.is_set():
                     self._exit(f"error: {self._lost}", 1)
                 return
@@ -190,17 +199,25 @@ class _Session:
         return {int(key.rpartition("/")[2]): json.loads(text) for key, text in found}
 
     def _aborted(self) -> None:
-        # Devices that wait for one that is gone may end the process, too; who it was is known in a
-        # while, and said by the thread that watches.
-        time.sleep(_SILENCE_S + 2 * _BEAT_S)
-        if self._where.process_id == 0 and self._last:
-            self._exit(self._died(min(self._last, key=lambda number: self._last[number][1])), 1)
+        """Ends this process, which XLA would end, once it is known which one has died.
+
+        The thread that watches may be quicker, or wait for XLA and never say it.
+        """
+        give_up = time.monotonic() + _SILENCE_S + 2 * _BEAT_S
+        while time.monotonic() < give_up:
+            for number, (_, heard_s) in self._last.items():
+                if time.monotonic() - heard_s > _SILENCE_S:
+                    self._exit(self._died(number), 1)
+            time.sleep(_BEAT_S / 4)
         self._exit(f"error: {self._lost}", 1)
 
     def _died(self, number: int) -> str:
+        if number == 0:
+            return f"error: {self._lost}"
+        host = self._last[number][0]["host"]
         return (
-            f"error: process {number} on {self._last[number][0]['host']} has died; the same "
-            "commands resume from the last checkpoint"
+            f"error: process {number} on {host} has died; the same commands resume from the last "
+            "checkpoint"
         )
 
     def _exit(self, line: str, code: int) -> NoReturn:
