@@ -72,6 +72,11 @@ class Table:
             self.bad[self.names[result.row]] = result.reason
             write_json(self.path / "bad.json", self.bad)
 
+    def flush(self) -> None:
+        """Puts what is known on disk, where this process leads."""
+        if isinstance(self.rows, np.memmap):
+            self.rows.flush()
+
     def take(self) -> None:
         """Notes what other processes have done since."""
         for result in self.sharing.given():

@@ -156,7 +156,6 @@ def prepare(
         # Several runs may want the same features at once: the first extracts, the others wait.
         wait = None if stop is None else stop.check
         with exclusive(path, "extracting features", wait=wait) if sharing.leads else nullcontext():
-            rows: np.ndarray
             if sharing.leads:
                 rows, log_mel = tables.open_or_create(path, settings, shape)
                 bad = {} if on_bad_file == "stop" else tables.read_bad(path)
@@ -170,35 +169,48 @@ def prepare(
             processes.gather(None)  # the leader has made the files
             if not sharing.leads:
                 rows, log_mel = tables.open_or_create(path, settings, shape)
-                rows, bad = np.array(rows), {}
-            table = Table(path, names, rows, bad, on_bad_file, sharing)
-            todo = table.missing()
-            processes.gather(None)  # all know what is to be done
-            if mine := sharing.mine(todo):
-                _extract(job, recordings, mine, table, num_workers, stop)
-            while sharing.leads and table.missing():
-                table.take()
-                if stop is not None:
-                    stop.check("while extracting features")
-                time.sleep(_POLL_S)
-            if sharing.leads and len(mine) < len(todo) and tables.mark_damaged(rows, log_mel, stop):
-                raise UserError(
-                    f"{path}: what processes wrote there side by side did not all arrive; start "
-                    "the same command again, or give each machine a folder of its own"
-                )
-            if isinstance(rows, np.memmap):
-                rows.flush()
-            processes.gather(None)  # the leader has all rows
-        if not sharing.leads:
-            rows, log_mel = tables.open_or_create(path, settings, shape)
-            bad = tables.read_bad(path)
-        usable = rows["state"] == DONE
+                bad = {}
+            known = rows if sharing.leads else np.array(rows)
+            table = Table(path, names, known, bad, on_bad_file, sharing)
+            _fill(job, recordings, table, log_mel, num_workers, stop)
+        rows, log_mel = tables.open_or_create(path, settings, shape)
+        bad = tables.read_bad(path)
     except OSError as error:
         raise UserError(
             f"{error.filename or path}: cannot keep the feature store there ({error.strerror}); "
             "free some space, or choose another folder for it; what is extracted is kept"
         ) from error
+    usable = rows["state"] == DONE
     return FeatureStore(path, front_end, tuple(channels), log_mel, usable, bad)
+
+
+def _fill(
+    job: extract.Job,
+    recordings: Sequence[Recording],
+    table: Table,
+    log_mel: np.ndarray,
+    num_workers: int,
+    stop: StopRequest | None,
+) -> None:
+    """Extracts this process's share of what the store lacks; a leader waits for the others'."""
+    todo = table.missing()
+    processes.gather(None)  # all know what is to be done
+    mine = table.sharing.mine(todo)
+    if mine:
+        _extract(job, recordings, mine, table, num_workers, stop)
+    if table.sharing.leads and len(mine) < len(todo):
+        while table.missing():
+            table.take()
+            if stop is not None:
+                stop.check("while extracting features")
+            time.sleep(_POLL_S)
+        if tables.mark_damaged(table.rows, log_mel, stop):
+            raise UserError(
+                f"{table.path}: what processes wrote there side by side did not all arrive; start "
+                "the same command again, or give each machine a folder of its own"
+            )
+    table.flush()
+    processes.gather(None)  # the leader has all rows
 
 
 def _fingerprint(settings: dict, recordings: Sequence[Recording]) -> str:
@@ -261,8 +273,7 @@ def _extract(
             if not future.cancelled() and future.exception() is None:
                 for result in (r for r in future.result() if r.reason is None):
                     table.record(result)
-        if isinstance(rows, np.memmap):
-            rows.flush()
+        table.flush()
     if died:
         # One of the recordings under way is to blame: each is read again in a process of its own.
         later = {row for chunk in chunks for row in chunk}
