@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ascjax import signals
 from ascjax.errors import UserError, is_full_disk, nearest
+from ascjax.files import cache_folder
 from ascjax.signals import Stopped
 
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
@@ -66,7 +67,7 @@ def keep_compiled_programs() -> None:
     """
     if CACHE_VARIABLE in os.environ:
         return
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ascjax/xla")
+    cache = cache_folder() / "xla"
     existing = next((path for path in (cache, *cache.parents) if os.path.exists(path)), cache)
     if cache.is_absolute() and os.access(existing, os.W_OK | os.X_OK):
         os.environ[CACHE_VARIABLE] = str(cache)

@@ -126,6 +126,11 @@ def check_on_disk(location: str | os.PathLike[str], what: str) -> None:
         )
 
 
+def cache_folder() -> Path:
+    """Returns where ascjax keeps what it can make again, in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ascjax")
+
+
 def as_path(path: str | os.PathLike[str]) -> Path:
     """Returns a path given as a string or a Path.
 

@@ -148,6 +148,7 @@ def _bulk(options: argparse.Namespace) -> None:
         source,
         out,
         run,
+        classifier,
         hop_s=options.hop_s,
         min_score=min_score,
         per_part=options.per_part or 256,

@@ -25,7 +25,7 @@ from ascjax.cluster.connection import check as check_cluster
 from ascjax.cluster.connection import connected
 from ascjax.errors import UserError
 from ascjax.files import exclusive, is_url
-from ascjax.runs.loading import load
+from ascjax.runs.predictor import Classifier
 from ascjax.runs.reading import batches
 
 _JOB_FILE = "job.json"
@@ -41,6 +41,7 @@ def predict(
     source: str,
     dest: str,
     run: str,
+    classifier: Classifier,
     *,
     hop_s: float | None,
     min_score: float,
@@ -53,6 +54,7 @@ def predict(
       source: see `listing.find`.
       dest: a new folder, or that of the same job.
       run: see `loading.load`, where each machine of the cluster can read it; also a URL.
+      classifier: of that run.
       hop_s, min_score: see `Classifier.predict`.
       per_part: recordings of a part.
       address: see `connection.connected`.
@@ -64,7 +66,7 @@ def predict(
       UserError: a mistake in one of these, or no cluster.
       Stopped: Ctrl-C or SIGTERM; parts that are done stay.
     """
-    hashes = [each.trained.model_sha256 for each in load(storage.staged(run)).runs]
+    hashes = [each.trained.model_sha256 for each in classifier.runs]
     job = part.Job(source, "+".join(hashes), hop_s, min_score, per_part, recordings=0)
     folder = storage.Folder(dest)
     kept = _kept(folder, job)

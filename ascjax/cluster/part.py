@@ -16,6 +16,7 @@ from ascjax.audio.errors import BadRecording
 from ascjax.audio.frontend import FrontEnd
 from ascjax.cluster import storage
 from ascjax.errors import UserError
+from ascjax.runs import sources
 from ascjax.runs.ensemble import Ensemble
 from ascjax.runs.loading import load
 from ascjax.runs.predictor import Classifier
@@ -142,12 +143,12 @@ def _decided(
     """Yields tables' names and rows."""
     taken: list[str] = []
 
-    def sources() -> Iterator[Source]:
+    def fetched() -> Iterator[Source]:
         for source in storage.fetched(paths):
-            taken.append(storage.name(source))
+            taken.append(sources.name(source))
             yield source
 
-    decisions = classifier.with_windows(sources(), hop_s=job.hop_s, min_score=job.min_score)
+    decisions = classifier.with_windows(fetched(), hop_s=job.hop_s, min_score=job.min_score)
     for index, (decision, windows) in enumerate(decisions):
         # Bytes that are no UTF-8 as escapes, as Parquet has no others.
         path = {"path": paths[index].encode(errors="backslashreplace").decode()}

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ascjax.audio.errors import bad_recording, display
+from ascjax.audio.errors import bad_recording
 from ascjax.errors import UserError, first_line
-from ascjax.files import is_url, write_bytes
+from ascjax.files import cache_folder, is_url, write_bytes
 from ascjax.runs.sources import Source
 
 # Objects that a worker fetches at once, ahead of the one that it reads.
@@ -150,11 +150,6 @@ def _used(source: Source, folder: str) -> Iterator[Source]:
         os.unlink(source)
 
 
-def name(source: Source) -> str:
-    """Returns the name of a fetched recording in messages about it."""
-    return display(source) if isinstance(source, str) else display(source.name)  # type: ignore[union-attr]
-
-
 def staged(run: str) -> str:
     """Returns the folder of a run on this machine: of one in a bucket, a copy in the cache folder.
 
@@ -173,8 +168,7 @@ def staged(run: str) -> str:
         # Another version of the same run is another copy.
         state = repr([(each, fs.ukey(each)) for each in sorted(files)])
         key = hashlib.sha256(f"{run}\0{state}".encode()).hexdigest()[:16]
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-        folder = cache / "ascjax" / "runs" / key
+        folder = cache_folder() / "runs" / key
         if folder.exists():
             return str(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)

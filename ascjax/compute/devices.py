@@ -72,7 +72,7 @@ def local(devices: Sequence[jax.Device]) -> list[jax.Device]:
 def share(batch_size: int, devices: Sequence[jax.Device]) -> slice:
     """Returns which examples of a batch that ``devices`` share are this process's."""
     per_device = batch_size // len(devices)
-    mine = [number for number, device in enumerate(devices) if device in local(devices)]
+    mine = [n for n, device in enumerate(devices) if device.process_index == jax.process_index()]
     return slice(mine[0] * per_device, (mine[-1] + 1) * per_device)
 
 

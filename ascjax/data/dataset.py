@@ -127,23 +127,18 @@ def _apart(catalogue: Catalogue, fold: Fold, unknown: str) -> tuple[Fold, Fold]:
     """Returns the parts' recordings of the scenes, and those of the label ``unknown``."""
     if not unknown:
         return fold, Fold((), ())
-    parts = (fold.train, fold.test)
-    sides = [
-        Fold(
-            *(
-                tuple(i for i in p if (catalogue.recordings[i].scene == unknown) is of)
-                for p in parts
-            )
-        )
-        for of in (False, True)
-    ]
-    for name, part in (("training", sides[1].train), ("test", sides[1].test)):
+
+    def of(part: Sequence[int], *, named: bool) -> tuple[int, ...]:
+        return tuple(i for i in part if (catalogue.recordings[i].scene != unknown) is named)
+
+    others = Fold(of(fold.train, named=False), of(fold.test, named=False))
+    for name, part in (("training", others.train), ("test", others.test)):
         if not part:
             raise UserError(
                 f"unknown: no {name} recording of {catalogue.root} is labelled {unknown!r}"
                 f"{nearest(unknown, catalogue.scenes)}"
             )
-    return sides[0], sides[1]
+    return Fold(of(fold.train, named=True), of(fold.test, named=True)), others
 
 
 def of_devices(catalogue: Catalogue, fold: Fold, devices: Sequence[str]) -> Fold:

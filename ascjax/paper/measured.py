@@ -89,7 +89,7 @@ def write(workdir: Path, entries: Mapping[str, Entry], survey: Survey, steps: in
     Raises:
       UserError: a row's process failed.
     """
-    devices = local_devices()
+    devices = local_devices(next(iter(entries.values())).config.num_devices)
     rows: dict[str, PlannedRow] = {}
     extraction: dict[str, float] = {}
     paces: dict[str, tuple[str, Pace]] = {}

@@ -143,26 +143,31 @@ class Classifier:
         return predictions[0] if sources.is_source(recordings) else predictions
 
     def each(
-        self, recordings: Sequence[Source], *, hop_s: float | None = None, min_score: float = 0.0
+        self, recordings: Iterable[Source], *, hop_s: float | None = None, min_score: float = 0.0
     ) -> Iterator[Prediction | BadRecording]:
         """Yields the decision on each recording, or why it can't be read; see `predict`.
 
         Windows of several recordings go through the network together; memory stays that of a few
-        windows, however long the recordings are.
+        windows, however long the recordings are. A recording is taken from ``recordings`` once
+        those before it have been read.
         """
         min_score = self._least(min_score)
-        heard = self._hear(recordings, hop_s)
-        for index, of_recording in groupby(heard, key=attrgetter("recording")):
-            yield self._decide(sources.name(recordings[index]), of_recording, min_score)
+        for name, heard in self._by_recording(recordings, hop_s):
+            yield self._decide(name, heard, min_score)
 
     def with_windows(
         self, recordings: Iterable[Source], *, hop_s: float | None = None, min_score: float = 0.0
     ) -> Iterator[tuple[Prediction | BadRecording, list[Scored]]]:
-        """Yields what `each` does, with the scores of each window of the recording.
-
-        A recording is taken from ``recordings`` once those before it have been read.
-        """
+        """Yields what `each` does, with the scores of each window of the recording."""
         min_score = self._least(min_score)
+        for name, heard in self._by_recording(recordings, hop_s):
+            scored: list[Scored] = []
+            yield self._decide(name, self._scored(heard, min_score, scored), min_score), scored
+
+    def _by_recording(
+        self, recordings: Iterable[Source], hop_s: float | None
+    ) -> Iterator[tuple[str, Iterator[Heard | Failed]]]:
+        """Yields the name of each recording and its windows, after the networks."""
         names: list[str] = []
 
         def taken() -> Iterator[Source]:
@@ -171,9 +176,7 @@ class Classifier:
                 yield source
 
         for index, heard in groupby(self._hear(taken(), hop_s), key=attrgetter("recording")):
-            scored: list[Scored] = []
-            decision = self._decide(names[index], self._scored(heard, min_score, scored), min_score)
-            yield decision, scored
+            yield names[index], heard
 
     def _scored(
         self, heard: Iterator[Heard | Failed], min_score: float, scored: list[Scored]

@@ -1,4 +1,4 @@
-"""Open-set classification: known scenes told apart, and everything else answered "unknown".
+"""Open-set classification: telling known scenes apart and rejecting everything else as unknown.
 
 As DCASE 2019 task 1C has it: recordings of none of the scenes are tested too, and systems rank by
 the mean of two accuracies, that of the known scenes and that of the unknown recordings.
