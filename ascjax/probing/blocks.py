@@ -127,14 +127,13 @@ def _features(
     setup: Setup, data: Data, file: Path | None, sha256: str, folder: Path, stop: StopRequest
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Returns the features of both parts by block; kept in a file named by all that shapes them."""
-    leaves = flatten(setup.config.to_dict())
     shaping = {
         key: repr(value)
-        for key, value in leaves.items()
-        if key not in FREE and key.partition(".")[0] not in ("train", "optimizer", "augment")
+        for key, value in flatten(setup.config.to_dict()).items()
+        if key.partition(".")[0] in ("seed", "fragments", "model", "init") and key not in FREE
     }
     shaping["init.weights"] = sha256 if file else "random"
-    shaping["data"] = data.fingerprint
+    shaping |= {"parts": data.fingerprint, "store": data.store.path.name}
     digest = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
     start = "converted" if file else "random"
     path = folder / f"{start}-fold{setup.config.data.fold}-{digest[:12]}.npz"

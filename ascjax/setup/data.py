@@ -79,6 +79,7 @@ class Data:
             ("train", self.train),
             ("validation", self.validation),
             ("test", self.test),
+            *zip(("unknown, train", "unknown, test"), self.unknown or (), strict=False),
         ):
             for index in () if part is None else part.indices:
                 recording = self.dataset.recordings[index]

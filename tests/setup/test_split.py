@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ascjax.configs import common
+from ascjax.data.batches import Fragments
 from ascjax.data.dataset import Dataset
 from ascjax.data.listing import Fold, Recording
-from ascjax.setup.data import split
+from ascjax.setup.data import Data, split
 
 SCENES = ("bus", "park")
 RECORDINGS = tuple(
@@ -53,3 +55,15 @@ def test_the_validation_seed_chooses_it_and_the_seed_of_training_does_not():
     first = parts().validation
     assert all(parts(seed=seed).validation == first for seed in range(1, 6))
     assert any(parts(**{"data.validation_seed": n}).validation != first for n in range(1, 6))
+
+
+def test_the_fingerprint_knows_the_recordings_of_none_of_the_scenes():
+    def part(*indices):
+        labels = np.zeros(len(indices), np.int32)
+        return Fragments(np.zeros((48, 1, 2, 3), np.float32), np.array(indices), labels, 1)
+
+    def fingerprint(unknown):
+        return Data(LISTED, None, part(0), None, part(1), unknown).fingerprint
+
+    none, some, swapped = map(fingerprint, (None, (part(2), part(3)), (part(3), part(2))))
+    assert len({none, some, swapped}) == 3
