@@ -1,6 +1,7 @@
 """The parts of a set under each protocol."""
 
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from ascjax.configs import common
 from ascjax.data.batches import Fragments
 from ascjax.data.dataset import Dataset
 from ascjax.data.listing import Fold, Recording
+from ascjax.data.store import FeatureStore
 from ascjax.setup.data import Data, split
 
 SCENES = ("bus", "park")
@@ -63,7 +65,8 @@ def test_the_fingerprint_knows_the_recordings_of_none_of_the_scenes():
         return Fragments(np.zeros((48, 1, 2, 3), np.float32), np.array(indices), labels, 1)
 
     def fingerprint(unknown):
-        return Data(LISTED, None, part(0), None, part(1), unknown).fingerprint
+        features = create_autospec(FeatureStore)
+        return Data(LISTED, features, part(0), None, part(1), unknown).fingerprint
 
     none, some, swapped = map(fingerprint, (None, (part(2), part(3)), (part(3), part(2))))
     assert len({none, some, swapped}) == 3
