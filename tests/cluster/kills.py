@@ -20,7 +20,6 @@ from pathlib import Path
 
 import psutil
 import tiny_set
-from pyarrow import dataset
 
 SECONDS = 0.3
 
@@ -39,6 +38,8 @@ def write_links(folder, count, *, per_folder=1000):
 
 def rows(folder):
     """The rows of a table of DEST."""
+    from pyarrow import dataset
+
     return dataset.dataset(str(folder)).to_table().to_pylist()
 
 
