@@ -5,6 +5,7 @@ It writes in a thread, where a full disk prints a traceback and the training the
 
 import socket
 import struct
+import sys
 import time
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class EventFile:
     """
 
     def __init__(self, folder: Path, *, first_step: int):
-        # Not above: it imports PyTorch where there is one, for seconds, and only trainings need it.
+        _import_tensorboardx()
         from tensorboardX.proto import event_pb2
 
         try:
@@ -45,6 +46,17 @@ class EventFile:
 
         summaries = (scalar(name, value) for name, value in numbers.items())
         append(self._path, b"".join(_record(step=step, summary=each) for each in summaries))
+
+
+def _import_tensorboardx() -> None:
+    """Imports tensorboardX without PyTorch, which it would import where installed, for seconds."""
+    if "torch" in sys.modules:
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]  # its import fails, as if not installed
+    try:
+        import tensorboardX  # noqa: F401
+    finally:
+        del sys.modules["torch"]
 
 
 def _record(**event: object) -> bytes:

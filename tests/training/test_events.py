@@ -1,4 +1,6 @@
 import struct
+import subprocess
+import sys
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -51,3 +53,12 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=f"{tmp_path}/file/events: cannot be written"):
         EventFile(tmp_path / "file" / "events", first_step=1)
+
+
+def test_a_training_does_not_wait_for_pytorch(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from ascjax.training.events import EventFile\n"
+        "EventFile(Path(sys.argv[1]), first_step=1).scalars(1, {'loss': 1.0})\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
