@@ -32,9 +32,9 @@ faults-few: $(VENV)/test.done
 test-demo: $(VENV)/demo.done
 	$(BIN)/python -m pytest -m slow tests/deploy/test_page.py
 
-# Several processes, Ray clusters and an S3 server of this machine, one test after the other.
+# Several processes, Ray clusters and an S3 server of this machine.
 test-cluster: $(VENV)/cluster.done
-	$(BIN)/python -m pytest tests/cluster
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/cluster
 
 bench: $(VENV)/test.done
 	$(BIN)/python -m benchmarks.all
