@@ -139,7 +139,8 @@ def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> N
     counts = ray.data.from_items(todo, override_num_blocks=len(todo)).map_batches(
         _task,
         fn_kwargs={"dest": dest, "run": run, "job": job, "actors": actors},
-        num_cpus=1,
+        # While one task waits for a device, another one decodes.
+        num_cpus=0.5 if actors else 1,
         # One thread a worker, as there is a worker for each processor.
         runtime_env={"env_vars": {"NPROC": "1", "JAX_PLATFORMS": "cpu"}},
     )
