@@ -16,8 +16,6 @@ from ascjax.compute.devices import example_keys
 
 # torchvision's initialisers. He et al. 2015 for VGG and ResNet ("fan_out", ReLU) ...
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-# ... whose first kernels see three planes; one for a single plane begins as their sum.
-kaiming_normal_of_sum = nn.initializers.variance_scaling(3 * 2.0, "fan_out", "normal")
 # ... and torch's default for AlexNet and every fresh dense layer: U(±1/√fan_in).
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 

@@ -26,14 +26,12 @@ class Stage(nn.Module):
     ) -> Float[Array, "batch height_out width_out channel_out"]:
         """Returns the stage's feature map, half as high and wide (rounded down)."""
         for index in range(1, self.num_convs + 1):
-            # With BatchNorm the scale of a kernel is nothing to what follows.
-            of_sum = x.shape[-1] == 1 and not self.batch_norm
             x = layers.conv(
                 self.channels,
                 window=3,
                 padding=1,
                 dtype=self.dtype,
-                kernel_init=layers.kaiming_normal_of_sum if of_sum else layers.kaiming_normal,
+                kernel_init=layers.kaiming_normal,
                 name=f"conv{index}",
             )(x)
             if self.batch_norm:

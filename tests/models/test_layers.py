@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ascjax.models import layers, vgg
+from ascjax.models import layers
 
 
 def normal(*shape, seed=0):
@@ -119,11 +119,3 @@ def test_initialisers_are_torchvisions():
     ):
         assert np.abs(values).max() == pytest.approx(1 / np.sqrt(9 * 64), rel=0.01)
         assert values.std() == pytest.approx(1 / np.sqrt(3 * 9 * 64), rel=0.05)
-
-
-@pytest.mark.parametrize("planes", [1, 3])
-def test_a_random_vgg_takes_a_plane_as_it_takes_three_equal_ones(planes):
-    stage = vgg.Stage(1, 64, batch_norm=False)
-    x = jnp.repeat(jax.random.normal(jax.random.key(1), (1, 8, 8, 1)), planes, axis=-1)
-    kernel = stage.init(jax.random.key(0), x, False)["params"]["conv1"]["kernel"]
-    assert kernel.sum(axis=2).std() == pytest.approx(np.sqrt(3 * 2 / (9 * 64)), rel=0.1)
