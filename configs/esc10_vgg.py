@@ -3,8 +3,8 @@
 ascjax train --config=esc10_vgg --config.data.root=DIR --folds=all
   [--config.init.weights=imagenet] [--config.model.head=mlp]
 
-Measured on 80 clips each of folds 1 and 2: 81.2 and 93.8 % from ImageNet, 57.5 % from random weights
-(fold 1); see benchmarks/RESULTS.md.
+Measured on folds 1 and 2, 80 clips each: 81.2 and 93.8 % from ImageNet; on fold 1 57.5 % from
+random weights; see benchmarks/RESULTS.md.
 Takes: 28 minutes a fold on one core
 """
 
