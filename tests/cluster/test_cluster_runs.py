@@ -13,7 +13,7 @@ import pytest
 import tiny_set
 
 SWEEP = Path(__file__).with_name("two_rows.py")
-EPOCHS = 12
+EPOCHS = 16
 
 
 @pytest.fixture(scope="module")
