@@ -20,7 +20,7 @@ from ascjax.runs import sources
 from ascjax.runs.ensemble import Ensemble
 from ascjax.runs.loading import load
 from ascjax.runs.predictor import Classifier
-from ascjax.runs.reading import Waveform, batches
+from ascjax.runs.reading import Waveform
 from ascjax.runs.sources import Source
 
 # Tables of DEST; of a part's files the last one that is written marks it as done.
@@ -194,13 +194,20 @@ def _parquet(
     }  # fmt: skip
     schemas = {table: pa.schema([("path", text), *more]) for table, more in columns.items()}
     # Arrow's columns take a twentieth of what Python's rows do; they are made of some at once.
-    made: dict[str, list[Any]] = {table: [schemas[table].empty_table()] for table in TABLES}
-    for several in batches(rows, _ROWS_AT_ONCE):
-        for table in TABLES:
-            values = [row for name, found in several if name == table for row in found]
-            made[table].append(pa.Table.from_pylist(values, schemas[table]))
+    made: dict[str, list[Any]] = {table: [] for table in TABLES}
+    waiting: dict[str, list[dict[str, Any]]] = {table: [] for table in TABLES}
+
+    def make(table: str) -> None:
+        made[table].append(pa.Table.from_pylist(waiting[table], schemas[table]))
+        waiting[table] = []
+
+    for table, values in rows:
+        waiting[table] += values
+        if len(waiting[table]) >= _ROWS_AT_ONCE:
+            make(table)
     content = {}
     for table in TABLES:
+        make(table)
         file = io.BytesIO()
         parquet.write_table(pa.concat_tables(made[table]).combine_chunks(), file)
         content[table] = file.getvalue()

@@ -60,8 +60,8 @@ def wait_for(condition, process):
 def test_a_stop_and_a_death_of_a_node_lose_nothing(words, expected, cluster, start, tmp_path):
     node = cluster.add_small()
     workdir = tmp_path / "sweep"
-    words = [*words, f"--workdir={workdir}", "--on=ray", f"--address={cluster.address}"]
-    process = start(*words)
+    words = [*words, f"--workdir={workdir}", "--on=ray"]
+    process = start(*words, "--cpus_per_run=1")  # on a cluster of its own
     wait_for(lambda: min(at(workdir)) >= 2, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
@@ -69,7 +69,7 @@ def test_a_stop_and_a_death_of_a_node_lose_nothing(words, expected, cluster, sta
     assert "runs finished; the same command resumes from there" in errors
     stopped_at = at(workdir)
     assert max(stopped_at) < EPOCHS, "no run was stopped in the middle"
-    process = start(*words)
+    process = start(*words, f"--address={cluster.address}")
     wait_for(lambda: all(map(operator.gt, at(workdir), stopped_at)), process)
     cluster.remove_node(node, allow_graceful=False)
     killed_at = at(workdir)
