@@ -50,6 +50,7 @@ lint: $(VENV)/test.done $(VENV)/lint.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m benchmarks.results --check
 
 format: $(VENV)/lint.done
 	$(BIN)/ruff check --fix .
