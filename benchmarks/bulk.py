@@ -21,10 +21,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -195,18 +194,24 @@ def check_same(run: Run, model: Callable[[Any], Any]) -> None:
     np.testing.assert_allclose(theirs, ours.reshape(theirs.shape), atol=1e-5)
 
 
-def limited(share: float, start: Callable[[], Any]) -> None:
-    """Calls a function in a thread that is granted so much of a core with all that it starts."""
+@contextmanager
+def limited(share: float) -> Iterator[None]:
+    """Grants processes that start in the ``with`` block so much of a core, all together."""
+    if share == 1:
+        yield
+        return
+    groups = (line.split(":") for line in Path("/proc/self/cgroup").read_text().splitlines())
+    [path] = [path for _, kinds, path in groups if "cpu" in kinds.split(",")]
+    # Within a container, which sees its own group as the first one, that path may not be there.
+    before = next(group for group in (Path(f"{_GROUPS}{path}"), _GROUPS) if group.is_dir())
     group, period_us = Path(tempfile.mkdtemp(prefix="ascjax-", dir=_GROUPS)), 20_000
     (group / "cpu.cfs_period_us").write_text(f"{period_us}")
     (group / "cpu.cfs_quota_us").write_text(f"{round(share * period_us)}")
-
-    def inside() -> None:
-        (group / "tasks").write_text(f"{threading.get_native_id()}")
-        start()
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(inside).result()
+    (group / "cgroup.procs").write_text(f"{os.getpid()}")
+    try:
+        yield
+    finally:
+        (before / "cgroup.procs").write_text(f"{os.getpid()}")
 
 
 @contextmanager
@@ -226,11 +231,8 @@ def cluster(nodes: int, device: bool, share: float) -> Iterator[str]:
         for index in range(nodes + device):
             os.sched_setaffinity(0, {cores[index % len(cores)]})  # its processes inherit it
             kind: Any = {"num_cpus": 1} if index < nodes else {"num_cpus": 0, "num_gpus": 1}
-            add = partial(made.add_node, **kind, **store)
-            if share == 1:
-                add()
-            else:
-                limited(share, add)
+            with limited(share):
+                made.add_node(**kind, **store)
         os.sched_setaffinity(0, cores)
         yield made.address
     finally:
