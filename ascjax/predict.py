@@ -6,7 +6,8 @@
   ascjax predict --run=DIR --on=ray s3://BUCKET/FOLDER --out=DEST
 
 The run folder alone is enough, without its data set; a folder of a set's folds stands for all of
-their networks, and without --run a small network comes along that knows the ten sounds of ESC-10.
+their networks. Without --run it takes the small network that ships with ascjax, which knows the ten
+sounds of ESC-10.
 A recording is cut into windows as long as those of training; one that is shorter is repeated. The
 score is the mean over windows. What can't be decided is "unknown": silence, sounds unlike all of
 training, and with --min_score or --accuracy low scores.
@@ -78,7 +79,7 @@ def _add_answers(parser: cli.Parser) -> None:
         "--accuracy",
         type=_share,
         metavar="X",
-        help="answer only where at least this share of answers is right, e.g. 0.95",
+        help="answer only where this share of answers is right: 0.8, 0.9, 0.95 or 0.99",
     )
     group.add_argument(
         "--coverage",

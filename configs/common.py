@@ -1,4 +1,4 @@
-"""The defaults that the other configs begin with: every leaf, with its unit.
+"""Defaults of all settings, with units: the base of the other configs, not a recipe.
 
 VGG-16 from random weights on the average channel. The other configs set only what differs. Any leaf
 can be overridden on the command line, e.g. --config.features.num_mels=64 or
@@ -31,7 +31,8 @@ def get_config() -> ConfigDict:
     config.data.layout = "auto"
     # The official fold to train and test on, from 1.
     config.data.fold = 1
-    # Which training list, where a set publishes several: "split5" to "split100" of DCASE 2024.
+    # Which subset, where a set publishes several: "split5" to "split100" of DCASE 2024, "esc10" of
+    # ESC-50.
     config.data.split = ""
     # Columns of a CSV file under other names than guessed: "path=filename,scene=label".
     config.data.columns = ""

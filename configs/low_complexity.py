@@ -1,4 +1,4 @@
-"""A network within DCASE's limits: 128 kB of parameters in int8, 30 million products a second.
+"""A network within DCASE's limits: 128 kB in int8, 30 million MACs per second of audio.
 
 ascjax train --config=low_complexity --config.data.root=DIR --config.train.teacher=runs/LARGE
 

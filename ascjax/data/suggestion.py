@@ -35,9 +35,10 @@ def suggest(infos: Sequence[Info], choice: Choice | None) -> Suggestion:
         why = f"a small trunk, as {len(infos):,} recordings are few"
         return Suggestion("esc10", why, window_s)
     if (window_s or duration_s) < _CLIP_S:
-        why = "ResNet-18 for short clips, best from ImageNet weights"
-        return Suggestion("esc10_resnet", why, window_s)
+        why = "a small trunk for short clips; from converted weights, take esc10_resnet"
+        return Suggestion("esc10", why, window_s)
+    weights = "from ImageNet, once `ascjax convert vgg16 --out weights` has made its weights"
     if stereo:
-        why = "VGG-16 on left, right and average of stereo recordings in six fragments"
+        why = f"VGG-16 on left, right and average, {weights}"
         return Suggestion("vgg_channels", why, window_s)
-    return Suggestion("vgg_fragments", "VGG-16 on mono recordings in fragments", window_s)
+    return Suggestion("vgg_fragments", f"VGG-16 on fragments, {weights}", window_s)

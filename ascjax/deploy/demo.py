@@ -4,9 +4,9 @@
   ascjax demo --run=DIR
 
 Drop a file on the page, record, or take one of its sounds: it shows the decision, the scores by
-channel, the log-mel and the timeline. Without --run, a small network comes along. The page is
-served to this computer alone unless --host says otherwise, and neither it nor the browser asks
-anything of another; what is uploaded is removed within two hours, and at the end.
+channel, the log-mel and the timeline. Without --run it shows the small network that ships with
+ascjax. The page is served to this computer alone unless --host says otherwise, and neither it nor
+the browser asks anything of another; what is uploaded is removed within two hours, and at the end.
 """
 
 import argparse

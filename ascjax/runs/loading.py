@@ -59,7 +59,7 @@ DEFAULT_RUN = "esc10"
 
 
 def open_classifier(run: str | None) -> Classifier:
-    """Loads a run, or the network that comes along and says so; JAX isn't imported yet."""
+    """Loads a run, or the shipped network and says so; JAX isn't imported yet."""
     # Of a small network's programs each compiles in less than the second from which JAX keeps
     # them, but all of them take longer than the rest of the answer.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

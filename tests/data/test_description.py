@@ -131,7 +131,7 @@ def test_text_of_many_scenes_and_durations():
     ("count", "seconds", "columns", "config", "window_s"),
     [
         (50, 5, 1, "esc10", 0),
-        (400, 5, 1, "esc10_resnet", 0),
+        (400, 5, 1, "esc10", 0),
         (400, 10, 2, "vgg_channels", 0),
         (400, 10, 1, "vgg_fragments", 0),
         (400, 3_600, 2, "vgg_channels", 10),
