@@ -35,13 +35,19 @@ MAX_TEXT_BYTES = 2**28
 MAX_UNPACKED = 10
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, partial: Path | None = None) -> None:
     """Writes a file so that it is whole or not there.
+
+    Args:
+      path: the file.
+      content: all of it.
+      partial: what it is called until it is whole; of its own where several processes may write
+        the file at once.
 
     Raises:
       UserError: it can't be written.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = partial or path.with_name(path.name + ".partial")
     try:
         partial.write_bytes(content)
         partial.replace(path)

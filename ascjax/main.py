@@ -81,7 +81,7 @@ def main(options: argparse.Namespace) -> None:
     from ascjax.runs import experiment, folds
 
     if options.folds:
-        if place(options):
+        if not options.on and place(options):
             raise UserError("--folds: trains in one process; leave it out, or use --on=ray")
         trainer = flags.trainer(options)
         pooled, runs = folds.train_folds(options.config, options.workdir, report.write, trainer)

@@ -63,6 +63,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add = flags.add_placement(parser)
     add("--per_part", type=cli.count, metavar="N",
         help="recordings of a Parquet file, done anew after a kill; default: 256")  # fmt: skip
+    add("--again", action="store_true", default=None,
+        help="predict parts anew that had recordings that couldn't be read")  # fmt: skip
     options = parser.parse(argv)
     flags.check(options)
     (_check_bulk if options.on else _check)(options)
@@ -153,13 +155,14 @@ def _bulk(options: argparse.Namespace) -> None:
         hop_s=options.hop_s,
         min_score=min_score,
         per_part=options.per_part or 256,
+        again=bool(options.again),
         address=options.address,
     )
     print(f"{counted(count, 'recording')}: {options.out}/predictions")
     if unreadable:
         raise UserError(
             f"{unreadable:,} of {counted(count, 'recording')} can't be read, as "
-            f"{options.out}/unreadable says; the others are done"
+            f"{options.out}/unreadable says; the others are done, and --again tries these again"
         )
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from tqdm import tqdm
@@ -33,8 +34,11 @@ _JOB_FILE = "job.json"
 _STORE_BYTES = 2**30
 # Parts of the list that are written at once.
 _AT_ONCE = 64
-# How often a part is begun whose worker dies; Ray itself would never give up.
-_TRIES = 5
+# How often a part is begun whose worker dies, as Ray itself would never give up; and after how many
+# times each recording is first decoded in a process of its own.
+_TRIES, _TRIES_TOGETHER = 5, 2
+# After so many failures it isn't the parts.
+_MOST_FAILURES = 20
 
 
 def predict(
@@ -46,6 +50,7 @@ def predict(
     hop_s: float | None,
     min_score: float,
     per_part: int,
+    again: bool = False,
     address: str | None,
 ) -> tuple[int, int]:
     """Predicts every recording of ``source`` that ``dest`` lacks.
@@ -57,17 +62,17 @@ def predict(
       classifier: of that run.
       hop_s, min_score: see `Classifier.predict`.
       per_part: recordings of a part.
+      again: whether parts with recordings that couldn't be read are predicted anew.
       address: see `connection.connected`.
 
     Returns:
       How many recordings there are, and how many of them can't be read.
 
     Raises:
-      UserError: a mistake in one of these, or no cluster.
+      UserError: a mistake in one of these, no cluster, or parts failed; the others are done.
       Stopped: Ctrl-C or SIGTERM; parts that are done stay.
     """
-    hashes = [each.trained.model_sha256 for each in classifier.runs]
-    job = part.Job(source, "+".join(hashes), hop_s, min_score, per_part, recordings=0)
+    job = part.Job(source, part.model_sha256(classifier), hop_s, min_score, per_part)
     folder = storage.Folder(dest)
     kept = _kept(folder, job)
     paths: Iterable[str] = ()
@@ -76,14 +81,27 @@ def predict(
         found = listing.find(source)
         paths = chain([next(found)], found)  # what is wrong with SOURCE is said here
     with contextlib.nullcontext() if is_url(dest) else exclusive(Path(folder.root), "predicting"):
-        job = kept or _begin(folder, job, paths)
+        # Another process may have begun meanwhile.
+        job = _kept(folder, job) or _begin(folder, job, paths)
         done = set(folder.names(part.PREDICTIONS))
+        if again and done:
+            done -= _forgotten(folder)
         parts = range(-(-job.recordings // per_part))
         todo = [number for number in parts if part.name(number) not in done]
         if todo:
             with connected(address, store_bytes=_STORE_BYTES, log_to_driver=False) as ray:
                 _predict(ray, todo, dest, run, job)
-        return job.recordings, folder.count_rows(part.UNREADABLE)
+            for table in part.TABLES:
+                folder.remove_partial(table)
+        return job.recordings, sum(folder.rows(part.UNREADABLE).values())
+
+
+def _forgotten(folder: storage.Folder) -> set[str]:
+    """Makes parts with unreadable recordings undone; returns their names."""
+    names = {name for name, rows in folder.rows(part.UNREADABLE).items() if rows}
+    for name in names:
+        folder.remove(f"{part.PREDICTIONS}/{name}")
+    return names
 
 
 def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
@@ -102,7 +120,7 @@ def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
             )
         return None
     before = json.loads(content)
-    now = {**asdict(job), "recordings": before.get("recordings")}
+    now = asdict(job) | {name: before.get(name) for name in ("recordings", "listed")}
     for name, value in now.items():
         if before.get(name) != value:
             raise UserError(
@@ -113,15 +131,22 @@ def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
 
 
 def _begin(folder: storage.Folder, job: part.Job, paths: Iterable[str]) -> part.Job:
-    """Writes the list of recordings and then job.json."""
-    folder.remove("list")
+    """Writes the list of recordings and then job.json, or returns what another process wrote."""
+    listed = f"list/{uuid4().hex[:8]}"
+    if not is_url(folder.location):  # in a bucket, which has no locks, it may be another's
+        folder.remove("list")
     count, parts = 0, enumerate(batches(paths, job.per_part))
     for several in batches(parts, _AT_ONCE):
-        folder.write({f"list/{part.name(n, 'json')}": json.dumps(p).encode() for n, p in several})
+        files = {part.name(number, "json"): json.dumps(p).encode() for number, p in several}
+        folder.write({f"{listed}/{name}": content for name, content in files.items()})
         count += sum(len(p) for _, p in several)
-    job = dataclasses.replace(job, recordings=count)
-    folder.write({_JOB_FILE: json.dumps(asdict(job), indent=1).encode()})
-    return job
+    begun = dataclasses.replace(job, recordings=count, listed=listed)
+    if folder.create(_JOB_FILE, json.dumps(asdict(begun), indent=1).encode()):
+        return begun
+    folder.remove(listed)
+    others = _kept(folder, job)
+    assert others is not None, "it was there"
+    return others
 
 
 def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> None:
@@ -135,7 +160,8 @@ def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> N
     device = ray.remote(
         num_cpus=0, num_gpus=1, max_restarts=-1, max_task_retries=-1, max_concurrency=2
     )
-    actors = tuple(device(part.Networks).remote(run) for _ in range(gpus))
+    actors = tuple(device(part.Networks).remote(run, job) for _ in range(gpus))
+    tqdm.write(f"networks: on {gpus} GPUs" if gpus else "networks: on processors, no GPU is free")
     counts = ray.data.from_items(todo, override_num_blocks=len(todo)).map_batches(
         _task,
         fn_kwargs={"dest": dest, "run": run, "job": job, "actors": actors},
@@ -145,18 +171,24 @@ def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> N
         runtime_env={"env_vars": {"NPROC": "1", "JAX_PLATFORMS": "cpu"}},
     )
     last = job.recordings - sum(_size(job, number) for number in todo)
+    failed = []
     with tqdm(total=job.recordings, initial=last, unit="file", desc="predict") as bar:
         try:
             for row in counts.iter_rows():
-                if row["error"]:
-                    raise UserError(f"{row['error']}; the same command goes on")
                 bar.update(row["count"])
+                if row["error"]:
+                    failed.append(row["error"])
+                if len(failed) == _MOST_FAILURES:
+                    break
         except signals.Interrupted as stop:
             where = f"with {bar.n:,} of {job.recordings:,} recordings written"
             raise signals.Stopped(where, stop.code) from None
         except ray.exceptions.RayError as error:
             reason = str(error).strip().rpartition("\n")[2]  # a traceback comes before it
             raise UserError(f"Ray: {reason}; the same command goes on") from None
+    if failed:
+        which = f"{len(failed)} parts failed, the first: " if len(failed) > 1 else ""
+        raise UserError(f"{which}{failed[0]}; the same command goes on")
 
 
 def _size(job: part.Job, number: int) -> int:
@@ -170,11 +202,13 @@ def _task(rows: dict[str, np.ndarray], **of_job: Any) -> dict[str, list[Any]]:
 
     [number] = rows["item"].tolist()
     this: Any = worker.global_worker
-    if this.core_worker.get_current_task_attempt_number() >= _TRIES:
-        listed = f"{of_job['dest']}/list/{part.name(number, 'json')}"
+    tries = this.core_worker.get_current_task_attempt_number()
+    if tries >= _TRIES:
+        listed = f"{of_job['dest']}/{of_job['job'].listed}/{part.name(number, 'json')}"
         died = f"{listed}: a worker died {_TRIES} times at one of these recordings, or its machine"
         return {"count": [0], "error": [died]}
     try:
-        return {"count": [part.predict(number, **of_job)], "error": [""]}
+        count = part.predict(number, **of_job, careful=tries >= _TRIES_TOGETHER)
+        return {"count": [count], "error": [""]}
     except (UserError, RayError) as error:  # the latter, of an actor that can't start
         return {"count": [0], "error": [str(error).strip().rpartition("\n")[2]]}

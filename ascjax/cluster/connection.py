@@ -4,13 +4,18 @@ import contextlib
 import logging
 import os
 import socket
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from ascjax.errors import UserError, first_line
 
 _SECONDS_TO_ANSWER = 10
+_SECONDS_TO_CONNECT = 60
+_CONNECT = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False)"
 
 
 @contextlib.contextmanager
@@ -62,7 +67,7 @@ def check(address: str | None) -> None:
     # What Ray's core prints beside the errors that it raises.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
-        import ray  # noqa: F401
+        import ray
     except ImportError:
         raise UserError("--on=ray needs Ray: pip install 'ascjax[cluster]'") from None
     address = address or os.environ.get("RAY_ADDRESS")
@@ -73,8 +78,23 @@ def check(address: str | None) -> None:
         raise UserError(f"--address={address}: expected HOST:PORT of a Ray cluster's head")
     try:
         socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
-    except OSError as error:
+        _connect(address)
+    except (OSError, UnicodeError, OverflowError, subprocess.SubprocessError) as error:
+        reason = str(error)
+        if isinstance(error, subprocess.SubprocessError):
+            reason = f"something else, or another version of Ray than {ray.__version__}, listens"
         raise UserError(
-            f"--address={address}: no Ray cluster answers there ({error}); start one with "
+            f"--address={address}: no Ray cluster answers there ({reason}); start one with "
             "`ray start --head`, or leave --address out for one of this machine alone"
         ) from None
+
+
+@cache
+def _connect(address: str) -> None:
+    """Connects once in a process of its own, which can be ended where Ray waits without end.
+
+    Raises:
+      SubprocessError: it can't.
+    """
+    words = [sys.executable, "-c", _CONNECT, address]
+    subprocess.run(words, timeout=_SECONDS_TO_CONNECT, check=True, capture_output=True)

@@ -1,6 +1,7 @@
 """Flags of commands that can run on a Ray cluster; Ray itself is imported elsewhere."""
 
 import argparse
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from ascjax import cli
 from ascjax.errors import UserError
 
-_NEED_RAY = ("address", "cpus_per_run", "gpus_per_run", "retries", "per_part")
+_NEED_RAY = ("address", "cpus_per_run", "gpus_per_run", "retries", "per_part", "again")
 
 
 def add_placement(parser: cli.Parser) -> Callable[..., Any]:
@@ -32,7 +33,7 @@ def add_runs(parser: cli.Parser) -> None:
     )
     add("--gpus_per_run", type=_share_of_gpus, metavar="X",
         help="GPUs of each run, or a share, e.g. 0.5; default: 1 where there are any")  # fmt: skip
-    add("--retries", type=cli.count, metavar="N",
+    add("--retries", type=_not_negative, metavar="N",
         help="how often a run whose process or machine died starts again; default: 3")  # fmt: skip
 
 
@@ -63,14 +64,23 @@ def trainer(options: argparse.Namespace) -> Callable[..., None]:
     from ascjax.cluster import runs
 
     placement = runs.Placement(
-        cpus=options.cpus_per_run, gpus=options.gpus_per_run, retries=options.retries or 3
+        cpus=options.cpus_per_run,
+        gpus=options.gpus_per_run,
+        retries=runs.RETRIES if options.retries is None else options.retries,
     )
     return partial(runs.train, address=options.address, placement=placement)
+
+
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, got {value}")
+    return value
 
 
 def _share_of_gpus(text: str) -> float:
     value = float(text)
     # Ray's rule: below one, a share of a GPU; above, whole ones.
-    if value < 0 or (value > 1 and value != int(value)):
+    if not 0 <= value < math.inf or (value > 1 and value != int(value)):
         raise argparse.ArgumentTypeError(f"expected a share of a GPU or a whole number, got {text}")
     return value

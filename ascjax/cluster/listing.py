@@ -27,7 +27,13 @@ def find(source: str) -> Iterator[str]:
       UserError: it can't be read, names none, or a path twice.
     """
     fs, root = storage.open_folder(source)
-    is_table = os.path.splitext(root)[1] in _TABLES
+    suffix = os.path.splitext(root)[1].lower()
+    is_table = suffix in _TABLES
+    if not (is_table or is_url(source)) and os.path.isfile(root):
+        raise UserError(
+            f"{source}: expected a folder, a bucket, or a list of paths "
+            f"({', '.join(_TABLES)}), got a file"
+        )
     found = False
     with storage.errors_named(source):
         for path in _of_table(fs, root, source) if is_table else _of_folder(fs, root, source):
@@ -81,7 +87,7 @@ def _paths(fs: Any, root: str, source: str) -> Iterator[str]:
     import pyarrow
     from pyarrow import csv, dataset
 
-    delimiter = _TABLES[os.path.splitext(root)[1]]
+    delimiter = _TABLES[os.path.splitext(root)[1].lower()]
     form: Any = "parquet"
     if delimiter:
         form = dataset.CsvFileFormat(
@@ -102,7 +108,7 @@ def _paths(fs: Any, root: str, source: str) -> Iterator[str]:
                 row += 1
                 if not value:
                     raise UserError(f"{source}, row {row}: expected a path, got none")
-                yield _placed(here, str(value))
+                yield _placed(here, os.fsdecode(value) if isinstance(value, bytes) else str(value))
     except pyarrow.ArrowInvalid as error:
         reason = str(error).rpartition("Invalid: ")[2].partition("\n")[0]
         raise UserError(f"{source}: expected a table ({reason})") from None
@@ -111,7 +117,7 @@ def _paths(fs: Any, root: str, source: str) -> Iterator[str]:
 def _placed(folder: str, path: str) -> str:
     if is_url(path):
         return path
-    if is_url(folder):
+    if is_url(folder) and not os.path.isabs(path):
         protocol, _, rest = folder.partition("://")
         return f"{protocol}://{os.path.normpath(os.path.join(rest, path))}"
     return os.path.normpath(os.path.join(folder, path))

@@ -31,7 +31,10 @@ _BEAT_S = 1.0
 _SILENCE_S = 20
 _JAX_SILENCE_S = 45
 _SECONDS_TO_HEAR = 5
-_PACKAGES = ("ascjax", "jax", "jaxlib", "flax", "optax", "numpy")
+_PACKAGES = (
+    "ascjax", "jax", "jaxlib", "flax", "optax", "numpy", "grain", "orbax-checkpoint", "soxr",
+    "soundfile",
+)  # fmt: skip
 # What may differ between machines.
 _FREE = {
     "data.num_workers", "data.root", "data.store_dir", "init.weights_dir", "train.from_run",

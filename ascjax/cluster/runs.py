@@ -5,6 +5,8 @@ resumes from its last checkpoint. So the folders of runs, data and feature store
 for all machines.
 """
 
+import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ascjax.cluster.connection import connected
+from ascjax.errors import UserError
 from ascjax.files import Locked
 from ascjax.runs import experiment, folds
 from ascjax.runs.experiment import Report
@@ -24,6 +27,7 @@ _STORE_BYTES = 2**27
 _POLL_S = 0.5
 # A machine that Ray takes for dead may go on for a while, and holds its run as long.
 _SECONDS_TO_DIE = 120
+RETRIES = 3
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,27 @@ class Placement:
 
     cpus: int | None = None
     gpus: float | None = None
-    retries: int = 3
+    retries: int = RETRIES
 
     def options(self, machines: list[dict[str, float]]) -> dict[str, Any]:
-        """Returns a Ray task's options on machines of such resources."""
+        """Returns a Ray task's options on machines of such resources.
+
+        Raises:
+          UserError: none of them has what a run is to be given.
+        """
         gpus = self.gpus
         if gpus is None:
             gpus = float(any(machine.get("GPU") for machine in machines))
         cpus = self.cpus
         if cpus is None:
-            smallest = min(int(machine["CPU"]) for machine in machines if machine.get("CPU"))
-            cpus = 1 if gpus else smallest
+            of_each = [int(machine["CPU"]) for machine in machines if machine.get("CPU")]
+            cpus = 1 if gpus or not of_each else min(of_each)
+        if not any(m.get("CPU", 0) >= cpus and m.get("GPU", 0) >= gpus for m in machines):
+            there = "; ".join(f"{m.get('CPU', 0):g} and {m.get('GPU', 0):g}" for m in machines)
+            raise UserError(
+                f"expected a machine with {cpus} processors and {gpus:g} GPUs for a run, this "
+                f"cluster's have {there}; see --cpus_per_run and --gpus_per_run"
+            )
         if gpus == 0:
             # What XLA takes the number of its threads from, on which the last bits depend.
             environment = {"NPROC": str(cpus), "JAX_PLATFORMS": "cpu"}
@@ -92,7 +106,7 @@ def train(
         options = placement.options([node["Resources"] for node in ray.nodes() if node["Alive"]])
         task = ray.remote(_train)
         pending = {
-            task.options(name=run.name, **options).remote(run, report): (label, run)
+            task.options(name=run.name, **options).remote(run, report, os.getcwd()): (label, run)
             for label, run in todo
         }
         cancelled = False
@@ -104,8 +118,13 @@ def train(
                     error = ray.get(reference)
                 except ray.exceptions.TaskCancelledError:
                     continue
+                except ray.exceptions.RayTaskError as crash:  # none that was meant for a user
+                    tqdm.write(str(crash))
+                    error = str(crash).strip().splitlines()[-1]
                 except ray.exceptions.RayError as crash:
                     error = str(crash).strip().splitlines()[0]
+                if not (error or run.finished or stop.requested):
+                    error = f"there is no result in {run.path.absolute()} on this machine"
                 if error:
                     tqdm.write(f"{label} failed: {error}")
                     failed.append(run.name)
@@ -121,10 +140,20 @@ def train(
     folds.check_failed(failed, runs)
 
 
-def _train(run: PlannedRun, report: Report) -> str:
-    """Trains a run in a Ray worker; returns why it failed, or nothing."""
-    from ascjax.errors import UserError
+def _train(run: PlannedRun, report: Report, folder: str) -> str:
+    """Trains a run in a Ray worker; returns why it failed, or nothing.
 
+    Args:
+      run, report: see `train`.
+      folder: where the command was started, from which relative paths are meant.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        return (
+            f"{folder}: expected on {socket.gethostname()} as well ({error.strerror}); start the "
+            "command in a folder that all machines share"
+        )
     deadline = time.monotonic() + _SECONDS_TO_DIE
     while True:
         try:

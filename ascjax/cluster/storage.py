@@ -10,14 +10,17 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from ascjax.audio.errors import bad_recording
-from ascjax.errors import UserError, first_line
+from ascjax.audio.errors import BadRecording, bad_recording
+from ascjax.errors import UserError, first_line, is_full_disk
 from ascjax.files import cache_folder, is_url, write_bytes
 from ascjax.runs.sources import Source
 
 # Objects that a worker fetches at once, ahead of the one that it reads.
 _AT_ONCE = 8
+# Ends the name of a file that isn't whole.
+_PARTIAL = ".partial"
 
 
 def open_folder(location: str) -> tuple[Any, str]:
@@ -28,9 +31,12 @@ def open_folder(location: str) -> tuple[Any, str]:
     """
     try:
         from fsspec.core import url_to_fs
+        from fsspec.implementations.local import LocalFileSystem
 
+        if not is_url(location):
+            return LocalFileSystem(), os.path.abspath(location)
         # Listings of a million objects needn't be kept.
-        return url_to_fs(location, **({"use_listings_cache": False} if is_url(location) else {}))
+        return url_to_fs(location, use_listings_cache=False)
     except ImportError as error:
         raise UserError(
             f"{location}: {error}; pip install 'ascjax[cluster]', and gcsfs for gs://"
@@ -80,7 +86,23 @@ class Folder:
             for name, content in files.items():
                 path = Path(self.root, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_bytes(path, content)
+                # Another process may write the same file; what reads Parquet skips hidden ones.
+                write_bytes(path, content, path.with_name(f".{path.name}.{uuid4().hex}{_PARTIAL}"))
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Writes a file that isn't there yet; returns False if another process has been first.
+
+        On a file system the folder has to be locked.
+        """
+        if not is_url(self.location):
+            self.write({name: content})
+            return True
+        with errors_named(self.location):
+            try:
+                self.fs.pipe_file(self.path(name), content, mode="create")
+            except FileExistsError:
+                return False
+        return True
 
     def names(self, name: str = "") -> list[str]:
         """Returns what an inner folder holds, or this one."""
@@ -90,34 +112,45 @@ class Folder:
         return []
 
     def remove(self, name: str) -> None:
-        """Removes an inner folder, if it is there."""
+        """Removes a file or an inner folder, if it is there."""
         with errors_named(self.location), contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path(name), recursive=True)
 
-    def count_rows(self, name: str) -> int:
-        """Returns how many rows the Parquet files of an inner folder have."""
+    def remove_partial(self, name: str) -> None:
+        """Removes what killed processes have left in an inner folder."""
+        for each in self.names(name):
+            if each.endswith(_PARTIAL):
+                self.remove(f"{name}/{each}")
+
+    def rows(self, name: str) -> dict[str, int]:
+        """Returns how many rows each Parquet file of an inner folder has."""
         from pyarrow import dataset
 
         with errors_named(self.location):
             table = dataset.dataset(self.path(name), format="parquet", filesystem=self.fs)
-            return int(table.count_rows())
+            files = table.get_fragments()
+            return {os.path.basename(each.path): int(each.count_rows()) for each in files}
 
 
-class _Lost:
-    """An object that couldn't be fetched, as a source that can't be read."""
+class Lost:
+    """A recording that can't be read, as a source: it raises the error."""
 
-    def __init__(self, url: str, reason: str) -> None:
-        self.name, self._reason = url, reason
+    def __init__(self, name: str, error: BadRecording) -> None:
+        self.name, self._error = name, error
 
     def read(self, size: int, /) -> bytes:
         """Raises BadRecording."""
-        raise bad_recording(self.name, f"can't be fetched ({self._reason})")
+        raise self._error
 
 
 def fetched(locations: Iterable[str]) -> Iterator[Source]:
     """Yields the recordings at paths and URLs: paths as they are, objects as files until the next.
 
-    Objects are fetched ahead, a few at once; each gets the retries of its file system.
+    Objects are fetched ahead, a few at once; each gets the retries of its file system. One that
+    can't be fetched is `Lost`, with an OSError as the error's cause.
+
+    Raises:
+      UserError: the disk of this machine is full.
     """
     with (
         tempfile.TemporaryDirectory(prefix="ascjax-") as folder,
@@ -140,7 +173,11 @@ def _fetch(location: str, to: str) -> Source:
         fs, path = open_folder(location)
         fs.get_file(path, to)
     except Exception as error:  # of whichever of fsspec's file systems
-        return _Lost(location, _reason(error))
+        if isinstance(error, OSError) and is_full_disk(error):
+            raise UserError(f"{to}: cannot be written ({error.strerror})") from None
+        lost = bad_recording(location, f"can't be fetched ({_reason(error)})")
+        lost.__cause__ = error if isinstance(error, OSError) else OSError(str(error))
+        return Lost(location, lost)
     return to
 
 
@@ -162,7 +199,12 @@ def staged(run: str) -> str:
     with errors_named(run):
         found = fs.find(path, detail=True)
         # What prediction reads; not the checkpoints and events of training.
-        files = {each: info for each, info in found.items() if "/checkpoints/" not in each}
+        files = {each: os.path.relpath(each, path) for each in found}
+        files = {
+            each: name
+            for each, name in files.items()
+            if "checkpoints/" not in name and not name.startswith("..")
+        }
         if not files:
             raise UserError(f"{run}: expected the folder of a finished run, there is none")
         # Another version of the same run is another copy.
@@ -174,8 +216,8 @@ def staged(run: str) -> str:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = tempfile.mkdtemp(prefix=key, dir=folder.parent)
         try:
-            for each in files:
-                target = Path(partial, os.path.relpath(each, path))
+            for each, name in files.items():
+                target = Path(partial, name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 fs.get_file(each, str(target))
             # Another process may have been as quick; its copy is the same.

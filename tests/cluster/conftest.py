@@ -46,12 +46,12 @@ def start(environment):
     """Starts Python with some words; it ends with the test."""
     started = []
 
-    def start(*words, **more):
+    def start(*words, cwd=ROOT, **more):
         started.append(
             subprocess.Popen(
                 [sys.executable, *map(str, words)],
                 env={**environment, **more},
-                cwd=ROOT,
+                cwd=cwd,
                 text=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -1,10 +1,14 @@
 """Bulk prediction on Ray Data: every recording once, whatever kills it, also in buckets."""
 
+import contextlib
 import csv
+import dataclasses
 import io
 import json
+import os
 import random
 import re
+import signal
 import sys
 import time
 
@@ -14,9 +18,9 @@ import pytest
 import tiny_set
 
 from ascjax import predict
-from ascjax.cluster import listing, storage
+from ascjax.cluster import bulk, listing, part, storage
 from ascjax.errors import UserError
-from ascjax.runs.loading import SHIPPED
+from ascjax.runs.loading import SHIPPED, load
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -116,6 +120,109 @@ def upload_run(bucket):
         bucket.upload_file(str(path), "sounds", f"run/{path.name}")
 
 
+@pytest.fixture
+def here(monkeypatch):
+    """Predicts parts in this process, in the place of Ray's workers."""
+
+    def in_turn(ray, todo, dest, run, job):
+        for number in todo:
+            part.predict(number, dest, run, job, ())
+
+    monkeypatch.setattr(bulk, "_predict", in_turn)
+    monkeypatch.setattr(bulk, "check_cluster", lambda address: None)
+    monkeypatch.setattr(bulk, "connected", lambda *_, **__: contextlib.nullcontext())
+    return load(str(RUN))
+
+
+def predict_all(classifier, source, dest, **more):
+    options = {"hop_s": None, "min_score": 0.0, "per_part": 2, "address": None, **more}
+    return bulk.predict(source, dest, str(RUN), classifier, **options)
+
+
+def test_what_could_not_be_read_is_tried_again(sounds, bucket, here, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.url)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    kind = str(next((sounds / ".kinds").glob("*")))
+    for name in ("a.wav", "b.wav", "c.wav"):
+        bucket.upload_file(kind, "sounds", f"in/{name}")
+    bucket.answers["b.wav"] = lambda: "400 Expired Token"
+    out = str(tmp_path / "out")
+    assert predict_all(here, "s3://sounds/in", out) == (3, 1)
+    done = kills.parts(tmp_path / "out")
+    bucket.answers.clear()
+    assert predict_all(here, "s3://sounds/in", out) == (3, 1)
+    assert predict_all(here, "s3://sounds/in", out, again=True) == (3, 0)
+    assert len(kills.rows(tmp_path / "out" / "predictions")) == 3
+    changed = [kills.parts(tmp_path / "out")[path] != then for path, then in done.items()]
+    assert sorted(changed) == [False, True]
+
+
+def test_a_part_of_which_nothing_can_be_opened_is_not_done(here, tmp_path):
+    (tmp_path / "list.csv").write_text("path\nunmounted/a.wav\nunmounted/b.wav\n")
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="none of 2 recordings can be opened on .*No such file"):
+        predict_all(here, str(tmp_path / "list.csv"), str(out))
+    assert not kills.parts(out)
+    (tmp_path / "unmounted").mkdir()  # and empty: the recordings are at fault
+    assert predict_all(here, str(tmp_path / "list.csv"), str(out)) == (2, 2)
+
+
+def test_another_network_than_the_jobs_is_refused(here, sounds, tmp_path):
+    other = dataclasses.replace(here.runs[0].trained, model_sha256="0" * 64)
+    run = dataclasses.replace(here.runs[0], trained=other)
+    with pytest.raises(UserError, match="expected the network 000000000000… that the job began"):
+        predict_all(dataclasses.replace(here, runs=(run,)), str(sounds), str(tmp_path / "out"))
+
+
+def end_process(path):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_recording_that_ends_its_process_is_unreadable(here, sounds, tmp_path, monkeypatch):
+    monkeypatch.setattr(part, "_decode", end_process)
+    job = part.Job("", part.model_sha256(here), None, 0.0, 2, 2, "list")
+    paths = [str(path) for path in sorted((sounds / "0").glob("*"))[:2]]
+    folder = storage.Folder(str(tmp_path))
+    folder.write({f"list/{part.name(0, 'json')}": json.dumps(paths).encode()})
+    assert part.predict(0, str(tmp_path), str(RUN), job, (), careful=True) == 2
+    [row, _] = kills.rows(tmp_path / "unreadable")
+    assert row["reason"] == "ends the process that decodes it (SIGKILL); leave it out"
+
+
+def test_two_commands_on_one_bucket_keep_to_one_list(here, bucket, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.url)
+    folder = storage.Folder("s3://sounds/out")
+    job = part.Job("s3://sounds/in", "0", None, 0.0, 2)
+    first = bulk._begin(folder, job, ["a.wav", "b.wav", "c.wav"])
+    assert bulk._begin(folder, job, ["a.wav", "aa.wav", "b.wav", "c.wav"]) == first
+    assert folder.names(first.listed) == ["part-000000.json", "part-000001.json"]
+    assert folder.names("list") == [first.listed.partition("/")[2]]
+
+
+def test_a_device_that_is_silent_is_left_out(monkeypatch):
+    asked = []
+
+    class Device:
+        def __init__(self, answer):
+            self.networks, self.remote, self.answer = self, self.ask, answer
+
+        def ask(self, values):
+            asked.append(self)
+            return self
+
+    answer = (np.zeros(1), np.zeros(1), np.zeros(1))
+    gone, there = Device(None), Device(answer)
+    ray = type(sys)("ray")
+    ray.wait = lambda references, timeout: ([each for each in references if each.answer], None)
+    ray.get = lambda reference: reference.answer
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    remote = part._Elsewhere((), 1, (gone, there))
+    assert all(remote.networks([]) is answer for _ in range(20))
+    assert asked.count(gone) <= 1
+    with pytest.raises(UserError, match="no device has answered for 10 minutes, of 1"):
+        part._Elsewhere((), 1, (gone,)).networks([])
+
+
 def test_a_staged_run_is_copied_once(bucket, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.url)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -134,6 +241,8 @@ def test_a_list_names_paths_from_its_own_folder(tmp_path):
     assert list(listing.find(str(tmp_path / "some.csv"))) == expected
     parquet.write_table(pyarrow.table({"path": ["a.wav"]}), tmp_path / "some.parquet")
     assert list(listing.find(str(tmp_path / "some.parquet"))) == expected[:1]
+    parquet.write_table(pyarrow.table({"path": [b"a.wav"]}), tmp_path / "BYTES.PARQUET")
+    assert list(listing.find(str(tmp_path / "BYTES.PARQUET"))) == expected[:1]
 
 
 @pytest.fixture
@@ -142,6 +251,7 @@ def mistakes(tmp_path, sounds):
     (tmp_path / "twice.csv").write_text("path\na.wav\nb.wav\n./a.wav\n")
     (tmp_path / "other.csv").write_text("file\na.wav\n")
     (tmp_path / "hole.csv").write_text('path,scene\na.wav,bus\n"",bus\n')
+    (tmp_path / "hole.wav").write_text("")
     (tmp_path / "ragged.csv").write_text("path\na.wav,b\n")
     (tmp_path / "empty").mkdir()
     (tmp_path / "another").mkdir()
@@ -159,6 +269,11 @@ def mistakes(tmp_path, sounds):
         ("hole.csv", "out", r"hole\.csv, row 2: expected a path, got none"),
         ("ragged.csv", "out", r"ragged\.csv: expected a table \(CSV parse error: Row #2: Expected"),
         ("empty", "out", r"empty: expected audio files .* found none"),
+        (
+            "hole.wav",
+            "out",
+            r"hole\.wav: expected a folder, a bucket, or a list of paths .* a file",
+        ),
         ("nowhere", "out", r"nowhere: expected a file, folder or bucket, there is none"),
         ("sounds", "another", r"another: holds another job: source is 'elsewhere' there, '/"),
         ("sounds", "empty/..", r"expected a new or empty folder, found another"),
@@ -183,8 +298,9 @@ def test_mistakes_are_said_and_nothing_is_written(
 
 def test_no_ray_and_no_cluster_are_said(sounds, tmp_path, monkeypatch):
     command = ["predict", *map(str, words(RUN, sounds, tmp_path / "out")[3:])]
-    with pytest.raises(UserError, match=r"--address=127.0.0.1:9: no Ray cluster answers there"):
-        predict.main(predict.parse([*command, "--address=127.0.0.1:9"]))
+    for address in ("127.0.0.1:9", "a..b:6379", "127.0.0.1:99999"):
+        with pytest.raises(UserError, match=f"--address={address}: no Ray cluster answers there"):
+            predict.main(predict.parse([*command, f"--address={address}"]))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"--on=ray needs Ray: pip install 'ascjax\[cluster\]'"):
         predict.main(predict.parse(command))

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import tiny_set
 
+from ascjax.cluster.runs import Placement
+from ascjax.errors import UserError
+
 SWEEP = Path(__file__).with_name("two_rows.py")
 EPOCHS = 16
 
@@ -60,8 +63,8 @@ def wait_for(condition, process):
 def test_a_stop_and_a_death_of_a_node_lose_nothing(words, expected, cluster, start, tmp_path):
     node = cluster.add_small()
     workdir = tmp_path / "sweep"
-    words = [*words, f"--workdir={workdir}", "--on=ray"]
-    process = start(*words, "--cpus_per_run=1")  # on a cluster of its own
+    words = [*words, "--workdir=sweep", "--on=ray"]  # in another folder than the nodes'
+    process = start(*words, "--cpus_per_run=1", cwd=tmp_path)  # on a cluster of its own
     wait_for(lambda: min(at(workdir)) >= 2, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
@@ -69,7 +72,7 @@ def test_a_stop_and_a_death_of_a_node_lose_nothing(words, expected, cluster, sta
     assert "runs finished; the same command resumes from there" in errors
     stopped_at = at(workdir)
     assert max(stopped_at) < EPOCHS, "no run was stopped in the middle"
-    process = start(*words, f"--address={cluster.address}")
+    process = start(*words, f"--address={cluster.address}", cwd=tmp_path)
     wait_for(lambda: all(map(operator.gt, at(workdir), stopped_at)), process)
     cluster.remove_node(node, allow_graceful=False)
     killed_at = at(workdir)
@@ -79,3 +82,12 @@ def test_a_stop_and_a_death_of_a_node_lose_nothing(words, expected, cluster, sta
     assert (output + errors).count("resuming at step") == 3
     assert table(workdir) == expected
     assert len(list((tmp_path / "store").glob("*"))) <= 1
+
+
+def test_a_run_that_no_machine_has_room_for_is_refused():
+    machines = [{"CPU": 4.0}, {"CPU": 8.0, "GPU": 1.0}]
+    assert Placement().options(machines)["num_gpus"] == 1
+    assert Placement(gpus=0).options(machines)["num_cpus"] == 4
+    for placement in (Placement(cpus=9, gpus=0), Placement(gpus=2), Placement(cpus=9)):
+        with pytest.raises(UserError, match="this cluster's have 4 and 0; 8 and 1; see --cpus"):
+            placement.options(machines)
