@@ -23,7 +23,7 @@ from ascjax.words import counted
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; raises UserError on a mistake in it."""
-    sets = "\n".join(f"  {name:12}{title}" for name, (_, title) in SETS.items())
+    sets = "\n".join(f"  {name:12}{title}" for name, (_, title, _) in SETS.items())
     parser = cli.Parser("ascjax fetch", __doc__, epilog=f"sets:\n{sets}")
     add = parser.add_argument
     add("set", metavar="SET", help="one of those below")
@@ -41,7 +41,8 @@ def main(options: argparse.Namespace) -> None:
     """Shows the record, and downloads what isn't there yet."""
     record = zenodo.read_record(options.set.record, options.api)
     total = sum(file.size for file in record.files)
-    print(f"{record.title}\nlicence: {record.licence}")
+    print(record.title)
+    print(f"licence: {record.licence}" if record.licence else "licence not stated")
     print(f"{counted(len(record.files), 'file')}, {total / 1e9:,.2f} GB")
     if options.dry_run:
         for file in record.files:
@@ -57,6 +58,8 @@ def main(options: argparse.Namespace) -> None:
     inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     root = folder / inside[0] if len(inside) == 1 else folder
     print(f"done; next: ascjax describe {root}")
+    if options.set.note:
+        print(options.set.note)
 
 
 def _fetch(record: zenodo.Record, folder: Path) -> None:

@@ -4,13 +4,20 @@ from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """A set: its record's number on zenodo.org and its name."""
+    """A set: its record's number on zenodo.org, its name, and what to know once it is there."""
 
     record: int
     title: str
+    note: str = ""
 
 
-# The development sets of DCASE task 1, and the evaluation set whose labels are published.
+_SPLITS = """\
+DCASE 2024 and 2025 train on parts of this set that are listed elsewhere: put split5.csv to
+split100.csv, from github.com/CPJKU/dcase2024_task1_baseline/releases/tag/files, into its
+evaluation_setup/; --config.data.split=split5 names one (2025's is split25)."""
+
+# The development sets of DCASE task 1 that have audio alone, and the evaluation set whose labels
+# are published.
 SETS: dict[str, Published] = {
     "tut2018": Published(1228142, "TUT Urban Acoustic Scenes 2018 (task 1A; the paper's)"),
     "tut2018b": Published(1228235, "TUT Urban Acoustic Scenes 2018 Mobile (1B)"),
@@ -19,7 +26,8 @@ SETS: dict[str, Published] = {
     "tau2019c": Published(2591503, "TAU Urban Acoustic Scenes 2019 Openset (1C)"),
     "tau2020": Published(3819968, "TAU Urban Acoustic Scenes 2020 Mobile (1A; also 2021)"),
     "tau2020b": Published(3670185, "TAU Urban Acoustic Scenes 2020 3Class (1B)"),
-    "tau2021av": Published(4477542, "TAU Urban Audio-Visual Scenes 2021 (1B)"),
-    "tau2022": Published(6337421, "TAU Urban Acoustic Scenes 2022 Mobile (also 2023 to 2025)"),
+    "tau2022": Published(
+        6337421, "TAU Urban Acoustic Scenes 2022 Mobile (also 2023; 2024-25's audio)", _SPLITS
+    ),
     "tau2022eval": Published(6591203, "TAU Urban Acoustic Scenes 2022 Mobile, evaluation"),
 }

@@ -9,6 +9,7 @@ from http.client import HTTPException
 from typing import Any
 
 from ascjax.errors import UserError
+from ascjax.words import duration
 
 API = "https://zenodo.org/api/records"
 TIMEOUT_S = 60
@@ -33,7 +34,13 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Record:
-    """What a record says of itself; ``licence`` is its identifier there, e.g. ``cc-by-4.0``."""
+    """What a record says of itself.
+
+    Attributes:
+      title: of the data set.
+      licence: its identifier there, e.g. ``cc-by-4.0``; empty if none is stated.
+      files: one or more.
+    """
 
     title: str
     licence: str
@@ -48,15 +55,21 @@ def read_record(number: int, api: str = API) -> Record:
       api: where records are asked for.
 
     Raises:
-      UserError: the server can't be reached or answers with something else.
+      UserError: the server can't be reached or answers with something else, or the record's files
+        are not for everyone.
     """
     address = f"{api}/{number}"
     try:
         with open_url(address) as answer:
             content = json.load(answer)
-        licence = content["metadata"].get("license", {}).get("id", "none stated")
-        files = tuple(map(_file, content["files"]))
-        return Record(content["metadata"]["title"], licence, files)
+        title = content["metadata"]["title"]
+        licence = (content["metadata"].get("license") or {}).get("id") or ""
+        if not content.get("files"):
+            raise UserError(
+                f"{address}: the record is closed or not open for download; see its page on the "
+                "server for who may have its files"
+            )
+        return Record(title, licence, tuple(map(_file, content["files"])))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{address}: expected a record with files, sizes and MD5 sums, got {error!r}; try "
@@ -86,7 +99,21 @@ def open_url(address: str, *, start: int = 0) -> Any:
         )
     except urllib.error.HTTPError as error:
         error.close()
-        raise UserError(f"{address}: the server answers {error.code} ({error.reason})") from None
+        raise UserError(
+            f"{address}: the server answers {error.code} ({error.reason}){_advice(error)}"
+        ) from None
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"{address}: can't be reached ({reason}); run again to go on") from None
+
+
+def _advice(error: urllib.error.HTTPError) -> str:
+    """Returns when to ask again, of a server that is busy or fails."""
+    if error.code != 429 and error.code < 500:
+        return ""
+    wait = error.headers.get("Retry-After", "")
+    if re.fullmatch("[0-9]{1,6}", wait):
+        when = f"in {duration(int(wait))}"
+    else:  # a date, or not said
+        when = f"after {wait}" if wait else "later"
+    return f"; run the same command again {when}"

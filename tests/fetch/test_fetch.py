@@ -3,6 +3,10 @@
 import hashlib
 import io
 import json
+import os
+import shutil
+import socket
+import struct
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,8 +16,9 @@ import pytest
 from ascjax.errors import UserError
 from ascjax.fetch import download
 from ascjax.fetch.__main__ import main, parse
+from ascjax.fetch.sets import SETS
 
-SET, NUMBER = "tut2018", 1228142
+SET = "tut2018"
 
 
 class Server(ThreadingHTTPServer):
@@ -24,6 +29,8 @@ class Server(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.sums: dict[str, str] = {}  # where the record says another one
         self.cut_after: int | None = None
+        self.resets = False  # a connection that is cut off
+        self.fails: tuple[int, dict[str, str]] | None = None  # status and headers
         self.ranges = True
         self.asked: list[tuple[str, str | None]] = []
 
@@ -48,10 +55,13 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
+    disable_nagle_algorithm = True  # what was written has left when a connection is reset
 
     def do_GET(self):
         name = self.path.removeprefix("/files/")
-        if self.path == f"/{NUMBER}":
+        if self.server.fails:
+            return self.answer(self.server.fails[0], b"", headers=self.server.fails[1])
+        if self.path in {f"/{published.record}" for published in SETS.values()}:
             return self.answer(200, json.dumps(self.server.record()).encode())
         self.server.asked.append((name, self.headers["Range"]))
         if name not in self.server.files:
@@ -61,11 +71,15 @@ class Handler(BaseHTTPRequestHandler):
             start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
         self.answer(206 if start else 200, content[start:], self.server.cut_after)
 
-    def answer(self, status, content, cut_after=None):
+    def answer(self, status, content, cut_after=None, headers=None):
         self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
+        for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content[:cut_after])
+        if cut_after and self.server.resets:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
 
     def log_message(self, *_):
         pass
@@ -83,8 +97,8 @@ def server():
 
 @pytest.fixture
 def fetch(server, tmp_path):
-    def run(*flags):
-        words = ["ascjax fetch", SET, f"--api={server.address}", f"--to={tmp_path / 'to'}", *flags]
+    def run(*flags, name=SET):
+        words = ["ascjax fetch", name, f"--api={server.address}", f"--to={tmp_path / 'to'}", *flags]
         main(parse(words))
         return tmp_path / "to"
 
@@ -115,10 +129,46 @@ def test_files_come_checked_and_archives_unpacked_once(server, fetch, capsys):
     assert (folder / "LICENSE").read_bytes() == b"be kinder"
 
 
+def test_what_is_gone_or_of_another_size_comes_again(server, fetch):
+    server.files = {
+        "LICENSE": b"be kind",
+        "a.zip": archive(tut__audio__a="sound", tut__audio__b="noise"),
+        "meta.zip": archive(tut__meta="list", tut__empty__=""),
+    }
+    folder = fetch()
+    (folder / "tut" / "mine").write_text("put there by the user")
+    server.asked.clear()
+    (folder / "tut" / "audio" / "b").write_text("nois")
+    fetch()
+    assert (folder / "tut" / "audio" / "b").read_text() == "noise"
+    shutil.rmtree(folder / "tut" / "audio")
+    fetch()
+    assert (folder / "tut" / "audio" / "a").read_text() == "sound"
+    assert (folder / "tut" / "mine").exists()
+    (folder / "LICENSE").unlink()
+    fetch()
+    assert [name for name, _ in server.asked] == ["a.zip", "a.zip", "LICENSE"]
+
+
+def test_a_whole_download_that_was_not_taken_over_is_not_repeated(server, fetch, tmp_path):
+    server.files = {"a.bin": b"bits"}
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to" / "a.bin.part").write_bytes(b"bits")
+    folder = fetch()
+    assert (folder / "a.bin").read_bytes() == b"bits"
+    assert server.asked == []
+    (folder / "a.bin").unlink()
+    (folder / "a.bin.part").write_bytes(b"bats")
+    fetch()
+    assert (folder / "a.bin").read_bytes() == b"bits"
+    assert server.asked == [("a.bin", None)]
+
+
+@pytest.mark.parametrize("resets", [False, True])
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_goes_on_where_it_was_cut_off(server, fetch, ranges):
+def test_a_download_goes_on_where_it_was_cut_off(server, fetch, ranges, resets):
     server.files = {"big.bin": bytes(range(256)) * 40}
-    server.cut_after, server.ranges = 4_000, ranges
+    server.cut_after, server.ranges, server.resets = 4_000, ranges, resets
     with pytest.raises(UserError, match=r"ended after 4,000 of 10,240 bytes; run again|cut off"):
         fetch()
     server.cut_after = None
@@ -163,6 +213,41 @@ def test_an_odd_record_is_one_line(server, fetch, monkeypatch, change, message):
     monkeypatch.setattr(server, "record", lambda: record)
     with pytest.raises(UserError, match=message):
         fetch()
+
+
+def test_a_closed_record_says_so(server, fetch, monkeypatch):
+    monkeypatch.setattr(server, "record", lambda: {"metadata": {"title": "A set"}})
+    with pytest.raises(UserError, match="1228142: the record is closed or not open for download"):
+        fetch()
+
+
+def test_a_record_without_a_licence(server, fetch, monkeypatch, capsys):
+    server.files = {"a.bin": b"bits"}
+    record = server.record() | {"metadata": {"title": "A set", "license": None}}
+    monkeypatch.setattr(server, "record", lambda: record)
+    fetch("--dry_run")
+    assert "A set\nlicence not stated\n1 file" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "message"),
+    [
+        (429, {"Retry-After": "90"}, r"429 \(.*\); run the same command again in 1 min 30 s"),
+        (503, {"Retry-After": "Fri, 1 Jan"}, "; run the same command again after Fri, 1 Jan"),
+        (500, {}, "; run the same command again later"),
+        (404, {"Retry-After": "90"}, r"answers 404 \(Not Found\)$"),
+    ],
+)
+def test_a_busy_server_says_when_to_come_again(server, fetch, status, headers, message):
+    server.fails = status, headers
+    with pytest.raises(UserError, match=message):
+        fetch()
+
+
+def test_lists_that_the_record_lacks_are_named(server, fetch, capsys):
+    server.files = {"LICENSE": b"be kind"}
+    fetch(name="tau2022")
+    assert "evaluation_setup/; --config.data.split=split5 names one" in capsys.readouterr().out
 
 
 def test_no_server_no_file_no_room_no_such_set(server, fetch, tmp_path, monkeypatch):
