@@ -4,7 +4,7 @@ import dataclasses
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from ascjax.data import checks, paths
 from ascjax.data.layouts import LAYOUTS, Layout, Request
 from ascjax.data.listing import Fold, LeftOut, Recording, composed
 from ascjax.errors import UserError, choose, nearest
+
+# Layouts that are no published set's.
+_OF_NO_SET = {"csv", "parts", "folders"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,11 @@ def read_catalogue(
     try:
         name, reason = layout, "as asked"
         if layout == "auto":
-            name, reason = ("csv", "columns are given") if columns else _detect(root, is_folder)
+            if columns:  # which may be the only sign of a table
+                published = is_folder and _fitting(root, LAYOUTS.keys() - _OF_NO_SET)
+                name, reason = published or ("csv", "columns are given")
+            else:
+                name, reason = _detect(root, is_folder)
         chosen = LAYOUTS[name]
         if not (is_folder or chosen.table):
             raise UserError(f"{root}: expected a folder for the layout {name}, got a file")
@@ -99,21 +106,29 @@ def _detect(root: Path, is_folder: bool) -> tuple[str, str]:
     if not any(root.iterdir()):
         raise UserError(f"{root}: the folder is empty; expected a data set")
     # Any folder has the layout of last resort, whatever else is in the registry.
-    published = {name: layout for name, layout in LAYOUTS.items() if name != "folders"}
-    for name, layout in published.items():
-        if reason := layout.detect(root):
-            return name, reason
+    others = LAYOUTS.keys() - {"folders"}
+    if found := _fitting(root, others):
+        return found
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if any(each.detect(folder) for each in published.values() if not each.table):
+        if _fitting(folder, {name for name in others if not LAYOUTS[name].table}):
             raise UserError(f"{root}: the data set seems to be in {folder}; pass that")
     return "folders", LAYOUTS["folders"].detect(root)
+
+
+def _fitting(root: Path, names: Collection[str]) -> tuple[str, str] | None:
+    """Returns the first of some layouts that fits, and why it does."""
+    found = ((name, LAYOUTS[name].detect(root)) for name in LAYOUTS if name in names)
+    return next(((name, reason) for name, reason in found if reason), None)
 
 
 def _check_request(
     root: Path, name: str, layout: Layout, split: str, columns: Mapping[str, str]
 ) -> None:
     if columns and not layout.table:
-        raise UserError(f"{root}: columns are read from a table, and its layout is {name}")
+        raise UserError(
+            f"{root}: columns are read from a table, and its layout is {name}; leave columns out, "
+            "or pass the table itself, whose folds are its own"
+        )
     if split:
         available = layout.splits(root) if layout.splits else []
         if not available:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ascjax.data import splits
@@ -94,33 +94,60 @@ def select(
       UserError: there is no such fold, device or label, or a part or the scene list lacks
         something.
     """
-    if fold not in catalogue.folds:
-        listed = ", ".join(map(str, catalogue.folds)) or "none"
-        raise UserError(f"fold: expected one of {listed} (those of {catalogue.root}), got {fold}")
-    parts = of_devices(catalogue, catalogue.folds[fold], devices)
-    used = sorted({*parts.train, *parts.test})
-    place = {old: new for new, old in enumerate(used)}
-    left_out = list(catalogue.left_out)
-    if len(used) < len(catalogue.recordings):
-        idle = sorted(set(range(len(catalogue.recordings))) - set(used))
-        example = catalogue.recordings[idle[0]].name
-        left_out.append(LeftOut(f"recordings in no part of fold {fold}", len(idle), example))
-    named, of_none = _apart(catalogue, parts, unknown)
+    used = used_by(catalogue, fold, devices)
+    named, of_none = _apart(used, used.folds[fold], unknown)
     dataset = Dataset(
-        catalogue.root,
-        catalogue.layout,
-        catalogue.reason,
+        used.root,
+        used.layout,
+        used.reason,
         tuple(map(composed, scenes)) or tuple(s for s in catalogue.scenes if s != unknown),
-        tuple(catalogue.recordings[index] for index in used),
-        tuple(place[index] for index in named.train),
-        tuple(place[index] for index in named.test),
-        Fold(*(tuple(place[index] for index in part) for part in (of_none.train, of_none.test))),
-        tuple(catalogue.folds),
-        tuple(left_out),
-        (*catalogue.notes, *(str(kind) for kind in left_out if not kind.harmless)),
+        used.recordings,
+        named.train,
+        named.test,
+        of_none,
+        tuple(used.folds),
+        used.left_out,
+        (*used.notes, *(str(kind) for kind in used.left_out if not kind.harmless)),
     )
     _check_parts(dataset, fold, unknown)
     return dataset
+
+
+def used_by(catalogue: Catalogue, fold: int, devices: Sequence[str] = ()) -> Catalogue:
+    """Returns what a fold uses of a catalogue; the rest is among what is left out.
+
+    Raises:
+      UserError: there is no such fold or device.
+    """
+    if fold not in catalogue.folds:
+        listed = ", ".join(map(str, catalogue.folds)) or "none"
+        raise UserError(f"fold: expected one of {listed} (those of {catalogue.root}), got {fold}")
+    whole = catalogue.folds[fold]
+    parts = _of_devices(catalogue, whole, devices)
+    used = sorted({*parts.train, *parts.test})
+    place = {old: new for new, old in enumerate(used)}
+    left_out = list(catalogue.left_out)
+    others = set(whole.train) - set(used)
+    idle = set(range(len(catalogue.recordings))) - others - set(used)
+    for reason, indices in (
+        (f"training recordings not of the devices {', '.join(devices)}", others),
+        (f"recordings in no part of fold {fold}", idle),
+    ):
+        if indices:
+            example = catalogue.recordings[min(indices)].name
+            left_out.append(LeftOut(reason, len(indices), example))
+
+    def placed(part: Sequence[int]) -> tuple[int, ...]:
+        return tuple(place[index] for index in part if index in place)
+
+    folds = {k: Fold(placed(each.train), placed(each.test)) for k, each in catalogue.folds.items()}
+    folds[fold] = Fold(placed(parts.train), placed(parts.test))
+    return replace(
+        catalogue,
+        recordings=tuple(catalogue.recordings[index] for index in used),
+        folds=folds,
+        left_out=tuple(left_out),
+    )
 
 
 def _apart(catalogue: Catalogue, fold: Fold, unknown: str) -> tuple[Fold, Fold]:
@@ -141,7 +168,7 @@ def _apart(catalogue: Catalogue, fold: Fold, unknown: str) -> tuple[Fold, Fold]:
     return Fold(of(fold.train, named=True), of(fold.test, named=True)), others
 
 
-def of_devices(catalogue: Catalogue, fold: Fold, devices: Sequence[str]) -> Fold:
+def _of_devices(catalogue: Catalogue, fold: Fold, devices: Sequence[str]) -> Fold:
     """Returns a fold whose training part is restricted to some devices; all for an empty list.
 
     Raises:

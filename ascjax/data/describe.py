@@ -32,11 +32,12 @@ class Amount:
 
 @dataclass(frozen=True)
 class Parts:
-    """The number of training and test recordings of a fold."""
+    """The number of training and test recordings of a fold, and of those in neither part."""
 
     fold: int
     train: int
     test: int
+    neither: int
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,12 @@ def describe(
         total=Amount("all", len(recordings), math.fsum(length.values())),
         scenes=by(lambda r: r.scene),
         folds=tuple(
-            Parts(fold, len(parts.train), len(parts.test))
+            Parts(
+                fold,
+                len(parts.train),
+                len(parts.test),
+                len(recordings) - len({*parts.train, *parts.test}),
+            )
             for fold, parts in catalogue.folds.items()
         ),
         locations=by(lambda r: r.location),

@@ -78,12 +78,18 @@ def _table(title: str, amounts: Sequence[Amount], total: Amount) -> str:
 
 
 def _folds(d: Description) -> str:
-    sizes = {(fold.train, fold.test) for fold in d.folds}
+    sizes = {(fold.train, fold.test, fold.neither) for fold in d.folds}
     if len(d.folds) > 1 and len(sizes) == 1:
-        [(train, test)] = sizes
-        return f"{len(d.folds)} folds, each of {train:,} training and {test:,} test recordings"
-    rows = [("fold", "training", "test")]
-    rows += [(f"{fold.fold}", f"{fold.train:,}", f"{fold.test:,}") for fold in d.folds[:_MOST_ROWS]]
+        [(train, test, neither)] = sizes
+        idle = f"; {counted(neither, 'recording')} in neither part" if neither else ""
+        each = f"each of {train:,} training and {test:,} test recordings{idle}"
+        return _wrapped(f"{len(d.folds)} folds, {each}")
+    shown = 4 if any(fold.neither for fold in d.folds) else 3
+    rows = [("fold", "training", "test", "in neither")[:shown]]
+    rows += [
+        tuple(f"{number:,}" for number in (fold.fold, fold.train, fold.test, fold.neither))[:shown]
+        for fold in d.folds[:_MOST_ROWS]
+    ]
     return aligned(rows, num_numbers=9)
 
 
@@ -138,7 +144,11 @@ def _choice(d: Description) -> list[str]:
         if count
     ]
     line = f"Training takes {c.sample_rate_hz:,} Hz and {c.duration_s:g} s: {c.why}; {used}"
-    return [_wrapped("; ".join([line, *costs]) + ".")]
+    lines = [_wrapped("; ".join([line, *costs]) + ".")]
+    if 2 * c.used_s < c.total_s:
+        advice = "more than half of the audio isn't used; config.data.window_s cuts it into windows"
+        lines.append(_wrapped(f"warning: {advice}"))
+    return lines
 
 
 def _problems(d: Description) -> list[str]:

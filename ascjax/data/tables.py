@@ -115,13 +115,17 @@ def header(path: Path) -> tuple[str, ...]:
 
 
 def roles(
-    columns: Sequence[str], given: Mapping[str, str], path: Path, required: Sequence[str] = ()
+    columns: Sequence[str],
+    given: Mapping[str, str] | None,
+    path: Path,
+    required: Sequence[str] = (),
 ) -> dict[str, int]:
     """Returns the place of the column for each role, of those in ``SYNONYMS``.
 
     Args:
       columns: a table's header.
-      given: the column by role where the user says it.
+      given: the column by role where the user says it; None of a published set's tables, where he
+        can't.
       path: the table, for messages.
       required: roles that must be there.
 
@@ -129,6 +133,8 @@ def roles(
       UserError: an unknown role or column, two columns for one role, or a required role without
         a column.
     """
+    advice = given is not None
+    given = given or {}
     unknown = [role for role in given if role not in SYNONYMS]
     if unknown:
         raise UserError(
@@ -149,7 +155,7 @@ def roles(
         example = ",".join(f"{role}=COLUMN" for role in lacking)
         raise UserError(
             f"{path}, line 1: expected the column{plural} {', '.join(lacking)}, its columns are "
-            f"{', '.join(columns)}; pass columns {example}"
+            f"{', '.join(columns)}" + f"; pass columns {example}" * advice
         )
     return places
 

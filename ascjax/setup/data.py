@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ascjax.audio.wave import Info
 from ascjax.data import copies, cutting, dataset, leaks, store, synthetic, tables
 from ascjax.data.batches import Fragments
-from ascjax.data.choice import choose_rate_and_duration
+from ascjax.data.choice import Choice, choose_rate_and_duration
 from ascjax.data.describe import describe
 from ascjax.data.describe_text import brief
 from ascjax.data.listing import Fold
@@ -32,7 +32,7 @@ class Survey:
       bad: reason by name of recordings without a readable header.
       sample_rate_hz: as configured, or the rate that most recordings have.
       duration_s: as configured, or the duration that most recordings have.
-      whole: all recordings and folds.
+      whole: what the fold uses, and the folds.
       infos: their headers, by index.
     """
 
@@ -130,30 +130,52 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
       UserError: there is no such set, or a mistake in it.
     """
     settings = config.data
-    whole = catalogue(config, stop)
+    everything = catalogue(config, stop)
+    with keyed("data"):
+        whole = dataset.used_by(everything, settings.fold, settings.devices)
+        listed = dataset.select(
+            everything, settings.fold, settings.scenes, settings.devices, settings.unknown
+        )
     infos, bad = store.scan(whole.recordings, on_bad_file=settings.on_bad_file)
     by_name = {whole.recordings[index].name: info for index, info in infos.items()}
-    with keyed("data"):
-        listed = dataset.select(
-            whole, settings.fold, settings.scenes, settings.devices, settings.unknown
-        )
-    used = [by_name[each.name] for each in listed.recordings if each.name in by_name]
     choice = choose_rate_and_duration(
-        used,
+        infos.values(),
         sample_rate_hz=settings.sample_rate_hz,
         duration_s=settings.window_s or settings.duration_s,
         min_duration_share=settings.min_duration_share,
     )
+    hop_s = settings.window_hop_s or settings.window_s
+    if settings.window_s:
+        used_s = choice.total_s * min(1.0, settings.window_s / hop_s)
+        why = f"{choice.why}, in windows every {hop_s:g} s"
+        choice = replace(choice, why=why, used_s=used_s, num_cut=0)
     tqdm.write(brief(describe(whole, infos, bad, choice=choice)))
+    if settings.on_bad_file == "stop":
+        _check_lengths(config, by_name, choice)
     if settings.window_s:
         listed = cutting.into_windows(
             listed,
             {name: info.duration_s for name, info in by_name.items()},
             window_s=settings.window_s,
-            hop_s=settings.window_hop_s or settings.window_s,
+            hop_s=hop_s,
         )
         bad = {each.name: bad[each.whole] for each in listed.recordings if each.whole in bad}
     return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s, whole, infos)
+
+
+def _check_lengths(config: ConfigDict, infos: Mapping[str, Info], choice: Choice) -> None:
+    """Raises UserError, before anything is extracted, if recordings are too short."""
+    least_s = config.data.min_duration_share * choice.duration_s
+    short = [name for name, info in infos.items() if info.duration_s < least_s]
+    if short:
+        share = config.data.min_duration_share
+        raise UserError(
+            f"{config.data.root}: {counted(len(short), 'recording')} shorter than {least_s:g} s, "
+            f"{share:g} of the {choice.duration_s:g} s that training takes, the first: {short[0]} "
+            f"with {infos[short[0]].duration_s:g} s\nleave them out with "
+            "--config.data.on_bad_file=skip, or set another --config.data.duration_s or "
+            "--config.data.min_duration_share"
+        )
 
 
 def find_leaks(config: ConfigDict, surveyed: Survey, stop: StopRequest) -> tuple[str, ...]:
@@ -167,7 +189,7 @@ def find_leaks(config: ConfigDict, surveyed: Survey, stop: StopRequest) -> tuple
     """
     settings, whole, stops = config.data, surveyed.whole, config.data.on_leak == "stop"
     same = copies.find_once(whole.recordings, surveyed.infos, Path(settings.store_dir), stop)
-    fold = dataset.of_devices(whole, whole.folds[settings.fold], settings.devices)
+    fold = whole.folds[settings.fold]
     if config.protocol == "all":  # nothing is tested that could be flattered
         fold = Fold(tuple(sorted({*fold.train, *fold.test})), ())
     found = leaks.find(whole.recordings, {settings.fold: fold}, same)

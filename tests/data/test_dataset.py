@@ -66,7 +66,7 @@ def test_training_on_some_devices_and_testing_on_all(tmp_path):
     made_with = [dataset.recordings[index].device for index in dataset.train]
     assert made_with == ["a", "a", "c", "c"]
     assert len(dataset.test) == 4
-    assert any("in no part of fold 1 (4)" in note for note in dataset.notes)
+    assert any("training recordings not of the devices a, c (4)" in note for note in dataset.notes)
     fails(tmp_path, r"devices: .*made with 's1'; expected .*\(a, b, c, s\)", devices=("a", "s1"))
 
 

@@ -49,7 +49,7 @@ def test_amounts():
     assert made.cities == (Amount("oslo", 20, 48.0),)
     assert made.devices == (Amount("a", 10, 20.0), Amount("b", 10, 28.0))
     assert [amount.recordings for amount in made.locations] == [5, 5, 5, 5]
-    assert made.folds == (Parts(1, 10, 10), Parts(2, 10, 10))
+    assert made.folds == (Parts(1, 10, 10, 0), Parts(2, 10, 10, 0))
     assert made.sample_rates_hz == (Amount(16_000, 19, 38.0), Amount(48_000, 1, 10.0))
     assert made.columns == (Amount(1, 19, 38.0), Amount(2, 1, 10.0))
     assert made.durations_s == (Amount(2.0, 19, 38.0), Amount(10.0, 1, 10.0))
@@ -113,6 +113,16 @@ def test_text_of_a_set_that_cannot_be_read():
     assert "No recording has a readable header" in text
     assert "… and 10 more" in text
     assert made.choice is None
+
+
+def test_text_says_what_is_in_no_part_and_how_much_is_not_used():
+    folds = {1: Fold(tuple(range(10)), tuple(range(10, 18)))}
+    seconds = [2.0] * 11 + [20.0] * 9
+    headers = {i: Info(8_000, round(8_000 * length), 1) for i, length in enumerate(seconds)}
+    text = describe_text.text(describe(dataclasses.replace(catalogue(), folds=folds), headers, {}))
+    words = " ".join(text.split())
+    assert "fold training test in neither 1 10 8 2" in words
+    assert "warning: more than half of the audio isn't used; config.data.window_s cuts it" in words
 
 
 def test_text_of_many_scenes_and_durations():

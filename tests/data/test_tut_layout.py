@@ -235,7 +235,7 @@ def test_splits_alone_must_be_chosen(root):
         path.unlink()
     fails(root, "found no fold files in evaluation_setup")
     lines(root / "evaluation_setup/split5.csv", "filename\tscene_label")
-    fails(root, "no fold files are there; choose one of the splits split5")
+    fails(root, "no fold files are there; name a split: one of split5")
 
 
 def test_mistakes_in_fold_files(root):
@@ -274,8 +274,8 @@ def test_mistakes_in_meta(root):
     whole = meta.read_text()
     meta.write_text(whole + whole.splitlines()[1] + "\n")
     fails(root, "meta.csv, line 8: 'audio/bus-oslo-1-0-a.wav' is listed twice")
-    meta.write_text(whole.replace("\t", ","))
-    fails(root, "line 1: expected the columns path, scene")
+    meta.write_text(whole.replace("filename", "number"))
+    fails(root, "line 1: expected the column path, its columns are number, .*, source_label$")
     meta.write_text(whole.splitlines()[0])
     fails(root, "a header and no row")
     meta.unlink()
@@ -292,3 +292,18 @@ def test_official_lists_come_before_a_table(root):
     lines(root / "recordings.csv", "path,scene", *(f"{f},{f[6:9]}" for f in files(TRAIN)))
     assert load(root).layout == "tut"
     assert load(root, layout="csv").layout == "csv"
+
+
+def test_lists_saved_with_commas_are_the_same(root):
+    expected = load(root)
+    for path in (root / "meta.csv", root / "evaluation_setup" / "fold1_train.txt"):
+        path.write_text(path.read_text().replace("\t", ","))
+    assert load(root) == expected
+    fails(
+        root, "columns are read from a table, and its layout is tut", columns={"path": "filename"}
+    )
+
+
+def test_a_list_that_is_none_is_not_another_years(root):
+    (root / "evaluation_setup" / "fold1_train.txt").write_text("<!DOCTYPE html>\n<html>\n")
+    fails(root, "line 1: expected the name of an audio file, got '<!DOCTYPE html>'; is this a list")

@@ -1,7 +1,9 @@
 """What a survey knows of a set before features are extracted."""
 
+import pytest
 import tiny_set
 
+from ascjax.errors import UserError
 from ascjax.setup import data
 from ascjax.signals import StopRequest
 
@@ -18,3 +20,36 @@ def test_a_bad_header_is_known_by_the_names_of_the_windows(tmp_path):
         listed = data.survey(config, StopRequest())
         assert set(listed.bad) == {expected}
         assert expected in {recording.name for recording in listed.dataset.recordings}
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Six recordings of device a, in both parts; two of b, to train on, one of them no audio."""
+    rows = ["path,scene,fold,device"]
+    for number in range(8):
+        name, scene = f"{number}.wav", "bus" if number % 2 else "park"
+        tiny_set.write_wave(tmp_path / "set" / name, seconds=0.5, seed=number)
+        rows.append(f"{name},{scene},{'train' if number < 6 else 'test'},{'aaaabbaa'[number]}")
+    (tmp_path / "set" / "4.wav").write_bytes(b"not audio")
+    path = tmp_path / "set" / "list.csv"
+    path.write_text("\n".join(rows))
+    return path
+
+
+def test_what_is_not_used_is_said_and_not_read(table, tmp_path, capsys):
+    config = tiny_set.config(tmp_path, table, **{"data.devices": ("a",)})
+    surveyed = data.survey(config, StopRequest())
+    said = " ".join(capsys.readouterr().out.split())
+    assert len(surveyed.infos) == len(surveyed.dataset.recordings) == 6
+    assert "6 recordings, 3 s, 2 scenes" in said
+    assert "left out: training recordings not of the devices a (2), e.g. 4.wav" in said
+
+
+def test_recordings_that_are_too_short_are_said_before_any_is_extracted(table, tmp_path):
+    tiny_set.write_wave(table.with_name("1.wav"), seconds=0.2)
+    settings = {"data.devices": ("a",), "data.duration_s": 0.5}
+    said = r"1 recording shorter than 0\.25 s, 0\.5 of the 0\.5 s .* the first: 1\.wav with 0\.2 s"
+    with pytest.raises(UserError, match=said):
+        data.survey(tiny_set.config(tmp_path, table, **settings), StopRequest())
+    skipping = tiny_set.config(tmp_path, table, **settings, **{"data.on_bad_file": "skip"})
+    data.survey(skipping, StopRequest())

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from ascjax.audio.errors import display
+from ascjax.audio.formats import is_audio
 from ascjax.data import tables
 from ascjax.data.listing import Fold, Recording, Tally
 from ascjax.errors import UserError
@@ -83,8 +85,8 @@ def read_fold(
 
 def _read_part(path: Path, meta: Mapping[str, Recording]) -> set[str]:
     """Returns the names in a fold file, each checked against the set's own list."""
-    table = tables.read(path, "\t", header=HEADER)
-    places = tables.roles(table.columns, {}, path, ("path",))
+    table = tables.read(path, header=HEADER)
+    places = tables.roles(table.columns, None, path, ("path",))
     names: set[str] = set()
     strange: list[tuple[int, str]] = []
     for line, row in table.rows:
@@ -103,6 +105,11 @@ def _read_part(path: Path, meta: Mapping[str, Recording]) -> set[str]:
             )
     if strange:
         line, name = strange[0]
+        if not is_audio(name):
+            raise UserError(
+                f"{path}, line {line}: expected the name of an audio file, got "
+                f"{display(name[:60])!r}; is this a list of recordings?"
+            )
         count = f"{len(strange):,} of {len(table.rows):,} names are"
         raise UserError(
             f"{path}, line {line}: {name!r} is not in the set's own list ({count} not); "

@@ -65,7 +65,7 @@ def read(root: Path, request: Request) -> Listing:
         available = splits(root)
         if available:
             raise UserError(
-                f"{root}: no fold files are there; choose one of the splits {', '.join(available)}"
+                f"{root}: no fold files are there; name a split: one of {', '.join(available)}"
             )
         raise no_layout(root, f"fold files in {_SETUP}: {official.PATTERN}")
     return Listing(list(meta.values()), folds, tally.left_out())
@@ -83,8 +83,8 @@ def splits(root: Path) -> list[str]:
 
 
 def _read_meta(path: Path) -> dict[str, Recording]:
-    table = tables.read(path, "\t")
-    places = tables.roles(table.columns, {}, path, ("path", "scene"))
+    table = tables.read(path)
+    places = tables.roles(table.columns, None, path, ("path", "scene"))
     meta: dict[str, Recording] = {}
     for line, row in table.rows:
         cells = {role: row[place] for role, place in places.items()}
