@@ -384,6 +384,35 @@ def test_each_network_is_measured_once_over_its_first_steps(
     assert "2 steps after the first" in capsys.readouterr().out
 
 
+def test_measuring_goes_on_where_it_stopped(run, monkeypatch):
+    began, broken = [], {"mlp"}
+
+    def pretend(name, setup, steps):
+        began.append((name, steps))
+        if name in broken:
+            raise UserError("stopped")
+        return measured.Pace(2.0, 1.0, 0.5, {"host": 0.25})
+
+    monkeypatch.setattr(measured, "_in_a_process", pretend)
+    dropping = Row("a gap with dropout", CONFIG, {"model.head": "gap", "model.dropout": 0.25}, 61.0)
+    tables = {"1": Table("Heads", {"gap": GAP, "mlp": MLP, "dropping": dropping})}
+    workdir = run(tables, "--measure=2", "--rows=dropping")
+    with pytest.raises(UserError, match="stopped"):
+        run(tables, "--measure=2")
+    broken.clear()
+    run(tables, "--measure=2")
+    assert began == [("dropping", 2), ("gap", 2), ("mlp", 2), ("mlp", 2)]
+    rows = json.loads((workdir / "plan.json").read_text())["rows"]
+    assert {name: row["measured_as"] for name, row in rows.items()} == {each: each for each in rows}
+    assert list(rows) == ["gap", "mlp", "dropping"]
+    # Of other lengths nothing is known.
+    run(tables, "--measure=3")
+    assert began[4:] == [("gap", 3), ("mlp", 3), ("dropping", 3)]
+    (workdir / "plan.json").write_text("{")
+    with pytest.raises(UserError, match=r"plan.json: .*; remove it to measure anew"):
+        run(tables, "--measure=3")
+
+
 def test_folds_are_pooled(run, trained):
     workdir = run({"1": TABLES["1"]}, "--folds=all")
     assert [path.name for path in trained] == ["fold1", "fold2"] * 2

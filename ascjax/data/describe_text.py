@@ -146,7 +146,7 @@ def _choice(d: Description) -> list[str]:
     line = f"Training takes {c.sample_rate_hz:,} Hz and {c.duration_s:g} s: {c.why}; {used}"
     lines = [_wrapped("; ".join([line, *costs]) + ".")]
     if 2 * c.used_s < c.total_s:
-        advice = "more than half of the audio isn't used; config.data.window_s cuts it into windows"
+        advice = "more than half of the audio isn't used; windows (window_s) would use it"
         lines.append(_wrapped(f"warning: {advice}"))
     return lines
 

@@ -90,6 +90,7 @@ def card(
             ("scene", results.by_scene),
             ("city", results.by_city),
             ("device", results.by_device),
+            ("devices in training", results.by_seen),
         ]
     synthetic = info.data.synthetic
     data = "none asked for: the recordings are synthesised" if synthetic else None
@@ -118,7 +119,6 @@ def card(
 def _complexity(info: RunInfo, parameter_bytes: int) -> list[tuple[str, str, str, str]]:
     """Returns the rows of the table: what, how much, the limit, and whether it is kept."""
     model = info.model
-    per_second = model.macs_per_recording / info.duration_s
     return [
         (
             "parameters, as stored",
@@ -128,9 +128,9 @@ def _complexity(info: RunInfo, parameter_bytes: int) -> list[tuple[str, str, str
         ),
         (
             "multiply-accumulates a second of audio",
-            f"{per_second / 1e6:,.1f} million",
+            f"{info.macs_per_second / 1e6:,.1f} million",
             f"{_MAX_MACS_PER_SECOND / 1e6:,.0f} million",
-            _within(per_second, _MAX_MACS_PER_SECOND),
+            _within(info.macs_per_second, _MAX_MACS_PER_SECOND),
         ),
         ("multiply-accumulates a window", f"{model.macs_per_recording / 1e6:,.1f} million", "", ""),
         ("activations at one time, at most", size(model.peak_activation_bytes), "", ""),

@@ -25,7 +25,7 @@ from ascjax.deploy import card, comparison, graph, page
 from ascjax.errors import UserError
 from ascjax.files import write_bytes, write_text
 from ascjax.models import variables
-from ascjax.runs import loading
+from ascjax.runs import loading, stored
 from ascjax.runs.exported import MODEL_FILES, Export
 from ascjax.runs.folder import EXPORT_FILE, RunResults, Trained, is_exported
 from ascjax.runs.info import RunInfo
@@ -116,7 +116,9 @@ def write(
                 export,
                 out.resolve().name,
                 licences,
-                parameter_bytes=sum(values.nbytes for values in kept.values()),
+                parameter_bytes=stored.num_bytes(
+                    (values.shape for values in weights.values()), quantised=quantise
+                ),
             ),
         )
         page.write_app(partial)

@@ -31,7 +31,8 @@ class Complexity:
         those with the padding included, as DCASE's NeSsi and torchinfo count them.
       peak_activation_bytes: the most memory that inputs and outputs of layers need at one time, in
         the precision they have, if each is freed after its last use, elementwise operations write
-        over their input, and comparisons are never stored. Parameters aren't in it.
+        over their input, and neither comparisons nor what these operations compute in a wider
+        precision than their inputs' are ever stored. Parameters aren't in it.
     """
 
     macs: int
@@ -47,9 +48,16 @@ def of_example(network: nn.Module, input_shape: tuple[int, int]) -> Complexity:
     return Complexity(sum(map(_macs, operations)), _peak(operations, traced.jaxpr.invars[-1]))
 
 
+@dataclass(frozen=True, eq=False)
+class _Value:
+    """The output of an operation; another one each time that the operation is called."""
+
+    aval: Any
+
+
 @dataclass(frozen=True)
 class _Operation:
-    """A primitive, with variables as they are called outside of nested calls."""
+    """A primitive of one call, with its values."""
 
     name: str
     settings: dict[str, Any]
@@ -57,27 +65,29 @@ class _Operation:
     outputs: list[Any]
 
 
-def _flat(jaxpr: Jaxpr, outer: dict[Any, Any]) -> Iterator[_Operation]:
+def _flat(jaxpr: Jaxpr, names: dict[Any, Any]) -> Iterator[_Operation]:
     """Yields the operations of a jaxpr, calls replaced by what they call; loops stay whole.
 
     Args:
-      jaxpr: of a function.
-      outer: the caller's variable for those of this jaxpr; filled for what it returns.
+      jaxpr: of a function. JAX keeps one of each, so that all its calls share variables.
+      names: the value of each variable in this call; filled. One that isn't there is its own.
     """
     for equation in jaxpr.eqns:
-        inputs = [v if isinstance(v, Literal) else outer.get(v, v) for v in equation.invars]
+        inputs = [_value(v, names) for v in equation.invars]
         called = [v for v in equation.params.values() if isinstance(v, ClosedJaxpr | Jaxpr)]
-        if len(called) != 1 or equation.primitive.name == "scan":
-            name = equation.primitive.name
-            yield _Operation(name, equation.params, inputs, list(equation.outvars))
-            continue
-        inner = called[0].jaxpr if isinstance(called[0], ClosedJaxpr) else called[0]
-        names = dict(zip(inner.invars, inputs, strict=True))
-        yield from _flat(inner, names)
-        outer |= {
-            mine: theirs if isinstance(theirs, Literal) else names.get(theirs, theirs)
-            for mine, theirs in zip(equation.outvars, inner.outvars, strict=True)
-        }
+        if len(called) == 1 and equation.primitive.name != "scan":
+            inner = called[0].jaxpr if isinstance(called[0], ClosedJaxpr) else called[0]
+            within = dict(zip(inner.invars, inputs, strict=True))
+            yield from _flat(inner, within)
+            outputs = [_value(v, within) for v in inner.outvars]
+        else:
+            outputs = [_Value(v.aval) for v in equation.outvars]
+            yield _Operation(equation.primitive.name, equation.params, inputs, outputs)
+        names |= zip(equation.outvars, outputs, strict=True)
+
+
+def _value(variable: Any, names: dict[Any, Any]) -> Any:
+    return variable if isinstance(variable, Literal) else names.get(variable, variable)
 
 
 def _macs(operation: _Operation) -> int:
@@ -102,23 +112,27 @@ def _peak(operations: list[_Operation], example: Any) -> int:
     Slices are views of what they are cut from, which stays until the last of them was used.
     """
     place = {example: example}  # of each activation, whose memory it lies in
+    width = {example: _width(example)}  # of one of its numbers, in bytes
     last_use: dict[Any, int] = {}
     for index, operation in enumerate(operations):
         sources = [place[v] for v in operation.inputs if not _constant(v, place)]
         if sources:  # else it is made of parameters alone
+            widest = max(width[v] for v in sources)
             for output in operation.outputs:
                 place[output] = sources[0] if operation.name == "slice" else output
+                own = _width(output)
+                width[output] = own if operation.name in _APART else min(own, widest)
         last_use |= dict.fromkeys(sources, index)
-    live, peak = {example}, _size(example)
+    size = {value: math.prod(value.aval.shape) * width[value] for value in place}
+    live, peak = {example}, size[example]
     for index, operation in enumerate(operations):
         new = {place[v] for v in operation.outputs if v in place} - live
         done = {source for source in live if last_use.get(source, len(operations)) <= index}
         if operation.name not in _APART:
-            sizes = set(map(_size, new))
-            over = next((each for each in done if _size(each) in sizes), None)
-            live -= {over}
+            sizes = {size[value] for value in new}
+            live -= {next((value for value in done if size[value] in sizes), None)}
         live |= new
-        peak = max(peak, sum(map(_size, live)))
+        peak = max(peak, sum(size[value] for value in live))
         live -= done
     return peak
 
@@ -127,6 +141,7 @@ def _constant(variable: Any, place: dict[Any, Any]) -> bool:
     return isinstance(variable, Literal) or variable not in place
 
 
-def _size(variable: Any) -> int:
-    dtype = np.dtype(variable.aval.dtype)
-    return 0 if dtype.kind == "b" else math.prod(variable.aval.shape) * dtype.itemsize
+def _width(value: Any) -> int:
+    """Returns the bytes of a number; none of a comparison."""
+    dtype = np.dtype(value.aval.dtype)
+    return 0 if dtype.kind == "b" else dtype.itemsize

@@ -75,6 +75,7 @@ def _fill(
         num_finished=len(known),
         num_planned=sum(len(entry.seeds) for entry in entries.values()),
         synthetic=any(outcome.info.data.synthetic for outcome in known),
+        unit=known[0].info.unit if known else "recording",
     )
 
 
@@ -122,7 +123,7 @@ def _ours(seeds: Sequence[Outcome]) -> RowResults:
         interval_95=pooled.interval_95,
         parameters=model.parameters,
         flops_per_recording=model.flops_per_recording,
-        macs_per_second=model.macs_per_recording / info.duration_s,
+        macs_per_second=info.macs_per_second,
         train_s=fmean(seed.seconds.train for seed in seeds),
         test_s=fmean(seed.seconds.test for seed in seeds),
         by_location=by_location(np.stack([seed.right for seed in seeds]), seeds[0].locations),

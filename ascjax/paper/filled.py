@@ -14,7 +14,7 @@ class RowResults:
       mean, deviation: of the seeds' accuracies; of the folds' where there is one seed.
       interval_95: Wilson's, at the mean accuracy.
       by_location: its interval where locations are known.
-      parameters, flops_per_recording: of the network.
+      parameters, flops_per_recording: of the network; the latter as `Model` has it.
       macs_per_second: multiply-accumulates per second of audio.
       train_s, test_s: mean seconds of a seed.
     """
@@ -91,6 +91,7 @@ class FilledTables:
       folds: whether each seed was trained on every fold of the set.
       num_finished, num_planned: seeds of all rows.
       synthetic: whether the recordings are synthesised.
+      unit: what operations are counted for, ``recording`` or ``window``.
     """
 
     tables: dict[str, FilledTable]
@@ -101,6 +102,7 @@ class FilledTables:
     num_finished: int
     num_planned: int
     synthetic: bool
+    unit: str = "recording"
 
     @property
     def lines(self) -> list[TableRow]:

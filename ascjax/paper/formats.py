@@ -11,7 +11,7 @@ from ascjax.report.text import SYNTHETIC_NOTE, interval, plain_cell
 from ascjax.words import counted, duration
 
 HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
-        "by location", "parameters", "GFLOP per recording", "MMAC per s", "training")  # fmt: skip
+        "by location", "parameters", "GFLOP per {unit}", "MMAC per s", "training")  # fmt: skip
 _ALIGNMENT = "llllrlrrllrrrl"
 _LATEX = str.maketrans({
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -25,7 +25,7 @@ def markdown(filled: FilledTables) -> str:
     lines = [*([SYNTHETIC_NOTE, ""] if filled.synthetic else []), about(filled), ""]
     for name, table in filled.tables.items():
         lines += [f"## Table {name}: {table.title}", ""]
-        lines += [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+        lines += [f"| {' | '.join(_head(filled))} |", "|---" * len(HEAD) + "|"]
         for line in table.lines:
             label, *cells = _cells(line)
             lines.append(f"| {' | '.join([_markdown_links(label, line.reports), *cells])} |")
@@ -57,6 +57,10 @@ def about(filled: FilledTables) -> str:
         "recordings."
     )
     return "".join(whole)
+
+
+def _head(filled: FilledTables) -> list[str]:
+    return [cell.format(unit=filled.unit) for cell in HEAD]
 
 
 def _cells(line: TableRow) -> list[str]:
@@ -118,7 +122,7 @@ def latex(filled: FilledTables) -> str:
             r"\begin{table*}", r"\centering", r"\footnotesize",
             rf"\caption{{{_latex(' '.join(notes))}}}",
             rf"\begin{{tabular}}{{{_ALIGNMENT}}}", r"\hline",
-            _latex_row([cell.replace("N_s", "Ns") for cell in HEAD]).replace("Ns", "$N_s$"),
+            _latex_row(_head(filled)).replace(r"N\_s", "$N_s$"),
             r"\hline",
         ]  # fmt: skip
         for line in table.lines:

@@ -1,5 +1,6 @@
 """Time and memory of a sweep's rows over a few steps, each row in a process of its own."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from ascjax.paper.plan import Entry
 from ascjax.setup import Setup, Survey
 from ascjax.words import counted, duration
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
+PLAN_FILE = "plan.json"
 # What a step's time and memory don't depend on.
 _OTHERWISE = ("seed", "protocol", "data", "init", "channels", "fragments", "features", "fusion")
 _EXTRACTED = 12
@@ -40,6 +42,7 @@ class PlannedRow:
       evaluations: batches that a run evaluates, at its test and in validation.
       pace: measured.
       measured_as: the row whose process that was.
+      key: digest of what the pace depends on; rows that have it in common are measured once.
       hours: of a run, without extraction.
     """
 
@@ -49,6 +52,7 @@ class PlannedRow:
     evaluations: int
     pace: Pace
     measured_as: str
+    key: str
     hours: float
 
 
@@ -77,6 +81,8 @@ class Plan:
 def write(workdir: Path, entries: Mapping[str, Entry], survey: Survey, steps: int) -> str:
     """Measures the rows that have runs left; writes plan.json and plan.md after each of them.
 
+    Those in plan.json are kept where nothing that their pace depends on has changed.
+
     Args:
       workdir: the sweep's folder.
       entries: the rows by name.
@@ -87,28 +93,31 @@ def write(workdir: Path, entries: Mapping[str, Entry], survey: Survey, steps: in
       The page.
 
     Raises:
-      UserError: a row's process failed.
+      UserError: a row's process failed, or plan.json is damaged.
     """
     devices = local_devices(next(iter(entries.values())).config.num_devices)
-    rows: dict[str, PlannedRow] = {}
+    in_words = f"{len(devices)} × {devices[0].device_kind}"
+    left = {name: sum(not run.finished for run in entry.runs) for name, entry in entries.items()}
+    setups = {name: Setup(entries[name].config, survey) for name, runs in left.items() if runs}
+    if not setups:
+        raise UserError(f"--measure: no run is left in {workdir}")
+    keys = {name: _key(setup, steps, in_words) for name, setup in setups.items()}
+    paces = _known(workdir / PLAN_FILE)
     extraction: dict[str, float] = {}
-    paces: dict[str, tuple[str, Pace]] = {}
     page = ""
-    for name, entry in entries.items():
-        runs = sum(not run.finished for run in entry.runs)
-        if not runs:
-            continue
-        setup = Setup(entry.config, survey)
+    for name, setup in setups.items():
         channels = ",".join(setup.channels)
         if channels not in extraction:
             extraction[channels] = extraction_ms(setup)
-        rest = {k: v for k, v in entry.config.to_dict().items() if k not in _OTHERWISE}
-        key = json.dumps([setup.input_shape, rest], sort_keys=True)
-        if key not in paces:
-            paces[key] = name, _in_a_process(name, setup, steps)
-        rows[name] = _row(setup, runs, *paces[key])
+        if keys[name] not in paces:
+            paces[keys[name]] = name, _in_a_process(name, setup, steps)
+        rows = {
+            row: _row(setups[row], left[row], key, *paces[key])
+            for row, key in keys.items()
+            if key in paces
+        }
         plan = Plan(
-            devices=f"{len(devices)} × {devices[0].device_kind}",
+            devices=in_words,
             measured_steps=steps,
             recordings=len(survey.whole.recordings),
             extraction_ms=extraction,
@@ -116,15 +125,29 @@ def write(workdir: Path, entries: Mapping[str, Entry], survey: Survey, steps: in
             hours=sum(row.runs * row.hours for row in rows.values()),
         )
         page = _page(plan)
-        records.write(workdir / "plan.json", plan)
+        records.write(workdir / PLAN_FILE, plan)
         write_text(workdir / "plan.md", page)
-        tqdm.write(f"{name}: {paces[key][1].step_s:.3g} s a step, {rows[name].hours:.3g} h a run")
-    if not rows:
-        raise UserError(f"--measure: no run is left in {workdir}")
+        step_s, hours = rows[name].pace.step_s, rows[name].hours
+        tqdm.write(f"{name}: {step_s:.3g} s a step, {hours:.3g} h a run")
     return page
 
 
-def _row(setup: Setup, runs: int, measured_as: str, pace: Pace) -> PlannedRow:
+def _key(setup: Setup, steps: int, devices: str) -> str:
+    """Returns the digest of what a row's pace depends on."""
+    rest = {k: v for k, v in setup.config.to_dict().items() if k not in _OTHERWISE}
+    work = json.dumps([setup.input_shape, rest, steps, devices], sort_keys=True)
+    return hashlib.sha256(work.encode()).hexdigest()
+
+
+def _known(path: Path) -> dict[str, tuple[str, Pace]]:
+    """Returns the paces in plan.json by key, each with its row's name; none without the file."""
+    if not path.exists():
+        return {}
+    plan = records.read(path, Plan, version=PLAN_FORMAT, hint="remove it to measure anew")
+    return {row.key: (row.measured_as, row.pace) for row in plan.rows.values()}
+
+
+def _row(setup: Setup, runs: int, key: str, measured_as: str, pace: Pace) -> PlannedRow:
     config, each = setup.config, len(setup.channels) * setup.config.fragments.count
     split = setup.split
     steps = config.train.num_epochs * steps_per_epoch(
@@ -137,7 +160,7 @@ def _row(setup: Setup, runs: int, measured_as: str, pace: Pace) -> PlannedRow:
     evaluations = test + config.train.num_epochs * held_out
     seconds = pace.compile_s + steps * pace.step_s + evaluations * pace.evaluation_s
     return PlannedRow(
-        runs, setup.input_shape, steps, evaluations, pace, measured_as, seconds / 3600
+        runs, setup.input_shape, steps, evaluations, pace, measured_as, key, seconds / 3600
     )
 
 

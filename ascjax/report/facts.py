@@ -1,8 +1,10 @@
 """How a run was made and what it cost, as pairs of name and value."""
 
 from datetime import datetime
+from pathlib import Path
 
 from ascjax.report.text import size
+from ascjax.runs import stored
 from ascjax.runs.folder import RunResults, Trained
 from ascjax.runs.info import InitialWeights, RunInfo
 from ascjax.words import counted, duration
@@ -36,24 +38,27 @@ def _weights(initial: InitialWeights) -> Facts:
     return [("began from", initial.weights), ("SHA-256 of the weights", initial.sha256), *header]
 
 
-def cost(info: RunInfo, results: Trained, *, epochs: int, model_bytes: int | None) -> Facts:
+def cost(info: RunInfo, results: Trained, *, epochs: int, model_file: Path) -> Facts:
     """Returns speed and size.
 
     Args:
       info, results: of the run.
       epochs: how many were trained; 0 if unknown.
-      model_bytes: size of model.safetensors, or None if it isn't there.
+      model_file: model.safetensors, which needn't be there.
+
+    Raises:
+      UserError: model.safetensors is damaged.
     """
     model, seconds = info.model, results.seconds
     of_epochs = f" for {counted(epochs, 'epoch')}" if epochs else ""
     return [
-        ("parameters", f"{model.parameters:,}: {_sizes(model.parameters)}"),
-        *([("model.safetensors", size(model_bytes))] if model_bytes is not None else []),
-        ("computation", f"{model.flops_per_recording / 1e9:,.2f} GFLOP per recording"),
+        ("parameters", f"{model.parameters:,}"),
+        *(_sizes(model_file) if model_file.exists() else []),
+        ("computation", f"{model.flops_per_recording / 1e9:,.2f} GFLOP per {info.unit}"),
         (
             "multiply-accumulates",
-            f"{model.macs_per_recording / 1e6:,.1f} million per recording, "
-            f"{model.macs_per_recording / info.duration_s / 1e6:,.1f} million per second of audio",
+            f"{model.macs_per_recording / 1e6:,.1f} million per {info.unit}, "
+            f"{info.macs_per_second / 1e6:,.1f} million per second of audio",
         ),
         ("activations of a fragment", f"{size(model.peak_activation_bytes)} at most at one time"),
         ("training", duration(seconds.train) + of_epochs),
@@ -69,7 +74,15 @@ def cost(info: RunInfo, results: Trained, *, epochs: int, model_bytes: int | Non
     ]
 
 
-def _sizes(parameters: int) -> str:
-    """Returns what parameters take in three precisions."""
-    bits = {"float32": 4, "float16": 2, "int8": 1}
-    return ", ".join(f"{size(parameters * count)} in {name}" for name, count in bits.items())
+def _sizes(model_file: Path) -> Facts:
+    """Returns the size of model.safetensors, and of its variables as they can be stored."""
+    shapes = stored.shapes(model_file)
+    whole, quantised = (stored.num_bytes(shapes, quantised=each) for each in (False, True))
+    return [
+        (
+            "parameters, as stored",
+            f"{size(whole)} in float32, {size(whole // 2)} in float16, "
+            f"{size(quantised)} with int8 kernels",
+        ),
+        ("model.safetensors", size(model_file.stat().st_size)),
+    ]

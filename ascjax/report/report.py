@@ -75,7 +75,7 @@ def write(run: Run | str | os.PathLike[str]) -> Path:
             info,
             results,
             epochs=len(history),
-            model_bytes=_size(folder / "model.safetensors"),
+            model_file=folder / "model.safetensors",
         ),
         settings=list(flatten(run.config).items()),
         command=_command(run.config),
@@ -99,9 +99,7 @@ def _write_untested(run: Run) -> Path:
         history=history,
         curves=_curves(history, run) if history else None,
         origin=origin(info),
-        cost=cost(
-            info, run.trained, epochs=len(history), model_bytes=_size(folder / "model.safetensors")
-        ),
+        cost=cost(info, run.trained, epochs=len(history), model_file=folder / "model.safetensors"),
         settings=list(flatten(run.config).items()),
         command=_command(run.config),
     )
@@ -126,10 +124,6 @@ def _missing(folder: Path) -> list[str]:
     """Returns the names of files that the page would show more of."""
     shown = ("metrics.jsonl", "posteriors.npz", "examples.npz")
     return [name for name in shown if not (folder / name).exists()]
-
-
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.exists() else None
 
 
 def _in_words(method: str) -> str:

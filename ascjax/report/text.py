@@ -77,7 +77,7 @@ def _open_set(results: Results) -> list[str]:
     return [aligned(rows)]
 
 
-def _devices(results: Results) -> list[str]:
+def _devices(results: Results | FoldSummary) -> list[str]:
     """Returns the table of devices, seen and unseen in training apart, if there are several."""
     if len(results.by_device) < 2:
         return []
@@ -113,7 +113,7 @@ def folds_table(summary: FoldSummary) -> str:
     rows.append(("mean of folds", percent(summary.mean), "", "", ""))
     rows.append(("their deviation", percent(summary.deviation), "", "", ""))
     rows.append(("log loss / nats", f"{summary.log_loss:.3f}", "", "", ""))
-    return aligned(rows)
+    return "\n\n".join([aligned(rows), *_devices(summary)])
 
 
 def evidence_table(evidence: Evidence, scenes: Sequence[str]) -> str:

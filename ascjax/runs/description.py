@@ -77,7 +77,21 @@ def describe(
         initial_weights=_initial_weights(setup.weights_file),
         environment=environment.describe([device.device_kind for device in setup.devices]),
         followed=followed,
+        audio_per_window_s=_audio_per_window_s(setup),
     )
+
+
+def _audio_per_window_s(setup: Setup) -> float | None:
+    """Returns seconds of audio for each window, of all recordings; None if they aren't cut."""
+    if not setup.config.data.window_s:
+        return None
+    survey = setup.survey
+    durations_s = {
+        survey.whole.recordings[index].name: max(info.duration_s, survey.duration_s)
+        for index, info in survey.infos.items()
+    }
+    wholes = [each.whole for each in survey.dataset.recordings if each.whole in durations_s]
+    return sum(durations_s[name] for name in set(wholes)) / len(wholes)
 
 
 def _devices(data: Data) -> tuple[str, ...]:

@@ -276,7 +276,7 @@ def _log_setup(info: RunInfo, data: Data) -> None:
     model, counts = info.model, info.recordings
     tqdm.write(
         f"{model.trunk}, head {model.head}: {model.parameters:,} parameters, "
-        f"{model.flops_per_recording / 1e9:,.2f} GFLOP a recording, "
+        f"{model.flops_per_recording / 1e9:,.2f} GFLOP a {info.unit}, "
         f"from {info.initial_weights.weights} weights"
     )
     tqdm.write(

@@ -161,6 +161,7 @@ class TestPosteriors:
       posteriors: float32 [recording, channel, fragment, scene].
       label: [recording], indices of true scenes.
       recording, location, city, device: [recording], names; ``""`` where unknown.
+      unknown: as ``posteriors``, of recordings of none of the scenes; None if none were tested.
     """
 
     __test__ = False  # no test class, whatever pytest takes it for
@@ -171,6 +172,12 @@ class TestPosteriors:
     location: np.ndarray
     city: np.ndarray
     device: np.ndarray
+    unknown: np.ndarray | None = None
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Those that the file holds."""
+        return {name: array for name, array in vars(self).items() if array is not None}
 
 
 def read_posteriors(folder: Path, results: Results) -> TestPosteriors:
@@ -181,6 +188,8 @@ def read_posteriors(folder: Path, results: Results) -> TestPosteriors:
     """
     path = folder / "posteriors.npz"
     names = [field.name for field in fields(TestPosteriors)]
+    if results.open_set is None:
+        names.remove("unknown")
     stored = TestPosteriors(**read_arrays(path, *names))
     shape = (results.recordings, len(results.channels), results.fragments, len(results.scenes))
     if stored.posteriors.shape != shape:

@@ -22,7 +22,7 @@ from ascjax.scoring.clusters import by_location, known
 from ascjax.scoring.metrics import FoldSummary, pool_folds
 from ascjax.signals import StopRequest
 
-FOLDS_FORMAT = 2
+FOLDS_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,8 @@ def read(runs: Sequence[PlannedRun]) -> Outcome:
             {fold: each.accuracy for fold, each in by_fold.items()},
             {fold: each.log_loss for fold, each in by_fold.items()},
             by_location(right, locations),
+            [each.by_device for each in results],
+            [each.by_seen for each in results],
         ),
         recordings=np.concatenate([each.decisions.recording for each in results]),
         locations=locations,

@@ -34,7 +34,8 @@ class Model:
 
     Attributes:
       flops_per_recording: floating-point operations, a multiplication and an addition counted as
-        two, of all fragments and channels of a recording, as XLA counts them.
+        two, of all fragments and channels of a recording, as XLA counts them; of a window where
+        recordings are cut into windows (`RunInfo.unit`).
       macs_per_recording: multiply-accumulates of layers, likewise; see `models.complexity`.
       peak_activation_bytes: of one fragment.
     """
@@ -123,12 +124,14 @@ class RunInfo:
 
     Attributes:
       fragments, overlap: how a log-mel is cut (`fragments.layout`).
-      duration_s: seconds of a recording that the network was trained on.
+      duration_s: seconds of a recording, or of a window of one, that the network was trained on.
       front_end: `FrontEnd.to_dict`.
       devices: what the training part was recorded with; empty if unknown.
       teacher: SHA-256 of the teacher's model.safetensors; empty without one.
       left_out: reason by name of recordings that could not be read.
       followed: whose length and calibration it has; None but under the protocol ``all``.
+      audio_per_window_s: seconds of audio for each window, fewer than ``duration_s`` where windows
+        overlap; None where recordings aren't cut into any.
     """
 
     format: int = RUN_FORMAT
@@ -150,6 +153,17 @@ class RunInfo:
     initial_weights: InitialWeights
     environment: Environment
     followed: Followed | None = None
+    audio_per_window_s: float | None = None
+
+    @property
+    def unit(self) -> str:
+        """What the network is applied to at one time: ``recording``, or ``window`` of one."""
+        return "recording" if self.audio_per_window_s is None else "window"
+
+    @property
+    def macs_per_second(self) -> float:
+        """Multiply-accumulates per second of audio, with all windows that a test takes of it."""
+        return self.model.macs_per_recording / (self.audio_per_window_s or self.duration_s)
 
     def __post_init__(self) -> None:
         if not self.scenes or len(set(self.scenes)) < len(self.scenes):
@@ -160,3 +174,5 @@ class RunInfo:
             raise ValueError("expected 1 or more fragments, and an overlap in 0..1")
         if not 0 < self.duration_s <= _MOST_S:
             raise ValueError(f"expected a duration_s above 0 and at most {_MOST_S:,}")
+        if self.audio_per_window_s is not None and not 0 < self.audio_per_window_s <= _MOST_S:
+            raise ValueError(f"expected an audio_per_window_s above 0 and at most {_MOST_S:,}")

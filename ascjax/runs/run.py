@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from ascjax.runs.folder import (
     restore_front_end,
 )
 from ascjax.runs.info import RunInfo
-from ascjax.scoring.fusion import METHODS, Fusion
+from ascjax.scoring import open_set
+from ascjax.scoring.calibration import temper
+from ascjax.scoring.fusion import METHODS, Fusion, fuse
 from ascjax.scoring.results import Results, score
 
 
@@ -127,7 +129,8 @@ class Run:
             the run.
           channel_fusion: how channels are fused after that.
           channels: some of the run's, e.g. ``["left", "right"]`` or ``"left,right"``.
-          posteriors: others of the same recordings and channels, in the run's order.
+          posteriors: others of the same recordings and channels, in the run's order; results with
+            recordings of none of the scenes are left out then.
 
         Raises:
           UserError: an unknown name, or posteriors.npz is missing or damaged.
@@ -144,7 +147,7 @@ class Run:
         if not chosen:
             raise UserError(f"expected one or more channels of {', '.join(run.channels)}, got none")
         values = stored.posteriors if posteriors is None else posteriors
-        return score(
+        results = score(
             values[:, chosen],
             stored.label,
             names=stored.recording.tolist(),
@@ -156,3 +159,13 @@ class Run:
             trained_devices=self.info.devices,
             by=by,
         )
+        if posteriors is not None or run.open_set is None:
+            return results
+        assert run.calibration is not None
+        assert stored.unknown is not None
+        scores, unknown = (
+            temper(fuse(each[:, chosen], **asdict(by)), run.calibration.temperature)
+            for each in (values, stored.unknown)
+        )
+        opened = open_set.measure(scores, stored.label, unknown, run.open_set.threshold)
+        return replace(results, open_set=opened)

@@ -95,8 +95,9 @@ def test(
         location=np.array([each.location for each in tested.recordings]),
         city=np.array([each.city for each in tested.recordings]),
         device=np.array([each.device for each in tested.recordings]),
+        unknown=others[1].posteriors if others else None,
     )
-    write_arrays(workdir / "posteriors.npz", **vars(stored))
+    write_arrays(workdir / "posteriors.npz", **stored.arrays)
     results = score(
         tested.posteriors,
         tested.labels,

@@ -1,7 +1,8 @@
 """Metrics of scored recordings, and their summaries over folds and seeds."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -79,6 +80,8 @@ class FoldSummary:
       log_loss: mean over all recordings, nats.
       mean, deviation: of the folds' accuracies.
       by_location: interval of ``accuracy`` where locations are known.
+      by_device: accuracy on each device; empty where they are unknown.
+      by_seen: that on devices that each fold's network was trained on, ``seen``, and on others.
     """
 
     by_fold: dict[str, Proportion]
@@ -87,12 +90,16 @@ class FoldSummary:
     mean: float
     deviation: float | None
     by_location: ByLocation | None = None
+    by_device: dict[str, Proportion] = field(default_factory=dict)
+    by_seen: dict[str, Proportion] = field(default_factory=dict)
 
 
 def pool_folds(
     accuracy: Mapping[int, Proportion],
     losses: Mapping[int, float],
     by_location: ByLocation | None = None,
+    by_device: Sequence[Mapping[str, Proportion]] = (),
+    by_seen: Sequence[Mapping[str, Proportion]] = (),
 ) -> FoldSummary:
     """Pools results over folds.
 
@@ -100,6 +107,7 @@ def pool_folds(
       accuracy: of each fold's test part, by fold number.
       losses: log loss of each.
       by_location: of all folds' recordings together.
+      by_device, by_seen: of each fold, as in its results.
     """
     parts = list(accuracy.values())
     total = sum(part.total for part in parts)
@@ -111,7 +119,19 @@ def pool_folds(
         mean=over.mean,
         deviation=over.deviation,
         by_location=by_location,
+        by_device=_pool_groups(by_device),
+        by_seen=_pool_groups(by_seen),
     )
+
+
+def _pool_groups(parts: Sequence[Mapping[str, Proportion]]) -> dict[str, Proportion]:
+    """Returns each group's accuracy over several test parts."""
+    correct: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for part in parts:
+        correct.update({name: each.correct for name, each in part.items()})
+        total.update({name: each.total for name, each in part.items()})
+    return {name: proportion(correct[name], total[name]) for name in sorted(total)}
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def test_text_says_what_is_in_no_part_and_how_much_is_not_used():
     text = describe_text.text(describe(dataclasses.replace(catalogue(), folds=folds), headers, {}))
     words = " ".join(text.split())
     assert "fold training test in neither 1 10 8 2" in words
-    assert "warning: more than half of the audio isn't used; config.data.window_s cuts it" in words
+    assert "warning: more than half of the audio isn't used; windows (window_s) would" in words
 
 
 def test_text_of_many_scenes_and_durations():

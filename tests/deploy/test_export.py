@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import hashlib
 import json
@@ -15,7 +16,8 @@ import ascjax
 from ascjax.deploy import card, comparison, export, folder, graph
 from ascjax.deploy.card import FUSIONS
 from ascjax.errors import UserError
-from ascjax.runs.exported import MODEL_FILES
+from ascjax.runs import stored
+from ascjax.runs.exported import MODEL_FILES, Export
 from ascjax.scoring.fusion import METHODS
 
 pytest.importorskip("onnxruntime")
@@ -115,6 +117,19 @@ def test_the_card_has_the_run_s_facts_and_nothing_of_its_machine(exported, finis
             assert private.encode() not in file.read_bytes(), file
 
 
+def test_the_card_counts_windows_as_often_as_the_test_took_them(tmp_path):
+    write_fake_run(tmp_path, examples=False)
+    run = ascjax.Run.open(tmp_path)
+    model = dataclasses.replace(run.info.model, macs_per_recording=15_263_104)
+    info = dataclasses.replace(run.info, duration_s=1.0, audio_per_window_s=0.25, model=model)
+    made = Export(
+        kind="onnx", sha256="", quantised=False, versions={}, compared_on="", difference=0.0
+    )
+    text = card.card(run, info, made, "a", folder.Licences(), parameter_bytes=1)
+    assert "| multiply-accumulates a second of audio | 61.1 million | 30 million | over |" in text
+    assert "| multiply-accumulates a window | 15.3 million |" in text
+
+
 def test_int8_kernels_and_what_they_cost(finished_run, tmp_path, capsys):
     run, _ = finished_run
     out = export_to(tmp_path / "small", run, "--quantise")
@@ -127,6 +142,8 @@ def test_int8_kernels_and_what_they_cost(finished_run, tmp_path, capsys):
     assert f"With int8 kernels {int8} of these {total}" in (out / "README.md").read_text()
     assert 0 < made["difference"] < comparison.TOLERANCE
     small = graph.quantised(graph.weights(ascjax.Run.open(run))).values()
+    shapes = stored.shapes(run / "model.safetensors")
+    assert stored.num_bytes(shapes, quantised=True) == sum(values.nbytes for values in small)
     kilobytes = sum(values.nbytes for values in small) / 1e3
     assert f"| parameters, as stored | {kilobytes:,.1f} kB |" in (out / "README.md").read_text()
     weights = (run / "model.safetensors").stat().st_size

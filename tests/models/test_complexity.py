@@ -5,7 +5,7 @@ from flax import linen as nn
 
 from ascjax import models
 from ascjax.compute import convolution
-from ascjax.models import complexity, vgg
+from ascjax.models import complexity, resnet, vgg
 from ascjax.models.layers import conv
 
 
@@ -46,6 +46,67 @@ def test_activations_live_until_their_last_use():
     # The first layer's output is needed again after the second's, and ReLU writes over its input.
     assert found.peak_activation_bytes == 4 * 200 * (4 + 16)
     assert found.macs == 200 * 9 * (1 * 4 + 4 * 16) + 4 * 3
+
+
+class Branches(nn.Module):
+    """Four layers of one input, side by side."""
+
+    convolutions: str = "auto"
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        with convolution.use(self.convolutions):
+            branches = [nn.relu(conv(4, 3, padding=1)(x)) for _ in range(4)]
+        return nn.Dense(3)(jnp.concatenate(branches, -1).mean((1, 2)))
+
+
+class Chain(nn.Module):
+    """Layers one after the other, the widest in the middle."""
+
+    convolutions: str = "auto"
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        with convolution.use(self.convolutions):
+            for channels in (8, 2, 40, 40, 8):
+                x = nn.relu(conv(channels, 3, padding=1)(x))
+        return nn.Dense(3)(x.mean((1, 2)))
+
+
+class Bottlenecks(nn.Module):
+    """Two of ResNet-50's units on four planes."""
+
+    convolutions: str = "auto"
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        with convolution.use(self.convolutions):
+            x = resnet.Stage(2, 4, stride=1, bottleneck=True)(conv(4, 3, padding=1)(x), train)
+        return nn.Dense(3)(x.mean((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("network", "planes"),
+    [
+        (Branches(), 4 * 4 + 16),  # what is joined, and the whole
+        (Chain(), 40 + 40),
+        (Bottlenecks(), 4 + 16 + 16),  # the first one's input, and the two that are added
+    ],
+)
+def test_what_layers_of_one_shape_give_is_counted_apart(network, planes):
+    # JAX traces ReLU once for each shape; what its calls return are different arrays.
+    assert complexity.of_example(network, (10, 20)).peak_activation_bytes == 4 * 200 * planes
+
+
+def test_half_the_precision_takes_half_the_memory():
+    # BatchNorm computes in float32 in both.
+    whole, half = (
+        complexity.of_example(
+            models.create_model("vgg_micro", "gap", 3, compute_dtype=dtype), (64, 64)
+        )
+        for dtype in ("float32", "bfloat16")
+    )
+    assert (half.macs, 2 * half.peak_activation_bytes) == (whole.macs, whole.peak_activation_bytes)
 
 
 class Loop(nn.Module):

@@ -51,6 +51,12 @@ def test_the_tests_size_stands_beside_the_papers(form):
     assert "on every fold" in form(filled(LINE, folds=True))
 
 
+def test_operations_are_of_recordings_or_of_windows():
+    for form in (formats.markdown, formats.latex, lambda tables: html(tables).plain):
+        assert "GFLOP per recording" in form(filled(LINE))
+        assert "GFLOP per window" in form(filled(LINE, unit="window"))
+
+
 def test_rows_link_to_their_reports():
     one = TableRow(**{**vars(LINE), "reports": ("vgg/seed 0/report.html",)})
     two = TableRow(**{**vars(LINE), "reports": ("a/report.html", "b/report.html")})

@@ -7,9 +7,10 @@ from html_page import Page
 
 from ascjax.errors import UserError
 from ascjax.report import folds
-from ascjax.report.text import interval, percent
+from ascjax.report.text import folds_table, interval, percent
 from ascjax.scoring.clusters import ByLocation
 from ascjax.scoring.metrics import pool_folds
+from ascjax.scoring.rates import proportion
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,8 @@ def written(tmp_path_factory):
         {fold: each.accuracy for fold, each in results.items()},
         {fold: each.log_loss for fold, each in results.items()},
         ByLocation(41, (0.125, 0.75)),
+        by_device=[{"a": proportion(11, 20), "s1": proportion(3, 7)}],
+        by_seen=[{"seen": proportion(11, 20), "unseen": proportion(3, 7)}],
     )
     page = Page(folds.write(workdir, summary, runs).read_text(encoding="utf-8"))
     return summary, results, page, runs
@@ -44,6 +47,12 @@ def test_folds_and_all_of_them_with_their_counts(written):
     assert f"{percent(summary.accuracy.accuracy)} of 120 test recordings recognised" in page.plain
     assert "resampled by 41 locations" in page.plain
     assert "of all folds is 12.5–75.0 %" in page.plain
+    for name, device in (("seen", "a"), ("unseen", "s1")):
+        part = summary.by_device[device]
+        numbers = f"{percent(part.accuracy)} {interval(part.interval_95)}"
+        assert f"{device} {numbers}" in page.plain
+        assert f"{name} in training {numbers}" in page.plain
+    assert "unseen in training" in folds_table(summary)
 
 
 def test_scenes_are_pooled(written):

@@ -16,6 +16,7 @@ from ascjax.config import flatten
 from ascjax.errors import UserError
 from ascjax.files import write_arrays
 from ascjax.report import report
+from ascjax.report.facts import cost
 from ascjax.report.text import interval, percent
 from ascjax.runs.folder import read_posteriors, read_run
 from ascjax.runs.info import InitialWeights
@@ -121,14 +122,39 @@ def test_how_the_run_was_made_is_said(run, page):
         "14,848,842",
         "95.00 GFLOP",
         "47,000.0 million per recording, 4,700.0 million per second of audio",
-        "59.4 MB in float32, 29.7 MB in float16, 14.8 MB in int8",
+        # 3 · 3 · 64 · 128 numbers, 128 more, and as many scales.
+        "295.4 kB in float32, 147.7 kB in float16, 74.8 kB with int8 kernels",
         "4.6 MB at most at one time",
-        "2.0 kB",
+        "model.safetensors 295.6 kB",
         "5 min 8 s for 5 epochs",
         "12.2 s for 200 recordings",
         "peak memory, process 1.25 GB",
     ):
         assert words in page.plain
+
+
+def test_what_windows_take_is_counted_as_often_as_a_test_takes_them(tmp_path):
+    results = write_fake_run(tmp_path, recordings=10, examples=False)
+    info = read_run(tmp_path)
+    # A second long, four of them begin each second: 37 in ten seconds.
+    model = replace(info.model, macs_per_recording=15_263_104)
+    info = replace(info, duration_s=1.0, audio_per_window_s=10 / 37, model=model)
+    said = dict(cost(info, results, epochs=1, model_file=tmp_path / "model.safetensors"))
+    assert said["computation"] == "95.00 GFLOP per window"
+    assert said["multiply-accumulates"] == (
+        "15.3 million per window, 56.5 million per second of audio"
+    )
+
+
+def test_sizes_are_those_of_a_model_that_is_there_and_sound(tmp_path):
+    results = write_fake_run(tmp_path, recordings=10, examples=False)
+    given = {"epochs": 1, "model_file": tmp_path / "model.safetensors"}
+    assert "parameters, as stored" in dict(cost(read_run(tmp_path), results, **given))
+    given["model_file"].write_bytes(given["model_file"].read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"model.safetensors: cannot be read .*train the run anew"):
+        cost(read_run(tmp_path), results, **given)
+    given["model_file"].unlink()
+    assert "parameters, as stored" not in dict(cost(read_run(tmp_path), results, **given))
 
 
 def test_a_run_from_random_weights_and_from_python_says_so(tmp_path):

@@ -46,6 +46,13 @@ def test_recordings_of_no_scene_set_a_threshold_and_are_tested(tmp_path):
     assert opened.mean == pytest.approx((opened.known_macro + opened.unknown.accuracy) / 2)
     assert run.trained.calibration.unknown == opened.threshold
     assert "unknown recordings" in text.table(run.results)
+    assert Run.open(run.path).rescore().open_set == opened
+    by_max = run.rescore(fusion="max").open_set
+    assert (by_max.threshold, by_max.unknown.total) == (opened.threshold, 6)
+    settings = {"protocol": "all", "train.from_run": str(run.path)}
+    config.update_from_flattened_dict(settings)
+    on_all = experiment.train(config, tmp_path / "on_all").trained
+    assert on_all.calibration.unknown == opened.threshold
     files = sorted((root / "unknown").glob("1*.wav"))  # the test part's
     answers = loading.load(tmp_path / "run").predict(files)
     assert sum(bool(each.unknown) for each in answers) >= opened.unknown.correct
@@ -184,5 +191,7 @@ def test_windows_of_a_long_recording_become_one_decision(tmp_path, monkeypatch):
     wholes = [{data.dataset.recordings[i].whole for i in part.indices} for part in parts]
     assert len(set.union(*wholes)) == sum(map(len, wholes)) == 24
     assert (run.info.duration_s, run.results.recordings) == (2.0, 12)
+    assert run.info.unit == "window"
+    assert run.info.audio_per_window_s == pytest.approx(3 * (2 * 5 + 6 * 2) / 42)
     assert run.posteriors.shape == (12, 1, 2, 3)
     assert set(run.test_posteriors.recording.tolist()) == wholes[2]

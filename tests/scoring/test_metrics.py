@@ -30,6 +30,14 @@ def test_folds_are_pooled_over_their_recordings():
     assert folds.log_loss == pytest.approx((10 * 1.0 + 30 * 0.2) / 40)
     assert folds.mean == pytest.approx(0.85)
     assert folds.deviation == pytest.approx(0.1 / np.sqrt(2))
+    assert folds.by_device == {}
+
+
+def test_devices_are_pooled_over_the_folds_that_have_them():
+    devices = [{"a": proportion(3, 4), "b": proportion(1, 2)}, {"b": proportion(2, 2)}]
+    accuracy = {1: proportion(4, 6), 2: proportion(2, 2)}
+    folds = metrics.pool_folds(accuracy, {1: 1.0, 2: 1.0}, by_device=devices)
+    assert folds.by_device == {"a": proportion(3, 4), "b": proportion(3, 4)}
 
 
 def test_seeds_are_averaged():
