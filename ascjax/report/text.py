@@ -90,7 +90,7 @@ def _devices(results: Results | FoldSummary) -> list[str]:
 def untested(info: RunInfo) -> str:
     """What is known of a run that was trained on every recording, as plain text."""
     said = (
-        f"trained on all {counted(info.recordings.train, 'recording')}: there is no test part and "
+        f"trained on all {counted(info.recordings.train, info.unit)}: there is no test part and "
         "no accuracy"
     )
     if (followed := info.followed) is None:
