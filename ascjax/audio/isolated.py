@@ -27,19 +27,19 @@ _SERVE = "from ascjax.audio import isolated; isolated.serve()"
 
 
 def each(
-    read: Callable[[Path], T], paths: Sequence[Path], *, min_files: int = MIN_FILES
+    read: Callable[[Path], T], paths: Sequence[Path], *, min_files: int | None = None
 ) -> Generator[T | BadRecording, None, None]:
     """Yields what ``read`` returns for each path, or the BadRecording that it raises, in order.
 
     Args:
       read: a function of a module, such as `wave.probe`; what it returns can be pickled.
       paths: of the files.
-      min_files: fewer are read in this process.
+      min_files: fewer are read in this process; None: `MIN_FILES`.
 
     Raises:
       UserError: no process can be started.
     """
-    if len(paths) < min_files:
+    if len(paths) < (MIN_FILES if min_files is None else min_files):
         yield from (_answer(read, path) for path in paths)
         return
     done = 0
