@@ -305,7 +305,7 @@ def test_all_folds_are_trained_and_pooled(tiny, cache, tmp_path):
     ]
     assert list(folds["by_fold"].values()) == parts
     right = parts[0]["correct"] + parts[1]["correct"]
-    assert (folds["format"], folds["accuracy"]["correct"]) == (2, right)
+    assert (folds["format"], folds["accuracy"]["correct"]) == (3, right)
     assert folds["accuracy"]["total"] == 30
     assert re.search(rf"all folds pooled +{100 * right / 30:.1f} % .* {right} +30", done.stdout)
     again = run(tiny, tmp_path / "runs", cache, "--folds=all")
