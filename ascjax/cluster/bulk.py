@@ -82,7 +82,7 @@ def predict(
         paths = chain([next(found)], found)  # what is wrong with SOURCE is said here
     with contextlib.nullcontext() if is_url(dest) else exclusive(Path(folder.root), "predicting"):
         # Another process may have begun meanwhile.
-        job = _kept(folder, job) or _begin(folder, job, paths)
+        job = kept or _kept(folder, job) or _begin(folder, job, paths)
         done = set(folder.names(part.PREDICTIONS))
         if again and done:
             done -= _forgotten(folder)
@@ -113,7 +113,7 @@ def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
     content = folder.read(_JOB_FILE)
     if content is None:
         # A list without a job is left where a process was killed as it began.
-        others = set(folder.names()) - {"list", ".lock", f"{_JOB_FILE}.partial"}
+        others = {name for name in folder.names() if name[0] != "."} - {"list"}
         if others:
             raise UserError(
                 f"--out={folder.location}: expected a new or empty folder, found {min(others)}"

@@ -117,7 +117,9 @@ class Folder:
             self.fs.rm(self.path(name), recursive=True)
 
     def remove_partial(self, name: str) -> None:
-        """Removes what killed processes have left in an inner folder."""
+        """Removes what killed processes have left in an inner folder; a bucket keeps no halves."""
+        if is_url(self.location):
+            return
         for each in self.names(name):
             if each.endswith(_PARTIAL):
                 self.remove(f"{name}/{each}")
@@ -128,8 +130,12 @@ class Folder:
 
         with errors_named(self.location):
             table = dataset.dataset(self.path(name), format="parquet", filesystem=self.fs)
-            files = table.get_fragments()
-            return {os.path.basename(each.path): int(each.count_rows()) for each in files}
+            files = list(table.get_fragments())
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                counts = pool.map(lambda file: int(file.count_rows()), files)
+                return dict(
+                    zip((os.path.basename(each.path) for each in files), counts, strict=True)
+                )
 
 
 class Lost:

@@ -160,6 +160,8 @@ def test_what_could_not_be_read_is_tried_again(sounds, bucket, here, tmp_path, m
 def test_a_part_of_which_nothing_can_be_opened_is_not_done(here, tmp_path):
     (tmp_path / "list.csv").write_text("path\nunmounted/a.wav\nunmounted/b.wav\n")
     out = tmp_path / "out"
+    out.mkdir()
+    (out / ".job.json.0123.partial").touch()  # of a process that was killed as it began
     with pytest.raises(UserError, match="none of 2 recordings can be opened on .*No such file"):
         predict_all(here, str(tmp_path / "list.csv"), str(out))
     assert not kills.parts(out)
