@@ -137,7 +137,7 @@ class _Elsewhere(Ensemble):
                 asked[actor.networks.remote(values)] = actor
             ready, _ = ray.wait(list(asked), timeout=_PATIENCE_S)
             if ready:
-                self.silent.difference_update([asked[ready[0]]])
+                self.silent.discard(asked[ready[0]])
                 return ray.get(ready[0])
             self.silent.update(asked.values())
         raise UserError(
