@@ -10,11 +10,20 @@ import numpy as np
 from ascjax.errors import UserError
 from ascjax.files import write_text
 from ascjax.paper import formats
-from ascjax.paper.filled import Comparison, FilledTable, FilledTables, RowResults, TableRow
+from ascjax.paper.filled import (
+    Comparison,
+    Cost,
+    FilledTable,
+    FilledTables,
+    RowResults,
+    TableRow,
+)
 from ascjax.paper.plan import Entry, Sweep
 from ascjax.paper.tables import Table
-from ascjax.runs import folds
+from ascjax.runs import folds, stored
 from ascjax.runs.folds import Outcome
+from ascjax.runs.info import RunInfo
+from ascjax.runs.network import MODEL_FILE
 from ascjax.scoring.clusters import by_location, mcnemar_clustered
 from ascjax.scoring.metrics import pool_seeds
 from ascjax.scoring.significance import mcnemar
@@ -95,6 +104,8 @@ def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome], workdir: Path) 
     elif len(seeds) < len(entry.seeds):
         state = f"{len(seeds)} of {len(entry.seeds)} seeds" if seeds else "not run yet"
     reports = (run.path / "report.html" for run in entry.runs)
+    models = (run.path / MODEL_FILE for run in entry.runs)
+    model_file = next((path for path in models if path.exists()), None)
     return TableRow(
         name=name,
         label=entry.row.label,
@@ -105,14 +116,13 @@ def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome], workdir: Path) 
         head=config.model.head,
         paper=round(entry.row.paper / 100, 4),
         state=state,
-        ours=_ours(list(seeds.values())) if seeds else None,
+        ours=_ours(list(seeds.values()), model_file) if seeds else None,
         reports=tuple(str(path.relative_to(workdir)) for path in reports if path.exists()),
     )
 
 
-def _ours(seeds: Sequence[Outcome]) -> RowResults:
-    summary, info = seeds[0].summary, seeds[0].info
-    model = info.model
+def _ours(seeds: Sequence[Outcome], model_file: Path | None) -> RowResults:
+    summary = seeds[0].summary
     total = summary.accuracy.total
     pooled = pool_seeds([seed.summary.accuracy.correct for seed in seeds], total)
     return RowResults(
@@ -121,12 +131,29 @@ def _ours(seeds: Sequence[Outcome]) -> RowResults:
         # With one seed there is nothing to deviate from but the other folds.
         deviation=summary.deviation if len(seeds) == 1 else pooled.deviation,
         interval_95=pooled.interval_95,
-        parameters=model.parameters,
-        flops_per_recording=model.flops_per_recording,
-        macs_per_second=info.macs_per_second,
+        cost=_cost(seeds[0].info, model_file),
         train_s=fmean(seed.seconds.train for seed in seeds),
         test_s=fmean(seed.seconds.test for seed in seeds),
         by_location=by_location(np.stack([seed.right for seed in seeds]), seeds[0].locations),
+        by_seen={
+            kind: (
+                pool_seeds([seed.summary.by_seen[kind].correct for seed in seeds], part.total),
+                part.total,
+            )
+            for kind, part in summary.by_seen.items()
+        },
+    )
+
+
+def _cost(info: RunInfo, model_file: Path | None) -> Cost:
+    model = info.model
+    return Cost(
+        parameters=model.parameters,
+        num_bytes=stored.sizes(model_file) if model_file else {},
+        flops_per_recording=model.flops_per_recording,
+        macs_per_recording=model.macs_per_recording,
+        macs_per_second=info.macs_per_second,
+        peak_activation_bytes=model.peak_activation_bytes,
     )
 
 

@@ -1,8 +1,29 @@
 """Tables of the paper, filled with the results of a sweep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ascjax.scoring.clusters import ByLocation
+from ascjax.scoring.metrics import SeedSummary
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a row's network takes, counted as `Model` and `RunInfo` do.
+
+    Attributes:
+      parameters: that are trained.
+      num_bytes: of its variables by precision (`stored.sizes`); empty without a model file.
+      flops_per_recording, macs_per_recording: of a window where recordings are cut into windows.
+      macs_per_second: multiply-accumulates per second of audio.
+      peak_activation_bytes: of one fragment.
+    """
+
+    parameters: int
+    num_bytes: dict[str, int]
+    flops_per_recording: float
+    macs_per_recording: int
+    macs_per_second: float
+    peak_activation_bytes: int
 
 
 @dataclass(frozen=True)
@@ -13,22 +34,22 @@ class RowResults:
       recordings: test recordings of a seed.
       mean, deviation: of the seeds' accuracies; of the folds' where there is one seed.
       interval_95: Wilson's, at the mean accuracy.
-      by_location: its interval where locations are known.
-      parameters, flops_per_recording: of the network; the latter as `Model` has it.
-      macs_per_second: multiply-accumulates per second of audio.
+      cost: of the network.
       train_s, test_s: mean seconds of a seed.
+      by_location: the accuracy's interval where locations are known.
+      by_seen: accuracy on ``seen`` and ``unseen`` devices, and how many recordings each has; empty
+        unless there are both.
     """
 
     recordings: int
     mean: float
     deviation: float | None
     interval_95: tuple[float, float]
-    parameters: int
-    flops_per_recording: float
-    macs_per_second: float
+    cost: Cost
     train_s: float
     test_s: float
     by_location: ByLocation | None = None
+    by_seen: dict[str, tuple[SeedSummary, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,23 @@
 
 import csv
 import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 from urllib.parse import quote
 
-from ascjax.paper.filled import Comparison, FilledTables, RowResults, TableRow
+from ascjax.paper.filled import Comparison, Cost, FilledTable, FilledTables, RowResults, TableRow
 from ascjax.report import page
-from ascjax.report.text import SYNTHETIC_NOTE, interval, plain_cell
+from ascjax.report.text import SYNTHETIC_NOTE, interval, percent, plain_cell, size
 from ascjax.words import counted, duration
 
 HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
-        "by location", "parameters", "GFLOP per {unit}", "MMAC per s", "training")  # fmt: skip
-_ALIGNMENT = "llllrlrrllrrrl"
+        "by location", "training")  # fmt: skip
+_ALIGNMENT = "llllrlrrlll"
+# Under which `cost_cells` stand, and `device_cells`.
+COST_HEAD = ("parameters", "float32", "float16", "int8", "GFLOP per {unit}", "MMAC per {unit}",
+             "MMAC per s", "activations")  # fmt: skip
+DEVICES_HEAD = ("seen in training", "95 % interval", "of", "unseen", "95 % interval", "of")
 _LATEX = str.maketrans({
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -25,14 +31,24 @@ def markdown(filled: FilledTables) -> str:
     lines = [*([SYNTHETIC_NOTE, ""] if filled.synthetic else []), about(filled), ""]
     for name, table in filled.tables.items():
         lines += [f"## Table {name}: {table.title}", ""]
-        lines += [f"| {' | '.join(_head(filled))} |", "|---" * len(HEAD) + "|"]
+        lines += _markdown_head(HEAD)
         for line in table.lines:
             label, *cells = _cells(line)
-            lines.append(f"| {' | '.join([_markdown_links(label, line.reports), *cells])} |")
+            lines.append(_markdown_row([_markdown_links(label, line.reports), *cells]))
         lines.append("")
         lines += [f"- {_sentence(comparison)}" for comparison in table.comparisons]
         lines.append("")
+        for title, head, _, rows in _further(filled, table):
+            lines += [f"{title}:", "", *_markdown_head(head), *map(_markdown_row, rows), ""]
     return "\n".join(lines)
+
+
+def _markdown_head(head: Sequence[str]) -> list[str]:
+    return [_markdown_row(head), "|---" * len(head) + "|"]
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _markdown_links(label: str, reports: tuple[str, ...]) -> str:
@@ -59,8 +75,40 @@ def about(filled: FilledTables) -> str:
     return "".join(whole)
 
 
-def _head(filled: FilledTables) -> list[str]:
-    return [cell.format(unit=filled.unit) for cell in HEAD]
+_Further = tuple[str, tuple[str, ...], str, list[tuple[str, ...]]]
+
+
+def _further(filled: FilledTables, table: FilledTable) -> Iterator[_Further]:
+    """Yields title, head, alignment and rows of what stands below a table's accuracies."""
+    done = [(line.label, line.ours) for line in table.lines if line.ours]
+    tested = [(label, ours) for label, ours in done if ours.by_seen]
+    if tested:
+        rows = [(label, *device_cells(ours)) for label, ours in tested]
+        yield "Devices", ("row", *DEVICES_HEAD), "lrlrrlr", rows
+    if done:
+        head = ("row", *(cell.format(unit=filled.unit) for cell in COST_HEAD))
+        yield "Complexity", head, "lrrrrrrrr", [(label, *cost_cells(o.cost)) for label, o in done]
+
+
+def cost_cells(cost: Cost) -> tuple[str, ...]:
+    """Returns the cells of a network's complexity under ``COST_HEAD``."""
+    return (
+        f"{cost.parameters:,}",
+        *(size(cost.num_bytes[each]) if cost.num_bytes else "–" for each in COST_HEAD[1:4]),
+        f"{cost.flops_per_recording / 1e9:,.2f}",
+        f"{cost.macs_per_recording / 1e6:,.1f}",
+        f"{cost.macs_per_second / 1e6:,.1f}",
+        size(cost.peak_activation_bytes),
+    )
+
+
+def device_cells(ours: RowResults) -> tuple[str, ...]:
+    """Returns the cells of accuracies on seen and unseen devices under ``DEVICES_HEAD``."""
+    return tuple(
+        cell
+        for accuracy, total in (ours.by_seen[kind] for kind in ("seen", "unseen"))
+        for cell in (percent(accuracy.mean), interval(accuracy.interval_95), f"{total:,}")
+    )
 
 
 def _cells(line: TableRow) -> list[str]:
@@ -75,9 +123,6 @@ def _cells(line: TableRow) -> list[str]:
         accuracy(line.ours) + ("" if line.state == "finished" else f" ({line.state})"),
         interval(line.ours.interval_95),
         interval(places.interval_95 if places else None),
-        f"{line.ours.parameters:,}",
-        f"{line.ours.flops_per_recording / 1e9:,.2f}",
-        f"{line.ours.macs_per_second / 1e6:,.1f}",
         duration(line.ours.train_s),
     ]
 
@@ -118,25 +163,34 @@ def latex(filled: FilledTables) -> str:
     for name, table in filled.tables.items():
         notes = [f"Table {name} of the paper, beside our runs: {table.title}.", about(filled)]
         notes += [SYNTHETIC_NOTE.replace("\n", " ")] if filled.synthetic else []
-        lines += [
-            r"\begin{table*}", r"\centering", r"\footnotesize",
-            rf"\caption{{{_latex(' '.join(notes))}}}",
-            rf"\begin{{tabular}}{{{_ALIGNMENT}}}", r"\hline",
-            _latex_row(_head(filled)).replace(r"N\_s", "$N_s$"),
-            r"\hline",
-        ]  # fmt: skip
+        rows = []
         for line in table.lines:
-            lines.append(_latex_row(_cells(line)))
-            lines += [f"% {report}" for report in line.reports]
-        lines += [r"\hline", r"\end{tabular}", r"\end{table*}", ""]
+            rows.append(_latex_row(_cells(line)))
+            rows += [f"% {report}" for report in line.reports]
+        lines += _latex_table(" ".join(notes), HEAD, _ALIGNMENT, rows)
+        for title, head, alignment, cells in _further(filled, table):
+            caption = f"{title} of the rows of table {name}."
+            lines += _latex_table(caption, head, alignment, list(map(_latex_row, cells)))
     return "\n".join(lines)
+
+
+def _latex_table(
+    caption: str, head: Sequence[str], alignment: str, rows: Sequence[str]
+) -> list[str]:
+    return [
+        r"\begin{table*}", r"\centering", r"\footnotesize",
+        rf"\caption{{{_latex(caption)}}}",
+        rf"\begin{{tabular}}{{{alignment}}}", r"\hline",
+        _latex_row(head).replace(r"N\_s", "$N_s$"),
+        r"\hline", *rows, r"\hline", r"\end{tabular}", r"\end{table*}", "",
+    ]  # fmt: skip
 
 
 def _latex(text: str) -> str:
     return text.translate(_LATEX)
 
 
-def _latex_row(cells: list[str]) -> str:
+def _latex_row(cells: Sequence[str]) -> str:
     return " & ".join(map(_latex, cells)) + r" \\"
 
 
@@ -155,13 +209,18 @@ def to_csv(filled: FilledTables) -> str:
             low, high = ours.pop("interval_95") or (None, None)
             places = ours.pop("by_location") or {"locations": None, "interval_95": (None, None)}
             by_low, by_high = places["interval_95"]
+            cost = ours.pop("cost") or dict.fromkeys(Cost.__dataclass_fields__)
+            num_bytes = cost.pop("num_bytes") or {}
+            sizes = {f"bytes_{each}": num_bytes.get(each) for each in COST_HEAD[1:4]}
+            by_seen = ours.pop("by_seen") or {}
             shown["reports"] = ";".join(line.reports)
             tests = {
                 key: ";".join(str(getattr(each, key)) for each in made)
                 for key in ("against", "only_a", "only_b", "p", "p_by_location")
             }
             rows.append({
-                "table": name, **shown, **ours, "interval_low": low, "interval_high": high,
+                "table": name, **shown, **ours, **cost, **sizes, "interval_low": low,
+                "interval_high": high, **_device_columns(by_seen),
                 "locations": places["locations"],
                 "by_location_low": by_low, "by_location_high": by_high,
                 **tests, "data_root": filled.data_root, "overrides": overrides,
@@ -176,11 +235,25 @@ def to_csv(filled: FilledTables) -> str:
     return file.getvalue()
 
 
+def _device_columns(by_seen: Mapping[str, tuple[Mapping[str, Any], int]]) -> dict[str, Any]:
+    """Returns the columns of accuracies on seen and unseen devices, empty if there are none."""
+    columns: dict[str, Any] = {}
+    for kind in ("seen", "unseen"):
+        summary, total = by_seen.get(kind, ({}, None))
+        low, high = summary.get("interval_95", (None, None))
+        columns |= {
+            f"{kind}_recordings": total, f"{kind}_mean": summary.get("mean"),
+            f"{kind}_low": low, f"{kind}_high": high,
+        }  # fmt: skip
+    return columns
+
+
 def html(filled: FilledTables, name: str) -> str:
     """Returns the tables as a page; ``name`` is its title."""
     return page.template("table.html.j2", accuracy, points, p_value).render(
         name=name,
         filled=filled,
+        further={each: list(_further(filled, table)) for each, table in filled.tables.items()},
         tables=filled.tables,
         synthetic_note=SYNTHETIC_NOTE if filled.synthetic else None,
     )

@@ -76,13 +76,12 @@ def cost(info: RunInfo, results: Trained, *, epochs: int, model_file: Path) -> F
 
 def _sizes(model_file: Path) -> Facts:
     """Returns the size of model.safetensors, and of its variables as they can be stored."""
-    shapes = stored.shapes(model_file)
-    whole, quantised = (stored.num_bytes(shapes, quantised=each) for each in (False, True))
+    sizes = {name: size(num_bytes) for name, num_bytes in stored.sizes(model_file).items()}
     return [
         (
             "parameters, as stored",
-            f"{size(whole)} in float32, {size(whole // 2)} in float16, "
-            f"{size(quantised)} with int8 kernels",
+            f"{sizes['float32']} in float32, {sizes['float16']} in float16, "
+            f"{sizes['int8']} with int8 kernels",
         ),
         ("model.safetensors", size(model_file.stat().st_size)),
     ]

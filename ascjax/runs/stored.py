@@ -25,6 +25,23 @@ def num_bytes(shapes: Iterable[Shape], *, quantised: bool = False) -> int:
     )
 
 
+def sizes(path: Path) -> dict[str, int]:
+    """Returns the bytes of the variables in model.safetensors in each precision.
+
+    Keys are ``float32``, ``float16`` and ``int8``, the last as `num_bytes` has it.
+
+    Raises:
+      UserError: the file is missing or damaged.
+    """
+    found = shapes(path)
+    whole = num_bytes(found)
+    return {
+        "float32": whole,
+        "float16": whole // 2,
+        "int8": num_bytes(found, quantised=True),
+    }
+
+
 def shapes(path: Path) -> list[Shape]:
     """Returns the shapes of the variables in model.safetensors; only its header is read.
 

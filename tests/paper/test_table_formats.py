@@ -5,10 +5,20 @@ import pytest
 from html_page import Page
 
 from ascjax.paper import formats
-from ascjax.paper.filled import Comparison, FilledTable, FilledTables, RowResults, TableRow
+from ascjax.paper.filled import (
+    Comparison,
+    Cost,
+    FilledTable,
+    FilledTables,
+    RowResults,
+    TableRow,
+)
 from ascjax.scoring.clusters import ByLocation
+from ascjax.scoring.metrics import SeedSummary
 
-OURS = RowResults(20, 0.45, None, (0.25, 0.66), 95_000, 1.5e9, 75e6, 75.0, 3.0)
+SIZES = {"float32": 380_000, "float16": 190_000, "int8": 97_500}
+COST = Cost(95_000, SIZES, 1.5e9, 750_000_000, 75e6, 442_368)
+OURS = RowResults(20, 0.45, None, (0.25, 0.66), COST, 75.0, 3.0)
 LINE = TableRow(
     "vgg", "VGG-16", "vgg_tiny", "random", "average", 6, "mlp", 0.755, "finished", OURS, ()
 )
@@ -78,8 +88,8 @@ def test_latex_is_escaped_and_each_row_has_every_cell():
     assert r"can't exist: 5 \% of \{x\}\_y" in text
     assert "$N_s$" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 3
-    assert {line.replace(r"\&", "").count("&") for line in rows} == {13}
+    counts = [line.replace(r"\&", "").count("&") for line in rows]
+    assert counts == [10] * 3 + [8] * 2
     assert text.count(r"\begin{") == text.count(r"\end{")
     deviating = TableRow(**{**vars(LINE), "ours": RowResults(**{**vars(OURS), "deviation": 0.004})})
     assert r"45.0 $\pm$ 0.4" in formats.latex(filled(deviating))
@@ -102,10 +112,10 @@ def test_intervals_and_tests_by_location_stand_beside_the_others():
     line = TableRow(**{**vars(LINE), "ours": ours})
     made = Comparison("vgg", "gap", ("VGG-16", "gap"), 1, -0.05, 0.02, 3, 4, 0.0004, 0.25)
     tables = filled(line, LINE, comparisons=[made])
-    assert "| 25.0–66.0 % | 12.5–75.0 % | 95,000 |" in formats.markdown(tables)
-    assert "| 25.0–66.0 % | – | 95,000 |" in formats.markdown(tables)
+    assert "| 25.0–66.0 % | 12.5–75.0 % | 1 min 15 s |" in formats.markdown(tables)
+    assert "| 25.0–66.0 % | – | 1 min 15 s |" in formats.markdown(tables)
     assert "recordings, p < 0.001 (p = 0.250 by location)" in formats.markdown(tables)
-    assert r"25.0--66.0 \% & 12.5--75.0 \% & 95,000" in formats.latex(tables)
+    assert r"25.0--66.0 \% & 12.5--75.0 \% & 1 min 15 s" in formats.latex(tables)
     known, unknown = csv.DictReader(io.StringIO(formats.to_csv(tables)))
     keys = ("locations", "by_location_low", "by_location_high")
     assert [known[key] for key in keys] == ["12", "0.125", "0.75"]
@@ -113,6 +123,46 @@ def test_intervals_and_tests_by_location_stand_beside_the_others():
     assert known["p_by_location"] == "0.25"
     assert "25.0–66.0 % 12.5–75.0 %" in html(tables).plain
     assert "3 4 p < 0.001 p = 0.250" in html(tables).plain
+
+
+def test_complexity_is_in_every_form():
+    cells = ("95,000", "380.0 kB", "190.0 kB", "97.5 kB", "1.50", "750.0", "75.0", "442.4 kB")
+    tables = filled(LINE)
+    head = (
+        "parameters | float32 | float16 | int8 | GFLOP per recording | MMAC per recording | "
+        "MMAC per s | activations"
+    )
+    assert f"Complexity:\n\n| row | {head} |\n" in formats.markdown(tables)
+    assert f"| VGG-16 | {' | '.join(cells)} |" in formats.markdown(tables)
+    assert " & ".join(("VGG-16", *cells)) in formats.latex(tables)
+    assert " ".join(("VGG-16", *cells)) in html(tables).plain
+    (row,) = csv.DictReader(io.StringIO(formats.to_csv(tables)))
+    keys = ("parameters", "bytes_int8", "macs_per_recording", "peak_activation_bytes")
+    assert [row[key] for key in keys] == ["95000", "97500", "750000000", "442368"]
+    bare = RowResults(**{**vars(OURS), "cost": Cost(**{**vars(COST), "num_bytes": {}})})
+    line = TableRow(**{**vars(LINE), "ours": bare})
+    assert "| 95,000 | – | – | – | 1.50 |" in formats.markdown(filled(line))
+    waiting = TableRow(**{**vars(LINE), "ours": None})
+    assert "Complexity" not in formats.markdown(filled(waiting))
+
+
+def test_seen_and_unseen_devices_stand_apart():
+    by_seen = {
+        "seen": (SeedSummary(0.6, None, (0.31, 0.83)), 10),
+        "unseen": (SeedSummary(0.3, None, (0.11, 0.6)), 10),
+    }
+    ours = RowResults(**{**vars(OURS), "by_seen": by_seen})
+    tables = filled(TableRow(**{**vars(LINE), "ours": ours}), LINE)
+    cells = ("60.0 %", "31.0–83.0 %", "10", "30.0 %", "11.0–60.0 %", "10")
+    assert f"| VGG-16 | {' | '.join(cells)} |" in formats.markdown(tables)
+    assert " ".join(("VGG-16", *cells)) in html(tables).plain
+    assert "& 31.0--83.0 \\% & 10 &" in formats.latex(tables)
+    known, unknown = csv.DictReader(io.StringIO(formats.to_csv(tables)))
+    keys = ("seen_mean", "seen_high", "unseen_recordings", "unseen_low")
+    assert [known[key] for key in keys] == ["0.6", "0.83", "10", "0.11"]
+    assert [unknown[key] for key in keys] == [""] * 4
+    assert "Devices" not in formats.markdown(filled(LINE))
+    assert "training part" not in html(filled(LINE)).plain
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
