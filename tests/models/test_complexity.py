@@ -1,12 +1,15 @@
 import jax
 import jax.numpy as jnp
 import pytest
+import torch
 from flax import linen as nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ascjax import models
 from ascjax.compute import convolution
 from ascjax.models import complexity, resnet, vgg
 from ascjax.models.layers import conv
+from convert.reference import import_torchvision
 
 
 def products_of_vgg16(height, width, planes, scenes):
@@ -26,6 +29,20 @@ def test_vgg16_takes_the_products_counted_by_hand_and_by_the_literature():
     assert macs == products_of_vgg16(224, 224, 3, 1000)
     # 15.47 billion with the three dense layers that the trunk lacks (torchvision's model page).
     assert macs + 123.6e6 - 512_000 == pytest.approx(15.47e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("trunk", ["alexnet", "vgg16", "resnet18", "resnet50"])
+def test_products_are_those_that_torch_counts_in_torchvisions_networks(trunk):
+    with torch.device("meta"):
+        network = import_torchvision().models.get_model(trunk, weights=None, num_classes=10)
+        if hasattr(network, "features"):
+            features = network.features
+            pooled = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.LazyLinear(10)
+            network = torch.nn.Sequential(features, *pooled)
+        with FlopCounterMode(display=False) as counter:
+            network.eval()(torch.zeros(1, 3, 128, 216))
+    ours = models.create_model(trunk, "gap", 10, planes=3)
+    assert 2 * complexity.of_example(ours, (128, 216)).macs == counter.get_total_flops()
 
 
 class Sketch(nn.Module):
