@@ -11,10 +11,13 @@ from pathlib import Path
 from ascjax.data import checks, paths
 from ascjax.data.layouts import LAYOUTS, Layout, Request
 from ascjax.data.listing import Fold, LeftOut, Recording, composed
+from ascjax.data.walk import subfolders
 from ascjax.errors import UserError, choose, nearest
 
 # Layouts that are no published set's.
 _OF_NO_SET = {"csv", "parts", "folders"}
+# Those that the folder of a scene may have by chance, such as files named as monday01.wav.
+_BY_CHANCE = {"csv", "dcase2013", "folders"}
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,13 @@ def read_catalogue(
         raise UserError(f"{error.filename or root}: can't be read ({error.strerror})") from error
     folders = paths.Folders()
     recordings, notes = _composed(paths.locate(listing.recordings, root, folders))
-    left_out = [*listing.left_out, *paths.unlisted(recordings, folders)]
+    unlisted = paths.unlisted(recordings, folders, set(listing.unread))
+    left_out = [*listing.left_out, *unlisted]
     notes += _outside(recordings, root if is_folder else root.parent, folders, stay_inside)
+    if not is_folder and (around := _fitting(root.parent, LAYOUTS.keys() - _OF_NO_SET)):
+        notes.append(
+            f"{root.parent} has the layout {around[0]}; pass that folder for the set's own folds"
+        )
     catalogue = Catalogue(
         root, name, reason, tuple(recordings), listing.folds, tuple(left_out),
         (*listing.notes, *notes),
@@ -106,12 +114,16 @@ def _detect(root: Path, is_folder: bool) -> tuple[str, str]:
     if not any(root.iterdir()):
         raise UserError(f"{root}: the folder is empty; expected a data set")
     # Any folder has the layout of last resort, whatever else is in the registry.
-    others = LAYOUTS.keys() - {"folders"}
-    if found := _fitting(root, others):
+    if found := _fitting(root, LAYOUTS.keys() - {"folders"}):
         return found
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if _fitting(folder, {name for name in others if not LAYOUTS[name].table}):
-            raise UserError(f"{root}: the data set seems to be in {folder}; pass that")
+    below = subfolders(root)
+    for folders in (below, [inner for folder in below for inner in subfolders(folder)]):
+        sets = [folder for folder in folders if _fitting(folder, LAYOUTS.keys() - _BY_CHANCE)]
+        if len(sets) == 1:
+            raise UserError(f"{root}: the data set seems to be in {sets[0]}; pass that")
+        if sets:
+            named = ", ".join(map(str, sets))
+            raise UserError(f"{root}: data sets seem to be in {named}; pass one of them")
     return "folders", LAYOUTS["folders"].detect(root)
 
 

@@ -12,7 +12,8 @@ SMALL_SCENE = 10
 _NO_SCENE = re.compile(
     r"(audio|wavs?|mp3|flac|ogg|data|clips?|sounds?|recordings?|samples?|files?|raw|"
     r"train(ing)?|test(ing)?|val(id(ation)?)?|eval(uation)?|dev(elopment)?|"
-    r"(fold|split|part|set|session|disk|batch)[ _-]?\d*)",
+    r"(fold|split|part|set|session|disk|batch)[ _-]?\d*|"
+    r".*\.(audio|meta|doc)([._-]?\d+)?)",
     re.IGNORECASE,
 )
 

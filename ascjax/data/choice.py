@@ -108,5 +108,5 @@ def _duration(lengths: Sequence[float], min_share: float) -> tuple[float, str]:
     filled = lengths[len(lengths) // 10]
     return filled, (
         f"durations differ ({lengths[0]:g} to {lengths[-1]:g} s), and nine in ten recordings have "
-        f"{filled:g} s"
+        f"at least {filled:g} s"
     )

@@ -71,12 +71,14 @@ class Listing:
       folds: by the fold's number.
       left_out: what is not read.
       notes: lines worth telling the user.
+      unread: files that the set's list names and ``left_out`` has already.
     """
 
     recordings: list[Recording]
     folds: dict[int, Fold]
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
 
 
 class Tally:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ascjax.audio.formats import is_readable
@@ -87,8 +87,13 @@ def outside(recordings: Sequence[Recording], root: Path, folders: Folders) -> li
     return [r for r in recordings if not folders.real(r.path).startswith(inside)]
 
 
-def unlisted(recordings: Sequence[Recording], folders: Folders) -> list[LeftOut]:
-    """Returns the audio files that lie beside recordings of a set and that it doesn't name."""
+def unlisted(
+    recordings: Sequence[Recording], folders: Folders, unread: Collection[Path] = ()
+) -> list[LeftOut]:
+    """Returns the audio files that lie beside recordings of a set and that it doesn't name.
+
+    ``unread`` are files that it names and that are none of the recordings.
+    """
     named: dict[Path, set[str]] = {}
     for recording in recordings:
         named.setdefault(recording.path.parent, set()).add(recording.path.name)
@@ -96,7 +101,7 @@ def unlisted(recordings: Sequence[Recording], folders: Folders) -> list[LeftOut]
     for folder, names in named.items():
         for name in sorted(folders.entries(folder).keys() - names):
             path = folder / name
-            if is_readable(name) and path.is_file():
+            if is_readable(name) and path not in unread and path.is_file():
                 tally.add("audio files that the set's list does not name", printable(str(path)))
     return tally.left_out()
 

@@ -51,6 +51,12 @@ def audio_files(folder: Path, root: Path, tally: Tally) -> Iterator[Path]:
                 tally.add(reason, relative(path, root), harmless=harmless)
 
 
+def subfolders(folder: Path) -> list[Path]:
+    """Returns the folders in a folder, hidden ones too, by name; none if it can't be listed."""
+    _, names, _ = next(os.walk(folder), ("", [], []))
+    return [folder / name for name in sorted(names)]
+
+
 def tally_hidden(folder: Path, root: Path, tally: Tally) -> None:
     """Counts the audio files in a hidden folder."""
     for at, _, names in os.walk(folder):

@@ -16,6 +16,8 @@ DCASE 2024 and 2025 train on parts of this set that are listed elsewhere: put sp
 split100.csv, from github.com/CPJKU/dcase2024_task1_baseline/releases/tag/files, into its
 evaluation_setup/; --config.data.split=split5 names one (2025's is split25)."""
 
+_EVALUATION = "It has no training part: ascjax predict --run=DIR decides on its recordings."
+
 # The development sets of DCASE task 1 that have audio alone, and the evaluation set whose labels
 # are published.
 SETS: dict[str, Published] = {
@@ -29,5 +31,7 @@ SETS: dict[str, Published] = {
     "tau2022": Published(
         6337421, "TAU Urban Acoustic Scenes 2022 Mobile (also 2023; 2024-25's audio)", _SPLITS
     ),
-    "tau2022eval": Published(6591203, "TAU Urban Acoustic Scenes 2022 Mobile, evaluation"),
+    "tau2022eval": Published(
+        6591203, "TAU Urban Acoustic Scenes 2022 Mobile, evaluation", _EVALUATION
+    ),
 }

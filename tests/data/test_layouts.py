@@ -108,6 +108,26 @@ def test_labels_of_2013_are_names_without_digits(tmp_path):
     assert dataset.left_out[0].count == 1
 
 
+def test_the_test_set_of_2013_is_the_test_part(tmp_path):
+    dcase2013(tmp_path)
+    for scene in ("bus", "tubestation"):
+        for index in (1, 2):
+            audio(tmp_path / "scenes_stereo_testset" / f"{scene}{index:02}.wav")
+    dataset = load(tmp_path)
+    assert dataset.folds == (1,)
+    assert len(dataset.train) == 20
+    assert names(dataset, dataset.test)[0] == "scenes_stereo_testset/bus01.wav"
+    assert "the test part is scenes_stereo_testset (4 recordings)" in dataset.notes
+
+
+def test_files_named_alike_in_a_scenes_folder_are_no_set_of_2013(tmp_path):
+    for scene in ("park", "tram"):
+        for index in range(1, 8):
+            for name in ("monday", "tuesday"):
+                audio(tmp_path / scene / f"{name}{index:02}.wav")
+    assert load(tmp_path).scenes == ("park", "tram")
+
+
 def test_2017_keeps_its_own_folds(tmp_path):
     dcase2017(tmp_path)
     dataset = load(tmp_path, fold=2)
@@ -122,7 +142,12 @@ def test_2017_keeps_its_own_folds(tmp_path):
 
 def test_esc10_of_esc50(tmp_path):
     esc50(tmp_path)
-    assert len(load(tmp_path, split="esc10").recordings) == 15
+    dataset = load(tmp_path, split="esc10")
+    assert len(dataset.recordings) == 15
+    assert [str(each) for each in dataset.left_out] == [
+        "left out: clips not of esc10 (5), e.g. audio/4-101-B-1.wav"
+    ]
+    assert not any("left out" in note for note in dataset.notes)
     fails(tmp_path, "split: expected one of esc10 .* got 'split5'", split="split5")
 
 

@@ -1,3 +1,4 @@
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -221,7 +222,11 @@ def test_splits(root):
     lines(root / "test.csv", "filename\tscene_label", f"{files(TEST)[0]}\tbus")
     dataset = load(root, split="split50")
     assert (len(dataset.train), names(dataset, dataset.test)) == (3, files(TEST)[:1])
-    assert len(load(root).train) == 4
+    for name in ("split5.csv", "split50.csv", "test.csv"):
+        shutil.copy(root / name, root / "evaluation_setup" / name)
+    whole = load(root)
+    assert (len(whole.train), whole.left_out) == (4, ())
+    assert "data.split may name a training part: split5, split50" in whole.notes
     fails(root, "split: expected one of split5, split50 .* got 'split25'; did you", split="split25")
     fails(root, "no training recording of park in fold 1", split="split5")
     (root / "test.csv").rename(root / "evaluation_setup" / "fold1_evaluate.csv")
@@ -286,6 +291,38 @@ def test_folder_around_the_set_is_recognised(root, tmp_path_factory):
     outer = tmp_path_factory.mktemp("outer")
     root.rename(outer / "inner")
     fails(outer, f"seems to be in {outer / 'inner'}")
+    (outer.parent / "around").mkdir()
+    outer = outer.rename(outer.parent / "around" / "outer")
+    fails(outer.parent, f"seems to be in {outer / 'inner'}")
+    shutil.copytree(outer / "inner", outer / "other")
+    fails(outer, f"seem to be in {outer / 'inner'}, {outer / 'other'}; pass one")
+
+
+def test_archives_unpacked_each_into_a_folder_are_no_scenes(root, tmp_path_factory):
+    outer = tmp_path_factory.mktemp("outer")
+    (outer / "set.audio.1").mkdir()
+    (root / "audio").rename(outer / "set.audio.1" / "audio")
+    shutil.copytree(outer / "set.audio.1", outer / "set.audio.2")
+    assert "'set.audio.1', 'set.audio.2' look like no scene" in load(outer).notes[-1]
+    shutil.copytree(root, outer / "set.meta" / "set")
+    fails(outer, f"seems to be in {outer / 'set.meta' / 'set'}; pass that")
+    fails(outer / "set.meta" / "set", "is the audio unpacked there")
+
+
+def test_evaluation_sets_are_said_to_be_such(root):
+    setup = root / "evaluation_setup"
+    (setup / "fold1_train.txt").unlink()
+    message = r"an evaluation set, with evaluation_setup/fold1_evaluate.txt and no list of training"
+    fails(root, message)
+    (root / "meta.csv").unlink()
+    fails(root, message)
+    (setup / "Fold1_Train.csv").write_text("filename\tscene_label\n")
+    fails(root, "found no meta.csv")
+
+
+def test_the_sets_own_table_points_to_its_folds(root):
+    notes = load(root / "meta.csv").notes
+    assert f"{root} has the layout tut; pass that folder for the set's own folds" in notes
 
 
 def test_official_lists_come_before_a_table(root):

@@ -20,7 +20,8 @@ def read(root: Path, request: Request) -> Listing:
     A recording's location is what stands in its name before the first underscore, as the sets'
     own folds have it.
     """
-    path, setup = root / "meta.txt", root / "evaluation_setup"
+    official.check_training(root)
+    path, setup = root / "meta.txt", root / official.SETUP
     for needed in (path, setup):
         if not needed.exists():
             raise no_layout(root, f"{needed.name}, which TUT sets of 2016 and 2017 have")

@@ -1,11 +1,12 @@
 """ESC-50 as published: ``meta/esc50.csv`` and ``audio/``."""
 
+import dataclasses
 from pathlib import Path
 
 from ascjax.data import tables
 from ascjax.data.layouts import table
 from ascjax.data.layouts.layout import Layout, Request
-from ascjax.data.listing import Listing
+from ascjax.data.listing import LeftOut, Listing
 
 _META = Path("meta", "esc50.csv")
 _COLUMNS = {"path": "filename", "scene": "category", "fold": "fold", "location": "src_file"}
@@ -19,11 +20,18 @@ def detect(root: Path) -> str:
 def read(root: Path, request: Request) -> Listing:
     """Reads the table; a clip's location is its source recording. Split ``esc10`` is a subset."""
     whole = tables.read(root / _META)
+    others: list[str] = []
     if request.split:
-        place = whole.index("esc10")
+        place, name = whole.index("esc10"), whole.index("filename")
         rows = [(line, row) for line, row in whole.rows if row[place].casefold() == "true"]
+        others = [f"audio/{row[name]}" for _, row in whole.rows if row[place].casefold() != "true"]
         whole = tables.Table(whole.path, whole.columns, rows)
-    return table.listing(whole, _COLUMNS, lambda cells: f"audio/{cells['path']}", root)
+    listing = table.listing(whole, _COLUMNS, lambda cells: f"audio/{cells['path']}", root)
+    if not others:
+        return listing
+    left_out = LeftOut(f"clips not of {request.split}", len(others), others[0], harmless=True)
+    unread = [root / other for other in others]
+    return dataclasses.replace(listing, left_out=[left_out], unread=unread)
 
 
 def splits(root: Path) -> list[str]:

@@ -11,9 +11,24 @@ from ascjax.data.listing import Fold, Recording, Tally
 from ascjax.errors import UserError
 
 HEADER = ("filename", "scene_label")
+SETUP = "evaluation_setup"
 PATTERN = "foldN_train.csv and foldN_evaluate.csv (or .txt), N without leading zeros"
 _FOLD_FILE = re.compile(r"fold([1-9]\d*)_(train|test|evaluate)\.(?:txt|csv)")
+# Lists that come with a set and are no folds of it.
+_OTHER_LIST = re.compile(r"(split\d+|test)\.csv")
 _ALMOST = re.compile(r"fold.*(train|test|evaluat).*\.(txt|csv)", re.IGNORECASE)
+
+
+def check_training(root: Path) -> None:
+    """Raises UserError if a set's lists are of test recordings alone, as evaluation sets have."""
+    setup = root / SETUP
+    names = [path.name for path in setup.iterdir()] if setup.is_dir() else []
+    tests = sorted(name for name in names if re.search(r"test|evaluate", name))
+    if tests and not any("train" in name.lower() for name in names):
+        raise UserError(
+            f"{root}: an evaluation set, with {SETUP}/{tests[0]} and no list of training "
+            f"recordings; ascjax predict --run=DIR {root / 'audio'} predicts it"
+        )
 
 
 def fold_files(setup: Path, tally: Tally) -> dict[int, dict[str, Path]]:
@@ -28,6 +43,8 @@ def fold_files(setup: Path, tally: Tally) -> dict[int, dict[str, Path]]:
     others = []
     for path in sorted(setup.iterdir()):
         match = _FOLD_FILE.fullmatch(path.name)
+        if not match and _OTHER_LIST.fullmatch(path.name):
+            continue
         if not match:
             others.append(path.name)
             tally.add(f"files in {setup.name} that are not named as fold files", path.name)

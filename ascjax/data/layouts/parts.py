@@ -6,6 +6,7 @@ from pathlib import Path
 from ascjax.data.layouts import folders
 from ascjax.data.layouts.layout import Layout, Request
 from ascjax.data.listing import Fold, LeftOut, Listing, Tally, no_layout
+from ascjax.data.walk import subfolders
 
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 
@@ -60,9 +61,7 @@ def _folders(root: Path) -> dict[str, Path]:
 
 
 def _names(folder: Path) -> set[str]:
-    return {
-        path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    }
+    return {path.name for path in subfolders(folder) if not path.name.startswith(".")}
 
 
 LAYOUT = Layout(

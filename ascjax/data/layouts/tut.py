@@ -14,8 +14,7 @@ from ascjax.data.layouts.layout import Layout, Request
 from ascjax.data.listing import Fold, Listing, Recording, Tally, no_layout
 from ascjax.errors import UserError
 
-_SETUP = "evaluation_setup"
-_SPLIT_FOLDERS = ("", _SETUP, "split_setup")
+_SPLIT_FOLDERS = ("", official.SETUP, "split_setup")
 
 
 class Name(NamedTuple):
@@ -41,8 +40,8 @@ def parse_name(name: str) -> Name | None:
 
 def detect(root: Path) -> str:
     """Returns the evidence: ``evaluation_setup``, or ``meta.csv`` with its columns."""
-    if (root / _SETUP).is_dir() and not (root / "meta.txt").exists():
-        return f"there is {_SETUP}/"
+    if (root / official.SETUP).is_dir() and not (root / "meta.txt").exists():
+        return f"there is {official.SETUP}/"
     if {"filename", "scene_label"} <= set(map(tables.key, tables.header(root / "meta.csv"))):
         return "meta.csv has the columns filename and scene_label"
     return ""
@@ -50,6 +49,9 @@ def detect(root: Path) -> str:
 
 def read(root: Path, request: Request) -> Listing:
     """Reads ``meta.csv`` and the fold files, or the subset ``request.split`` and ``test.csv``."""
+    available = splits(root)
+    if not available:
+        official.check_training(root)
     if not (root / "meta.csv").exists():
         raise no_layout(root, "meta.csv, the list that TUT and TAU sets have")
     meta = _read_meta(root / "meta.csv")
@@ -57,18 +59,20 @@ def read(root: Path, request: Request) -> Listing:
     tally = Tally()
     if request.split:
         folds = {1: _read_split(root, request.split, indices, meta)}
-    elif (root / _SETUP).is_dir():
-        folds = official.read_folds(root / _SETUP, indices, meta, tally)
+    elif (root / official.SETUP).is_dir():
+        folds = official.read_folds(root / official.SETUP, indices, meta, tally)
     else:
         folds = {}
     if not folds:
-        available = splits(root)
         if available:
             raise UserError(
                 f"{root}: no fold files are there; name a split: one of {', '.join(available)}"
             )
-        raise no_layout(root, f"fold files in {_SETUP}: {official.PATTERN}")
-    return Listing(list(meta.values()), folds, tally.left_out())
+        raise no_layout(root, f"fold files in {official.SETUP}: {official.PATTERN}")
+    notes = []
+    if available and not request.split:
+        notes = [f"data.split may name a training part: {', '.join(available)}"]
+    return Listing(list(meta.values()), folds, tally.left_out(), notes)
 
 
 def splits(root: Path) -> list[str]:
