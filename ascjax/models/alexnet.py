@@ -35,7 +35,7 @@ class Stage(nn.Module):
             self.stride,
             self.padding,
             dtype=self.dtype,
-            kernel_init=layers.torch_uniform,
+            kernel_init=layers.he_normal,
             bias_init=layers.torch_uniform_bias(fan_in),
             name="conv",
         )(x)

@@ -25,13 +25,14 @@ class Stage(nn.Module):
         self, x: Float[Array, "batch height width channel"], train: bool
     ) -> Float[Array, "batch height_out width_out channel_out"]:
         """Returns the stage's feature map, half as high and wide (rounded down)."""
+        kernel_init = layers.kaiming_normal if self.batch_norm else layers.he_normal
         for index in range(1, self.num_convs + 1):
             x = layers.conv(
                 self.channels,
                 window=3,
                 padding=1,
                 dtype=self.dtype,
-                kernel_init=layers.kaiming_normal,
+                kernel_init=kernel_init,
                 name=f"conv{index}",
             )(x)
             if self.batch_norm:

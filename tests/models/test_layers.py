@@ -109,10 +109,11 @@ def test_one_value_a_channel_gives_finite_statistics():
     assert np.isfinite(jax.tree.leaves(updates)).all()
 
 
-def test_initialisers_are_torchvisions():
+def test_initialisers_have_the_deviations_of_he_and_of_torch():
     key = jax.random.key(0)
-    kernel = layers.kaiming_normal(key, (3, 3, 64, 128))
-    assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * 128)), rel=0.02)
+    for init, fan in ((layers.kaiming_normal, 128), (layers.he_normal, 64)):
+        kernel = init(key, (3, 3, 64, 128))
+        assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * fan)), rel=0.02)
     for values in (
         layers.torch_uniform(key, (3, 3, 64, 128)),
         layers.torch_uniform_bias(9 * 64)(key, (4096,)),

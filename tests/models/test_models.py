@@ -7,6 +7,7 @@ import pytest
 
 from ascjax import models
 from ascjax.errors import UserError
+from ascjax.models import alexnet, vgg
 
 # torchvision's own counts (each Weights entry's meta["num_params"]), 1000 classes.
 NUM_PARAMS = {
@@ -115,6 +116,19 @@ def test_min_input_is_the_smallest(name):
         assert min(feature_map(mel - 1, frame)) == 0
         with pytest.raises(UserError, match=f"at least {mel} mel bands × {frame} frames, got"):
             models.check_input(name, mel, frame - 1)
+
+
+@pytest.mark.parametrize(("batch_norm", "fan"), [(True, 9 * 256), (False, 9 * 64)])
+def test_vggs_kernels_start_by_fan_in_where_no_batchnorm_mends_the_size(batch_norm, fan):
+    stage = vgg.Stage(1, 256, batch_norm)
+    kernel = stage.init(jax.random.key(0), jnp.zeros((1, 2, 2, 64)), False)["params"]["conv1"]
+    assert kernel["kernel"].std() == pytest.approx(np.sqrt(2 / fan), rel=0.02)
+
+
+def test_alexnets_kernels_start_by_fan_in():
+    stage = alexnet.Stage(256, window=3)
+    kernel = stage.init(jax.random.key(0), jnp.zeros((1, 4, 4, 64)), False)["params"]["conv"]
+    assert kernel["kernel"].std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.02)
 
 
 def test_too_few_frames_for_alexnet_is_said_by_the_network():
