@@ -122,8 +122,10 @@ def _detect(root: Path, is_folder: bool) -> tuple[str, str]:
         if len(sets) == 1:
             raise UserError(f"{root}: the data set seems to be in {sets[0]}; pass that")
         if sets:
-            named = ", ".join(map(str, sets))
-            raise UserError(f"{root}: data sets seem to be in {named}; pass one of them")
+            raise UserError(
+                f"{root}: {len(sets)} data sets seem to be there, {sets[0]} and {sets[1]} among "
+                "them; pass one"
+            )
     return "folders", LAYOUTS["folders"].detect(root)
 
 

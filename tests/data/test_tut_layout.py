@@ -295,7 +295,7 @@ def test_folder_around_the_set_is_recognised(root, tmp_path_factory):
     outer = outer.rename(outer.parent / "around" / "outer")
     fails(outer.parent, f"seems to be in {outer / 'inner'}")
     shutil.copytree(outer / "inner", outer / "other")
-    fails(outer, f"seem to be in {outer / 'inner'}, {outer / 'other'}; pass one")
+    fails(outer, f"2 data sets seem to be there, {outer / 'inner'} and {outer / 'other'} among")
 
 
 def test_archives_unpacked_each_into_a_folder_are_no_scenes(root, tmp_path_factory):
