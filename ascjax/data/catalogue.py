@@ -16,8 +16,8 @@ from ascjax.errors import UserError, choose, nearest
 
 # Layouts that are no published set's.
 _OF_NO_SET = {"csv", "parts", "folders"}
-# Those that the folder of a scene may have by chance, such as files named as monday01.wav.
-_BY_CHANCE = {"csv", "dcase2013", "folders"}
+# Layouts known by names alone, which a folder may have by chance, such as monday01.wav for 2013's.
+_BY_CHANCE = {"dcase2013", "folders"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def read_catalogue(
     unlisted = paths.unlisted(recordings, folders, set(listing.unread))
     left_out = [*listing.left_out, *unlisted]
     notes += _outside(recordings, root if is_folder else root.parent, folders, stay_inside)
-    if not is_folder and (around := _fitting(root.parent, LAYOUTS.keys() - _OF_NO_SET)):
+    of_a_set = LAYOUTS.keys() - _OF_NO_SET - _BY_CHANCE
+    if not is_folder and (around := _fitting(root.parent, of_a_set)):
         notes.append(
             f"{root.parent} has the layout {around[0]}; pass that folder for the set's own folds"
         )
@@ -116,9 +117,10 @@ def _detect(root: Path, is_folder: bool) -> tuple[str, str]:
     # Any folder has the layout of last resort, whatever else is in the registry.
     if found := _fitting(root, LAYOUTS.keys() - {"folders"}):
         return found
+    sure = {name for name in LAYOUTS.keys() - _BY_CHANCE if not LAYOUTS[name].table}
     below = subfolders(root)
     for folders in (below, [inner for folder in below for inner in subfolders(folder)]):
-        sets = [folder for folder in folders if _fitting(folder, LAYOUTS.keys() - _BY_CHANCE)]
+        sets = [folder for folder in folders if _fitting(folder, sure)]
         if len(sets) == 1:
             raise UserError(f"{root}: the data set seems to be in {sets[0]}; pass that")
         if sets:

@@ -10,15 +10,15 @@ from urllib.parse import quote
 from ascjax.paper.filled import Comparison, Cost, FilledTable, FilledTables, RowResults, TableRow
 from ascjax.report import page
 from ascjax.report.text import SYNTHETIC_NOTE, interval, percent, plain_cell, size
+from ascjax.runs.stored import PRECISIONS
 from ascjax.words import counted, duration
 
 HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %", "95 % interval",
         "by location", "training")  # fmt: skip
 _ALIGNMENT = "llllrlrrlll"
-# Under which `cost_cells` stand, and `device_cells`.
-COST_HEAD = ("parameters", "float32", "float16", "int8", "GFLOP per {unit}", "MMAC per {unit}",
-             "MMAC per s", "activations")  # fmt: skip
-DEVICES_HEAD = ("seen in training", "95 % interval", "of", "unseen", "95 % interval", "of")
+_COST_HEAD = ("parameters", *PRECISIONS, "GFLOP per {unit}", "MMAC per {unit}", "MMAC per s",
+              "activations")  # fmt: skip
+_DEVICES_HEAD = ("seen in training", "95 % interval", "of", "unseen", "95 % interval", "of")
 _LATEX = str.maketrans({
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -83,18 +83,18 @@ def _further(filled: FilledTables, table: FilledTable) -> Iterator[_Further]:
     done = [(line.label, line.ours) for line in table.lines if line.ours]
     tested = [(label, ours) for label, ours in done if ours.by_seen]
     if tested:
-        rows = [(label, *device_cells(ours)) for label, ours in tested]
-        yield "Devices", ("row", *DEVICES_HEAD), "lrlrrlr", rows
+        rows = [(label, *_device_cells(ours)) for label, ours in tested]
+        yield "Devices", ("row", *_DEVICES_HEAD), "lrlrrlr", rows
     if done:
-        head = ("row", *(cell.format(unit=filled.unit) for cell in COST_HEAD))
-        yield "Complexity", head, "lrrrrrrrr", [(label, *cost_cells(o.cost)) for label, o in done]
+        head = ("row", *(cell.format(unit=filled.unit) for cell in _COST_HEAD))
+        yield "Complexity", head, "lrrrrrrrr", [(label, *_cost_cells(o.cost)) for label, o in done]
 
 
-def cost_cells(cost: Cost) -> tuple[str, ...]:
-    """Returns the cells of a network's complexity under ``COST_HEAD``."""
+def _cost_cells(cost: Cost) -> tuple[str, ...]:
+    """Returns the cells of a network's complexity under ``_COST_HEAD``."""
     return (
         f"{cost.parameters:,}",
-        *(size(cost.num_bytes[each]) if cost.num_bytes else "–" for each in COST_HEAD[1:4]),
+        *(size(cost.num_bytes[each]) if cost.num_bytes else "–" for each in PRECISIONS),
         f"{cost.flops_per_recording / 1e9:,.2f}",
         f"{cost.macs_per_recording / 1e6:,.1f}",
         f"{cost.macs_per_second / 1e6:,.1f}",
@@ -102,8 +102,8 @@ def cost_cells(cost: Cost) -> tuple[str, ...]:
     )
 
 
-def device_cells(ours: RowResults) -> tuple[str, ...]:
-    """Returns the cells of accuracies on seen and unseen devices under ``DEVICES_HEAD``."""
+def _device_cells(ours: RowResults) -> tuple[str, ...]:
+    """Returns the cells of accuracies on seen and unseen devices under ``_DEVICES_HEAD``."""
     return tuple(
         cell
         for accuracy, total in (ours.by_seen[kind] for kind in ("seen", "unseen"))
@@ -211,7 +211,7 @@ def to_csv(filled: FilledTables) -> str:
             by_low, by_high = places["interval_95"]
             cost = ours.pop("cost") or dict.fromkeys(Cost.__dataclass_fields__)
             num_bytes = cost.pop("num_bytes") or {}
-            sizes = {f"bytes_{each}": num_bytes.get(each) for each in COST_HEAD[1:4]}
+            sizes = {f"bytes_{each}": num_bytes.get(each) for each in PRECISIONS}
             by_seen = ours.pop("by_seen") or {}
             shown["reports"] = ";".join(line.reports)
             tests = {

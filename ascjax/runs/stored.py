@@ -11,6 +11,9 @@ from ascjax.runs.folder import TRAIN_AGAIN
 
 Shape = tuple[int, ...]
 
+# Keys of `sizes`.
+PRECISIONS = ("float32", "float16", "int8")
+
 
 def num_bytes(shapes: Iterable[Shape], *, quantised: bool = False) -> int:
     """Returns the bytes of variables in an exported network.
@@ -26,20 +29,15 @@ def num_bytes(shapes: Iterable[Shape], *, quantised: bool = False) -> int:
 
 
 def sizes(path: Path) -> dict[str, int]:
-    """Returns the bytes of the variables in model.safetensors in each precision.
-
-    Keys are ``float32``, ``float16`` and ``int8``, the last as `num_bytes` has it.
+    """Returns the bytes of the variables in model.safetensors by precision, int8 of kernels alone.
 
     Raises:
       UserError: the file is missing or damaged.
     """
     found = shapes(path)
     whole = num_bytes(found)
-    return {
-        "float32": whole,
-        "float16": whole // 2,
-        "int8": num_bytes(found, quantised=True),
-    }
+    values = whole, whole // 2, num_bytes(found, quantised=True)
+    return dict(zip(PRECISIONS, values, strict=True))
 
 
 def shapes(path: Path) -> list[Shape]:

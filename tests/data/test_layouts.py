@@ -126,6 +126,9 @@ def test_files_named_alike_in_a_scenes_folder_are_no_set_of_2013(tmp_path):
             for name in ("monday", "tuesday"):
                 audio(tmp_path / scene / f"{name}{index:02}.wav")
     assert load(tmp_path).scenes == ("park", "tram")
+    rows = (f"monday{i:02}.wav,{('quiet', 'loud')[i % 2]}" for i in range(1, 8))
+    lines(tmp_path / "park" / "own.csv", "path,scene", *rows)
+    assert not any("layout" in note for note in load(tmp_path / "park" / "own.csv").notes)
 
 
 def test_2017_keeps_its_own_folds(tmp_path):
