@@ -375,9 +375,11 @@ def test_each_network_is_measured_once_over_its_first_steps(
     plan = json.loads((workdir / "plan.json").read_text())
     gap, same = plan["rows"]["gap"], plan["rows"]["again"]
     assert (gap["runs"], gap["steps"], gap["evaluations"]) == (2, 2, 2)
-    assert same["measured_as"] == "gap"
-    assert gap["pace"]["step_s"] > 0
-    assert gap["pace"]["peak_memory_gb"]["host"] > 0.1
+    [timed] = plan["paces"].values()
+    assert timed["row"] == "gap"
+    assert timed["pace"]["step_s"] > 0
+    assert timed["pace"]["peak_memory_gb"]["host"] > 0.1
+    assert gap["key"] == same["key"] in plan["paces"]
     assert plan["hours"] == pytest.approx(2 * gap["hours"] + 2 * same["hours"])
     assert plan["recordings"] == 30
     assert "again (as gap)" in (workdir / "plan.md").read_text()
@@ -402,12 +404,15 @@ def test_measuring_goes_on_where_it_stopped(run, monkeypatch):
     broken.clear()
     run(tables, "--measure=2")
     assert began == [("dropping", 2), ("gap", 2), ("mlp", 2), ("mlp", 2)]
-    rows = json.loads((workdir / "plan.json").read_text())["rows"]
-    assert {name: row["measured_as"] for name, row in rows.items()} == {each: each for each in rows}
-    assert list(rows) == ["gap", "mlp", "dropping"]
-    # Of other lengths nothing is known.
+    plan = json.loads((workdir / "plan.json").read_text())
+    assert list(plan["rows"]) == ["gap", "mlp", "dropping"]
+    assert [plan["paces"][row["key"]]["row"] for row in plan["rows"].values()] == list(plan["rows"])
+    # Of other lengths nothing is known, and what is known of these is kept.
     run(tables, "--measure=3")
     assert began[4:] == [("gap", 3), ("mlp", 3), ("dropping", 3)]
+    run(tables, "--measure=2", "--rows=mlp")
+    run(tables, "--measure=2")
+    assert len(began) == 7
     (workdir / "plan.json").write_text("{")
     with pytest.raises(UserError, match=r"plan.json: .*; remove it to measure anew"):
         run(tables, "--measure=3")

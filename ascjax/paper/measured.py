@@ -24,7 +24,7 @@ from ascjax.paper.plan import Entry
 from ascjax.setup import Setup, Survey
 from ascjax.words import counted, duration
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 PLAN_FILE = "plan.json"
 # What a step's time and memory don't depend on.
 _OTHERWISE = ("seed", "protocol", "data", "init", "channels", "fragments", "features", "fusion")
@@ -40,8 +40,6 @@ class PlannedRow:
       input_shape: [mel, frame] of a fragment.
       steps: optimiser steps of a run.
       evaluations: batches that a run evaluates, at its test and in validation.
-      pace: measured.
-      measured_as: the row whose process that was.
       key: digest of what the pace depends on; rows that have it in common are measured once.
       hours: of a run, without extraction.
     """
@@ -50,10 +48,16 @@ class PlannedRow:
     input_shape: tuple[int, int]
     steps: int
     evaluations: int
-    pace: Pace
-    measured_as: str
     key: str
     hours: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A pace, and the row whose process had it."""
+
+    row: str
+    pace: Pace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,7 @@ class Plan:
       recordings: of the data set.
       extraction_ms: a recording, by channels, in one process.
       rows: by name.
+      paces: by key, those of rows that weren't asked for this time among them.
       hours: of all runs that are left, without extraction.
     """
 
@@ -75,6 +80,7 @@ class Plan:
     recordings: int
     extraction_ms: dict[str, float]
     rows: dict[str, PlannedRow]
+    paces: dict[str, Measured]
     hours: float
 
 
@@ -110,9 +116,9 @@ def write(workdir: Path, entries: Mapping[str, Entry], survey: Survey, steps: in
         if channels not in extraction:
             extraction[channels] = extraction_ms(setup)
         if keys[name] not in paces:
-            paces[keys[name]] = name, _in_a_process(name, setup, steps)
+            paces[keys[name]] = Measured(name, _in_a_process(name, setup, steps))
         rows = {
-            row: _row(setups[row], left[row], key, *paces[key])
+            row: _row(setups[row], left[row], key, paces[key].pace)
             for row, key in keys.items()
             if key in paces
         }
@@ -122,12 +128,13 @@ def write(workdir: Path, entries: Mapping[str, Entry], survey: Survey, steps: in
             recordings=len(survey.whole.recordings),
             extraction_ms=extraction,
             rows=rows,
+            paces=paces,
             hours=sum(row.runs * row.hours for row in rows.values()),
         )
         page = _page(plan)
         records.write(workdir / PLAN_FILE, plan)
         write_text(workdir / "plan.md", page)
-        step_s, hours = rows[name].pace.step_s, rows[name].hours
+        step_s, hours = paces[keys[name]].pace.step_s, rows[name].hours
         tqdm.write(f"{name}: {step_s:.3g} s a step, {hours:.3g} h a run")
     return page
 
@@ -139,15 +146,14 @@ def _key(setup: Setup, steps: int, devices: str) -> str:
     return hashlib.sha256(work.encode()).hexdigest()
 
 
-def _known(path: Path) -> dict[str, tuple[str, Pace]]:
-    """Returns the paces in plan.json by key, each with its row's name; none without the file."""
+def _known(path: Path) -> dict[str, Measured]:
+    """Returns the paces in plan.json by key; none without the file."""
     if not path.exists():
         return {}
-    plan = records.read(path, Plan, version=PLAN_FORMAT, hint="remove it to measure anew")
-    return {row.key: (row.measured_as, row.pace) for row in plan.rows.values()}
+    return records.read(path, Plan, version=PLAN_FORMAT, hint="remove it to measure anew").paces
 
 
-def _row(setup: Setup, runs: int, key: str, measured_as: str, pace: Pace) -> PlannedRow:
+def _row(setup: Setup, runs: int, key: str, pace: Pace) -> PlannedRow:
     config, each = setup.config, len(setup.channels) * setup.config.fragments.count
     split = setup.split
     steps = config.train.num_epochs * steps_per_epoch(
@@ -159,9 +165,7 @@ def _row(setup: Setup, runs: int, key: str, measured_as: str, pace: Pace) -> Pla
     )
     evaluations = test + config.train.num_epochs * held_out
     seconds = pace.compile_s + steps * pace.step_s + evaluations * pace.evaluation_s
-    return PlannedRow(
-        runs, setup.input_shape, steps, evaluations, pace, measured_as, key, seconds / 3600
-    )
+    return PlannedRow(runs, setup.input_shape, steps, evaluations, key, seconds / 3600)
 
 
 def extraction_ms(setup: Setup) -> float:
@@ -203,11 +207,13 @@ def _page(plan: Plan) -> str:
         yield ("row", "fragment", "steps", "s/step", "s/evaluation", "peak GB", "h/run", "runs")
         yield ("---",) * 8
         for name, row in plan.rows.items():
-            memory = ", ".join(f"{gb:.1f} ({of})" for of, gb in row.pace.peak_memory_gb.items())
-            also = "" if row.measured_as == name else f" (as {row.measured_as})"
+            measured = plan.paces[row.key]
+            pace = measured.pace
+            memory = ", ".join(f"{gb:.1f} ({of})" for of, gb in pace.peak_memory_gb.items())
+            also = "" if measured.row == name else f" (as {measured.row})"
             yield (
                 f"{name}{also}", "×".join(map(str, row.input_shape)), f"{row.steps:,}",
-                f"{row.pace.step_s:.3g}", f"{row.pace.evaluation_s:.3g}", memory,
+                f"{pace.step_s:.3g}", f"{pace.evaluation_s:.3g}", memory,
                 f"{row.hours:.3g}", str(row.runs),
             )  # fmt: skip
 

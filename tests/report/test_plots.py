@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ascjax.report import plots
+from ascjax.scoring.selective import coverage_accuracy
 
 
 def texts(ax) -> list[str]:
@@ -202,3 +203,11 @@ def test_long_names_stay_distinct():
     names = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert len(set(names)) == 2
     assert max(map(len, names)) <= 28
+
+
+def test_coverage_has_the_area_under_risk_over_coverage():
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+    # The second most confident of four is wrong: error rates 0, 1/2, 1/3, 1/4.
+    figure = plots.coverage(coverage_accuracy(scores, np.array([0, 0, 0, 0])), {})
+    [ax] = figure.axes
+    assert ax.get_title().endswith(" 0.271")  # (1/2 + 1/3 + 1/4) / 4

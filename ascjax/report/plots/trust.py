@@ -42,6 +42,8 @@ def reliability(before: Sequence[ReliabilityBin], after: Sequence[ReliabilityBin
 def coverage(curve: CoverageCurve, kept: Mapping[float, Answered]) -> Figure:
     """Coverage–accuracy curve: accuracy (%) over the share of recordings answered (%).
 
+    Its title has the area under the risk–coverage curve.
+
     Args:
       curve: of the tempered scores.
       kept: statistics at the run's thresholds, by the accuracy aimed at in 0..1.
@@ -61,6 +63,7 @@ def coverage(curve: CoverageCurve, kept: Mapping[float, Answered]) -> Figure:
     lowest = 100 * float(curve.accuracy.min())
     ax.set(xlim=(0, 101), ylim=(max(0.0, lowest - max(8.0, 0.2 * (100 - lowest))), 100.5))
     _label(ax, "coverage: recordings answered / %", "accuracy of the answers / %")
+    ax.set_title(f"area under risk–coverage: {curve.risk_area:.3f}", fontsize=10.5)
     return figure
 
 
