@@ -49,7 +49,7 @@ def plan(options: argparse.Namespace) -> Iterator[Job]:
 
     low = [f"--dtype={'float32' if smoke else 'bfloat16'}", "--no_compile"]
     repeats = f"--repeats={1 if smoke else 5}"
-    sizes = [(63, 4)] if smoke else [(71, 32), (71, 128), (431, 32), (431, 128)]
+    sizes = [(63, 8)] if smoke else [(71, 32), (71, 128), (431, 32), (431, 128)]
     trunks = ["alexnet"] if smoke else ["vgg16", "resnet50", "alexnet"]
     steps = [
         benchmark(
@@ -84,7 +84,8 @@ def _claims(options: argparse.Namespace) -> Iterator[Job]:
             }  # fmt: skip
             if options.smoke:
                 settings |= {
-                    "train.num_epochs": 1, "model.trunk": "vgg_tiny", "init.weights": "random"
+                    "train.num_epochs": 1, "train.batch_size": 8, "model.trunk": "vgg_tiny",
+                    "init.weights": "random",
                 }  # fmt: skip
             flags = [f"--config.{key}={value}" for key, value in settings.items()]
             command = [sys.executable, "-m", "ascjax", "train", "--config=esc10_vgg", *flags]
