@@ -1,7 +1,7 @@
 """Accuracy of a recipe that is chosen anew for each fold, within its training part alone.
 
 Run: python -m benchmarks.nested --config=NAME --data_root=DIR --workdir=DIR
-     [--config.KEY=VALUE ...] [--recipe=NAME:KEY=VALUE,KEY=VALUE ...] [--inner_epochs=6]
+     [--config.KEY=VALUE ...] [--recipe=NAME:KEY=VALUE,KEY=VALUE ...] [--inner_epochs=5]
      [--quick] [--out=FILE.json]
 
 A recipe is a name and the leaves of the config that it sets. On each fold every recipe trains a
@@ -29,11 +29,15 @@ from ascjax.signals import StopRequest
 from ascjax.training.journal import read_history
 from benchmarks import measure
 
-# Of fine-tuning on short clips: what ascjax's own configs for them chose between.
+# Of fine-tuning on short clips: what ascjax's own configs for them chose between, and from the best
+# on, a slower trunk and the other way to make one input plane of three.
+_FLOOR = "features.log_floor=1e-2,augment.max_shift=0.5"
 RECIPES = (
     "plain:features.log_floor=1e-5,augment.max_shift=0",
     "shifts:features.log_floor=1e-5,augment.max_shift=0.5",
-    "floor:features.log_floor=1e-2,augment.max_shift=0.5",
+    f"floor:{_FLOOR}",
+    f"trunk:{_FLOOR},init.trunk_learning_rate_factor=0.3",
+    f"mean:{_FLOOR},init.input_channel=mean",
 )
 _INNER_SHARE = 0.2
 
@@ -56,7 +60,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--workdir", type=Path, required=True, metavar="DIR", help="where runs are kept")
     add("--recipe", type=parse_recipe, action="append", metavar="NAME:KEY=VALUE,...",
         help="one of those chosen from; may be repeated")  # fmt: skip
-    add("--inner_epochs", type=cli.count, default=6, metavar="N", help="of each choice (6)")
+    add("--inner_epochs", type=cli.count, default=5, metavar="N", help="of each choice (5)")
     words, options_of_config = cli.split_overrides(argv)
     options = parser.parse(words)
     options.recipes = dict(options.recipe or map(parse_recipe, RECIPES))
