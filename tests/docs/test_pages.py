@@ -74,18 +74,19 @@ def whole_pages():
 @pytest.mark.parametrize("name", whole_pages())
 def test_it_can_be_followed_word_for_word(name, tmp_path):
     """Each block in turn in a fresh folder, as a user would, in processes of their own."""
-    ascjax = tmp_path / "bin" / "ascjax"
-    ascjax.parent.mkdir()
-    ascjax.write_text(f'#!/bin/sh\nexec {sys.executable} -m ascjax "$@"\n')
-    ascjax.chmod(0o755)
-    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    # Scripts, as a link to an environment's python doesn't find its packages.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for command, words in (("ascjax", "-m ascjax "), ("python", "")):
+        (programs / command).write_text(f'#!/bin/sh\nexec {sys.executable} {words}"$@"\n')
+        (programs / command).chmod(0o755)
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ["XLA_FLAGS"])
     variables = {
         **os.environ,
         "XLA_FLAGS": flags,
         "MPLBACKEND": "Agg",
         "PYTHONPATH": str(ROOT),
-        "PATH": f"{ascjax.parent}:{os.environ['PATH']}",
+        "PATH": f"{programs}:{os.environ['PATH']}",
     }
     folder = tmp_path / "fresh"
     folder.mkdir()
