@@ -5,8 +5,9 @@ Run: python -m benchmarks.transfer random=DIR imagenet=DIR ... [--paper=imagenet
 
 DIR is the folder of a finished run, or of those of all folds (`ascjax train --folds=all`); of folds
 that aren't all finished yet, those count that are. Two are compared on the recordings that both
-were tested on. --paper gives the difference that the paper reports, in points, to stand beside
-ours.
+were tested on. Where locations are known, interval and test are also given over them: recordings
+of one location are not independent. --paper gives the difference that the paper reports, in points,
+to stand beside ours.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import numpy as np
 from ascjax import cli
 from ascjax.errors import UserError
 from ascjax.runs.run import Run
+from ascjax.scoring.clusters import by_location, known, mcnemar_clustered
 from ascjax.scoring.rates import wilson_interval
 from ascjax.scoring.significance import mcnemar
 from benchmarks import measure
@@ -62,9 +64,19 @@ def right(runs: Sequence[Run]) -> dict[str, bool]:
     }
 
 
+def places(runs: Sequence[Run]) -> dict[str, str]:
+    """Returns the location of each recording; empty where the runs know none."""
+    decisions = [run.results.decisions for run in runs]
+    return {
+        name: location
+        for each in decisions
+        for name, location in zip(each.recording, each.location, strict=bool(each.location))
+    }
+
+
 def row(name: str, runs: Sequence[Run], first: dict[str, bool], paper: float | None) -> measure.Row:
     """Returns a system's row of the table."""
-    ours = right(runs)
+    ours, location = right(runs), places(runs)
     correct, total = sum(ours.values()), len(ours)
     low, high = wilson_interval(correct, total)
     common = sorted(ours.keys() & first.keys())
@@ -72,21 +84,30 @@ def row(name: str, runs: Sequence[Run], first: dict[str, bool], paper: float | N
         raise UserError(f"{name}: no recording was tested by it and by the first")
     a, b = (np.array([each[key] for key in common]) for each in (ours, first))
     test = mcnemar(a, b)
+    where = [location.get(key, "") for key in ours]
+    over = by_location(np.array(list(ours.values())), where)
+    clustered = known(where) and mcnemar_clustered(a, b, [location[key] for key in common])
     return {
         "run": name,
         "folds": len(runs),
         "correct": correct,
         "of": total,
         "accuracy %": round(100 * correct / total, 1),
-        "95 %": f"{100 * low:.1f}–{100 * high:.1f}",
+        "95 %": _interval((low, high)),
+        **({"95 % by location": _interval(over.interval_95)} if over else {}),
         "training min": round(sum(run.results.seconds.train for run in runs) / 60, 1),
         "points": round(100 * (a.mean() - b.mean()), 2),
         "on": len(common),
         "alone right": test.only_a,
         "first alone": test.only_b,
         "McNemar's p": float(f"{test.p:.2g}"),
+        **({"p by location": float(f"{clustered.p:.2g}")} if clustered else {}),
         **({} if paper is None else {"paper's points": paper}),
     }
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return "–".join(f"{100 * bound:.1f}" for bound in bounds)
 
 
 def main(options: argparse.Namespace) -> None:

@@ -49,11 +49,9 @@ def main(options: argparse.Namespace) -> None:
 
     found = blocks.probe_blocks(options.config, options.workdir, all_folds=options.folds == "all")
     records.write(options.workdir / "probes.json", found)
-    accuracies = {
-        start: [each.summary.accuracy for each in probes] for start, probes in found.starts.items()
-    }
+    summaries = {start: [each.summary for each in probes] for start, probes in found.starts.items()}
     names = [each.block for each in next(iter(found.starts.values()))]
-    figure = plots.probes(names, accuracies, chance=1 / len(found.scenes))
+    figure = plots.probes(names, summaries, chance=1 / len(found.scenes))
     write_bytes(options.workdir / "probes.png", plots.encode(figure, "png", dpi=300))
     print(blocks.table(found))
     print(f"figure: {options.workdir}/probes.png")

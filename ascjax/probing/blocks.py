@@ -15,7 +15,7 @@ from ascjax.data import normalisation
 from ascjax.errors import UserError
 from ascjax.files import is_new, read_arrays, write_arrays
 from ascjax.probing import features, probe
-from ascjax.scoring.clusters import by_location
+from ascjax.scoring.clusters import ClusteredMcNemar, by_location, known, mcnemar_clustered
 from ascjax.scoring.metrics import FoldSummary, log_loss, pool_folds
 from ascjax.scoring.rates import proportion
 from ascjax.scoring.significance import McNemar, mcnemar
@@ -46,6 +46,7 @@ class Probes:
       scenes: their names.
       starts: ``converted`` and ``random``, or ``random`` alone → a probe for each block, in order.
       mcnemar: by block, converted weights against random ones; recordings count as independent.
+      mcnemar_by_location: likewise, where locations are known.
     """
 
     format: int = PROBES_FORMAT
@@ -54,6 +55,7 @@ class Probes:
     scenes: tuple[str, ...]
     starts: dict[str, list[BlockProbe]]
     mcnemar: dict[str, McNemar]
+    mcnemar_by_location: dict[str, ClusteredMcNemar]
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,19 @@ def probe_blocks(config: ConfigDict, workdir: Path, *, all_folds: bool) -> Probe
                     found.setdefault((start, block), {})[fold] = outcome
     blocks = list(dict.fromkeys(block for _, block in found))
     pooled = {start: [_pooled(block, found[start, block]) for block in blocks] for start in starts}
+    pairs = {block: [_right(found[start, block]) for start in starts] for block in blocks if file}
+    locations = _locations(found["random", blocks[0]])
     return Probes(
         config=config.to_dict(),
         weights_sha256=sha256,
         scenes=data.dataset.scenes,
         starts=pooled,
-        mcnemar={
-            block: mcnemar(*(_right(found[start, block]) for start in starts)) for block in blocks
-        }
-        if file
-        else {},
+        mcnemar={block: mcnemar(*pair) for block, pair in pairs.items()},
+        mcnemar_by_location={
+            block: mcnemar_clustered(*pair, locations)
+            for block, pair in pairs.items()
+            if known(locations)
+        },
     )
 
 
@@ -180,8 +185,11 @@ def _right(outcomes: dict[int, _FoldOutcome]) -> np.ndarray:
     return np.concatenate([each.right for each in outcomes.values()])
 
 
+def _locations(outcomes: dict[int, _FoldOutcome]) -> list[str]:
+    return [place for each in outcomes.values() for place in each.locations]
+
+
 def _pooled(block: str, outcomes: dict[int, _FoldOutcome]) -> BlockProbe:
-    locations = [place for each in outcomes.values() for place in each.locations]
     return BlockProbe(
         block=block,
         features=next(iter(outcomes.values())).width,
@@ -189,27 +197,34 @@ def _pooled(block: str, outcomes: dict[int, _FoldOutcome]) -> BlockProbe:
         summary=pool_folds(
             {f: proportion(int(o.right.sum()), len(o.right)) for f, o in outcomes.items()},
             {fold: log_loss(each.scores, each.labels) for fold, each in outcomes.items()},
-            by_location(_right(outcomes), locations),
+            by_location(_right(outcomes), _locations(outcomes)),
         ),
     )
 
 
 def table(found: Probes) -> str:
-    """Returns a line for each block: accuracy (%) and its interval by start, and McNemar's p."""
+    """Returns a line for each block: accuracy (%) and its interval by start, and McNemar's p.
+
+    Intervals and p are those over locations where they are known.
+    """
+    tests = found.mcnemar_by_location or found.mcnemar
     head = ["block", "features"]
     for start in found.starts:
         head += [f"{start} %", "95 %"]
-    rows = [head + ["p"] * bool(found.mcnemar)]
+    rows = [head + ["p"] * bool(tests)]
     for block, *others in zip(*found.starts.values(), strict=True):
         cells = [block.block, str(block.features)]
         for each in (block, *others):
-            accuracy = each.summary.accuracy
-            low, high = accuracy.interval_95 or (0.0, 1.0)
-            cells += [f"{100 * (accuracy.accuracy or 0):.1f}", f"{100 * low:.1f}–{100 * high:.1f}"]
-        if found.mcnemar:
-            cells.append(f"{found.mcnemar[block.block].p:.2g}")
+            low, high = each.summary.interval_95 or (0.0, 1.0)
+            accuracy = each.summary.accuracy.accuracy or 0
+            cells += [f"{100 * accuracy:.1f}", f"{100 * low:.1f}–{100 * high:.1f}"]
+        if tests:
+            cells.append(f"{tests[block.block].p:.2g}")
         rows.append(cells)
     summary = next(iter(found.starts.values()))[0].summary
     recordings = counted(summary.accuracy.total, "recording")
     folds = counted(len(summary.by_fold), "fold")
-    return f"{aligned(rows, num_numbers=len(rows[0]))}\n{recordings}, {folds}"
+    note = f"{recordings}, {folds}"
+    if summary.by_location:
+        note += f"; intervals{' and p' * bool(tests)} over {summary.by_location.locations:,} locations"
+    return f"{aligned(rows, num_numbers=len(rows[0]))}\n{note}"

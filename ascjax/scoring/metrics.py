@@ -93,6 +93,11 @@ class FoldSummary:
     by_device: dict[str, Proportion] = field(default_factory=dict)
     by_seen: dict[str, Proportion] = field(default_factory=dict)
 
+    @property
+    def interval_95(self) -> tuple[float, float] | None:
+        """Of ``accuracy``: over locations where they are known, otherwise Wilson's."""
+        return self.by_location.interval_95 if self.by_location else self.accuracy.interval_95
+
 
 def pool_folds(
     accuracy: Mapping[int, Proportion],

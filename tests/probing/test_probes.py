@@ -92,7 +92,7 @@ def test_all_folds_are_probed_and_go_on_from_kept_features(
     ]  # fmt: skip
     command.main(command.parse(words))
     said = capsys.readouterr().out
-    assert said.splitlines()[-2] == "30 recordings, 2 folds"
+    assert said.splitlines()[-2] == "30 recordings, 2 folds; intervals over 10 locations"
     found = json.loads((tmp_path / "probes" / "probes.json").read_text())
     assert [each["block"] for each in found["starts"]["random"]] == ["input", "block"]
     assert found["starts"]["random"][0]["summary"]["accuracy"]["total"] == 30
@@ -110,6 +110,30 @@ def test_all_folds_are_probed_and_go_on_from_kept_features(
     assert again.count("is damaged; its features are computed again") == 1
     assert again.splitlines()[-5:] == said.splitlines()[-5:]
     assert len(computed) == 1
+
+
+def test_starts_are_compared_over_locations(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "STRENGTHS", (0.01, 0.1))
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"known to the stand-in alone")
+    monkeypatch.setattr(blocks.setups, "weights_file", lambda config: weights)
+    of_parts = features.of_parts
+
+    def stand_in(setup, data, file, *args):
+        made = of_parts(setup, data, None, *args)
+        if file:
+            made["block"] = tuple(np.zeros_like(part) for part in made["block"])
+        return made
+
+    monkeypatch.setattr(features, "of_parts", stand_in)
+    found = blocks.probe_blocks(config, tmp_path / "probes", all_folds=True)
+    alike, worse = (found.mcnemar_by_location[block] for block in ("input", "block"))
+    assert (alike.clusters, alike.favour_a, alike.favour_b, alike.p) == (10, 0, 0, 1)
+    assert worse.favour_b > worse.favour_a
+    assert worse.p > found.mcnemar["block"].p
+    table = blocks.table(found)
+    assert table.endswith("30 recordings, 2 folds; intervals and p over 10 locations")
+    assert f"{worse.p:.2g}" in table
 
 
 def test_mistakes(config, tmp_path):

@@ -6,27 +6,27 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ascjax.report.plots.figure import BLUE, COLUMNS_IN, GREY, PAPER_TYPE, VERMILION, axis_names
-from ascjax.scoring.rates import Proportion
+from ascjax.scoring.metrics import FoldSummary
 
 
 def probes(
-    blocks: Sequence[str], accuracies: Mapping[str, Sequence[Proportion]], *, chance: float
+    blocks: Sequence[str], summaries: Mapping[str, Sequence[FoldSummary]], *, chance: float
 ) -> Figure:
     """Accuracy (%) of a probe on each block, with 95 % intervals, a line for each start.
 
     Args:
       blocks: their names, from the input on.
-      accuracies: by the name of the start, one for each block.
+      summaries: by the name of the start, one for each block.
       chance: accuracy in 0..1 of guessing.
     """
     figure = Figure(figsize=(COLUMNS_IN[1], 2.5), layout="constrained")
     ax = figure.subplots()
     places, shift = np.arange(len(blocks)), 0.06
-    for index, (start, rates) in enumerate(accuracies.items()):
-        percent = 100 * np.array([rate.accuracy for rate in rates])
-        bounds = 100 * np.array([rate.interval_95 for rate in rates])
+    for index, (start, probed) in enumerate(summaries.items()):
+        percent = 100 * np.array([each.accuracy.accuracy for each in probed])
+        bounds = 100 * np.array([each.interval_95 for each in probed])
         ax.errorbar(
-            places + shift * (2 * index - len(accuracies) + 1),
+            places + shift * (2 * index - len(summaries) + 1),
             percent,
             yerr=np.abs(bounds.T - percent),
             color=(BLUE, VERMILION)[index % 2],
