@@ -313,6 +313,8 @@ def test_all_folds_are_trained_and_pooled(tiny, cache, tmp_path):
     fails(
         run(tiny, tmp_path / "runs" / "fold1", cache, "--folds=all"), "fold1: holds a run; choose"
     )
+    other = run(tiny, tmp_path / "runs", cache, "--folds=all", "--config.seed=1")
+    fails(other, r"fold1: holds a run of another config: seed \(0 there, 1 now\); choose")
 
 
 def test_a_set_of_one_fold_has_no_other(tiny, cache, tmp_path):

@@ -97,10 +97,11 @@ def train(
       placement: what each run is given.
 
     Raises:
-      UserError: no cluster, or runs failed; each was reported as it happened.
+      UserError: a folder is not its run's, no cluster, or runs failed; each was reported as it
+        happened.
       Stopped: Ctrl-C or SIGTERM; every run is saved.
     """
-    todo = folds.unfinished(runs)
+    todo = list(folds.unfinished(runs))
     failed = []
     with connected(address, store_bytes=_STORE_BYTES) as ray, StopRequest() as stop:
         options = placement.options([node["Resources"] for node in ray.nodes() if node["Alive"]])

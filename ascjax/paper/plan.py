@@ -15,7 +15,6 @@ from ascjax.errors import UserError
 from ascjax.files import is_new
 from ascjax.paper.tables import Row
 from ascjax.runs import folds
-from ascjax.runs.folder import check_workdir
 from ascjax.runs.folds import PlannedRun
 from ascjax.setup import Setup, Survey
 from ascjax.signals import StopRequest
@@ -135,7 +134,7 @@ def make(
         entries = entries_within(limits)
     for entry in entries.values():
         for run in entry.runs:
-            _check_run(run)
+            folds.check_folder(run)
     return entries, limits, survey
 
 
@@ -222,16 +221,6 @@ def _without_weights(config: ConfigDict) -> tuple[str | None, str | None]:
             return str(error), None
         return None, f"ascjax convert {trunk} --out {config.init.weights_dir}"
     return None, None
-
-
-def _check_run(run: PlannedRun) -> None:
-    """Raises UserError if a run that is already there is damaged or of another config."""
-    if (run.path / "config.json").exists():
-        check_workdir(run.path, run.config.to_dict())
-    elif run.path.exists():
-        is_new(run.path, "config.json", hint="move them away")
-    if run.finished:
-        folds.read([run])
 
 
 def check_runs(entries: Mapping[str, Entry], survey: Survey) -> None:

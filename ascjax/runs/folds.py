@@ -14,9 +14,10 @@ from tqdm import tqdm
 from ascjax import records
 from ascjax import setup as setups
 from ascjax.errors import UserError
+from ascjax.files import is_new
 from ascjax.runs import experiment
 from ascjax.runs.experiment import Report
-from ascjax.runs.folder import Seconds, read_results, read_run
+from ascjax.runs.folder import Seconds, check_workdir, read_results, read_run
 from ascjax.runs.info import RunInfo
 from ascjax.scoring.clusters import by_location, known
 from ascjax.scoring.metrics import FoldSummary, pool_folds
@@ -68,7 +69,7 @@ def train(
       then: called after each run that was trained.
 
     Raises:
-      UserError: runs failed; each was reported as it happened.
+      UserError: a folder is not its run's, or runs failed; each was reported as it happened.
       Stopped: Ctrl-C or SIGTERM; everything done is saved.
     """
     failed = []
@@ -89,13 +90,29 @@ def train(
 
 
 def unfinished(runs: Sequence[PlannedRun]) -> Iterator[tuple[str, PlannedRun]]:
-    """Yields the runs still to be trained, each with its label; says which are finished."""
+    """Yields the runs still to be trained, each with its label; says which are finished.
+
+    Raises:
+      UserError: see `check_folder`, which looks at all of them first.
+    """
+    for run in runs:
+        check_folder(run)
     for number, run in enumerate(runs, start=1):
         label = f"run {number} of {len(runs)}: {run.name}"
         if run.finished:
             tqdm.write(f"{label} is finished")
         else:
             yield label, run
+
+
+def check_folder(run: PlannedRun) -> None:
+    """Raises UserError if a run that is already there is damaged or of another config."""
+    if (run.path / "config.json").exists():
+        check_workdir(run.path, run.config.to_dict())
+    elif run.path.exists():
+        is_new(run.path, "config.json", hint="move them away")
+    if run.finished:
+        read([run])
 
 
 def check_failed(failed: Sequence[str], runs: Sequence[PlannedRun]) -> None:
