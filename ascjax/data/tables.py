@@ -69,17 +69,26 @@ def read(path: Path, delimiter: str = "", *, header: Sequence[str] = ()) -> Tabl
 
     Raises:
       UserError: the file can't be read, is no text table, is empty, names a column twice, or has a
-        row of another length; the message gives the line.
+        row of another length, a quote that isn't closed, or a name over several lines; the message
+        gives the line.
     """
     text = _text(path)
     delimiter = delimiter or sniff(text)
     try:
         reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter != "\t"
+            io.StringIO(text, newline=""),
+            delimiter=delimiter,
+            skipinitialspace=delimiter != "\t",
+            strict=True,  # a quote that isn't closed would swallow rows
         )
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+        rows, line = [], 1
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                rows.append((line, cells))
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise UserError(f"{path}: expected a text table ({error})") from error
+        raise UserError(f"{path}, line {line}: expected a text table ({error})") from error
     if not rows:
         raise UserError(f"{path}: the table is empty")
     if not header or key(rows[0][1][0]) == key(header[0]):
@@ -213,7 +222,7 @@ def _decode(data: bytes, errors: str = "strict") -> str:
 
 
 def _check(table: Table) -> None:
-    """Raises if a column is named twice, there is no row, or a row has another length."""
+    """Raises if a column is named twice, there is no row, or a row isn't one of names."""
     named = [key(column) for column in table.columns if column]
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice:
@@ -221,8 +230,14 @@ def _check(table: Table) -> None:
     if not table.rows:
         raise UserError(f"{table.path}: the table has a header and no row")
     expected = len(table.columns)
+    words = {word for words in SYNONYMS.values() for word in words}
+    names = [place for place, column in enumerate(table.columns) if key(column) in words]
     for line, row in table.rows:
         if len(row) != expected:
             raise UserError(
                 f"{table.path}, line {line}: expected {expected} columns, got {len(row)}"
+            )
+        if any(len(row[place].splitlines()) > 1 for place in names):
+            raise UserError(
+                f"{table.path}, line {line}: expected names on one line; is a quote not closed?"
             )

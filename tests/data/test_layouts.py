@@ -152,6 +152,12 @@ def test_esc10_of_esc50(tmp_path):
     ]
     assert not any("left out" in note for note in dataset.notes)
     fails(tmp_path, "split: expected one of esc10 .* got 'split5'", split="split5")
+    meta = tmp_path / "meta" / "esc50.csv"
+    text = meta.read_text()
+    meta.write_text(text.replace(",True,", ",1,").replace(",False,", ",0,"))
+    assert load(tmp_path, split="esc10").recordings == dataset.recordings
+    meta.write_text(text.replace(",True,", ",,").replace(",False,", ",0,"))
+    fails(tmp_path, r"esc50\.csv: expected rows with True in the column esc10", split="esc10")
 
 
 def test_other_folders_beside_the_parts_are_left_out(tmp_path):

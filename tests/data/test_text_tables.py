@@ -50,8 +50,29 @@ def test_a_quoted_table_is_read_back(tmp_path, rows, delimiter, end, encoding):
 
 def test_lines_are_numbered_as_in_an_editor(tmp_path):
     path = tmp_path / "table.csv"
-    path.write_text('path,scene\n\n"a\nb",bus\nc,park\n')
-    assert tables.read(path).rows == [(4, ["a\nb", "bus"]), (5, ["c", "park"])]
+    path.write_text('path,scene,remark\n\na,bus,"loud,\nnear"\nc,park,\n \n')
+    assert tables.read(path).rows == [(3, ["a", "bus", "loud,\nnear"]), (5, ["c", "park", ""])]
+
+
+@pytest.mark.parametrize("quoted", ['c,"bus', 'c,"bus\nd,bus\ne,"bus', 'c,"bus\nd,bus"', '"c,bus'])
+@pytest.mark.parametrize("delimiter", tables.DELIMITERS)
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path, quoted, delimiter):
+    path = tmp_path / "table.csv"
+    text = f"path,scene\na,bus\nb,park\n{quoted}\nf,park\n"
+    path.write_text(text.replace(",", delimiter))
+    with pytest.raises(UserError, match=r"table\.csv, line 4: expected"):
+        tables.read(path)
+
+
+def test_lines_of_blanks_are_no_rows(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("a.wav\tbus\n  \nb.wav\tpark\n \t \n ")
+    assert [
+        line for line, _ in tables.read(path, "\t", header=("filename", "scene_label")).rows
+    ] == [
+        1,
+        3,
+    ]
 
 
 def test_a_file_without_header_has_the_one_given(tmp_path):

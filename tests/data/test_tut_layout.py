@@ -269,6 +269,13 @@ def test_mistakes_in_fold_files(root):
     fold.write_text(whole)
     load(root)
 
+    second = root / "evaluation_setup" / "fold2_evaluate.txt"
+    shutil.copy(root / "evaluation_setup" / "fold1_evaluate.txt", second)
+    fails(
+        root,
+        r"fold 2 needs fold2_train\.csv \(or \.txt\) beside fold2_evaluate\.txt, and there is none",
+    )
+    second.unlink()
     (root / "evaluation_setup" / "fold1_evaluate.txt").unlink()
     (root / "evaluation_setup" / "fold1_test.txt").unlink()
     fails(root, r"needs fold1_evaluate\.csv")

@@ -7,8 +7,11 @@ from ascjax.data import tables
 from ascjax.data.layouts import table
 from ascjax.data.layouts.layout import Layout, Request
 from ascjax.data.listing import LeftOut, Listing
+from ascjax.errors import UserError
 
 _META = Path("meta", "esc50.csv")
+# As published, and as spreadsheets and databases write it.
+_TRUE = ("true", "1", "yes")
 _COLUMNS = {"path": "filename", "scene": "category", "fold": "fold", "location": "src_file"}
 
 
@@ -23,8 +26,15 @@ def read(root: Path, request: Request) -> Listing:
     others: list[str] = []
     if request.split:
         place, name = whole.index("esc10"), whole.index("filename")
-        rows = [(line, row) for line, row in whole.rows if row[place].casefold() == "true"]
-        others = [f"audio/{row[name]}" for _, row in whole.rows if row[place].casefold() != "true"]
+        rows = [(line, row) for line, row in whole.rows if row[place].casefold() in _TRUE]
+        if not rows:
+            raise UserError(
+                f"{whole.path}: expected rows with True in the column esc10, got "
+                f"{whole.rows[0][1][place]!r} and the like"
+            )
+        others = [
+            f"audio/{row[name]}" for _, row in whole.rows if row[place].casefold() not in _TRUE
+        ]
         whole = tables.Table(whole.path, whole.columns, rows)
     listing = table.listing(whole, _COLUMNS, lambda cells: f"audio/{cells['path']}", root)
     if not others:

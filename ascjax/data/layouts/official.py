@@ -37,7 +37,8 @@ def fold_files(setup: Path, tally: Tally) -> dict[int, dict[str, Path]]:
     Files that are named otherwise, such as an editor's backups, are counted in ``tally``.
 
     Raises:
-      UserError: a part is there twice, or no file is named as a fold's training part.
+      UserError: a part is there twice, or no file is named as a fold's training part, or not each
+        fold has one.
     """
     found: dict[int, dict[str, Path]] = {}
     others = []
@@ -57,7 +58,14 @@ def fold_files(setup: Path, tally: Tally) -> dict[int, dict[str, Path]]:
     lacking = not any("train" in parts for parts in found.values())
     if almost and lacking:
         raise UserError(f"{setup}: {almost[0]} is not named as a fold file: expected {PATTERN}")
-    return {fold: parts for fold, parts in sorted(found.items()) if "train" in parts}
+    for fold, parts in sorted(found.items()):
+        if "train" not in parts and not lacking:
+            [name, *_] = (path.name for path in parts.values())
+            raise UserError(
+                f"{setup}: fold {fold} needs fold{fold}_train.csv (or .txt) beside {name}, and "
+                "there is none; is the set unpacked whole?"
+            )
+    return {} if lacking else dict(sorted(found.items()))
 
 
 def read_folds(
