@@ -141,6 +141,7 @@ def _ours(seeds: Sequence[Outcome], model_file: Path | None) -> RowResults:
                 part.total,
             )
             for kind, part in summary.by_seen.items()
+            if len(summary.by_seen) == 2
         },
     )
 

@@ -36,8 +36,10 @@ def test_folds_are_pooled_over_their_recordings():
 def test_devices_are_pooled_over_the_folds_that_have_them():
     devices = [{"a": proportion(3, 4), "b": proportion(1, 2)}, {"b": proportion(2, 2)}]
     accuracy = {1: proportion(4, 6), 2: proportion(2, 2)}
-    folds = metrics.pool_folds(accuracy, {1: 1.0, 2: 1.0}, by_device=devices)
+    seen = [{"seen": proportion(3, 4), "unseen": proportion(1, 2)}, {"seen": proportion(2, 2)}]
+    folds = metrics.pool_folds(accuracy, {1: 1.0, 2: 1.0}, by_device=devices, by_seen=seen)
     assert folds.by_device == {"a": proportion(3, 4), "b": proportion(3, 4)}
+    assert folds.by_seen == {"seen": proportion(5, 6), "unseen": proportion(1, 2)}
 
 
 def test_seeds_are_averaged():

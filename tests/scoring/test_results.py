@@ -76,7 +76,12 @@ def test_summary_by_hand():
 
 @pytest.mark.parametrize(
     ("trained", "counts"),
-    [(("a", "b"), {"seen": 3, "unseen": 1}), ((), {}), (("a", "b", "s1"), {}), (("c",), {})],
+    [
+        (("a", "b"), {"seen": 3, "unseen": 1}),
+        ((), {}),
+        (("a", "b", "s1"), {"seen": 4}),
+        (("c",), {"unseen": 4}),
+    ],
 )
 def test_devices_that_were_trained_on_and_others_apart(trained, counts):
     posteriors, labels = fake_set(recordings=5)
