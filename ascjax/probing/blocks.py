@@ -226,5 +226,7 @@ def table(found: Probes) -> str:
     folds = counted(len(summary.by_fold), "fold")
     note = f"{recordings}, {folds}"
     if summary.by_location:
-        note += f"; intervals{' and p' * bool(tests)} over {summary.by_location.locations:,} locations"
+        note += (
+            f"; intervals{' and p' * bool(tests)} over {summary.by_location.locations:,} locations"
+        )
     return f"{aligned(rows, num_numbers=len(rows[0]))}\n{note}"
