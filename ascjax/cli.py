@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ascjax import signals
 from ascjax.errors import UserError, is_full_disk, nearest
-from ascjax.files import cache_folder
+from ascjax.files import as_path, cache_folder
 from ascjax.signals import Stopped
 
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
@@ -150,7 +150,7 @@ def require(options: argparse.Namespace, **examples: str) -> None:
 
 def folder(text: str) -> Path:
     """Returns the path of an existing folder; the ``type`` of an argument."""
-    path = Path(text)
+    path = as_path(text)
     if not os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"expected a folder, there is none at {text}")
     return path

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from ascjax.configs import common
 from ascjax.errors import UserError, nearest
+from ascjax.files import as_path
 
 SHIPPED = Path(__file__).with_name("configs")
 # Leaves that say where, how fast and how often, not what: they may differ when a run resumes. The
@@ -55,7 +56,7 @@ def find_config(name: str) -> Path:
       UserError: there is neither.
     """
     configs = shipped()
-    path = configs.get(name) or Path(name)
+    path = configs.get(name) or as_path(name)
     if os.path.isfile(path):
         return path
     hint = nearest(path.stem, list(configs)) or f", one of {', '.join(configs)}"

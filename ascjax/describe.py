@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from ascjax import cli
 from ascjax.audio import isolated, wave
@@ -23,13 +22,14 @@ from ascjax.data.describe import Description, describe
 from ascjax.data.layouts import LAYOUTS
 from ascjax.data.tables import parse_columns
 from ascjax.errors import UserError
+from ascjax.files import as_path
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; raises UserError on a mistake in it."""
     parser = cli.Parser("ascjax describe", __doc__)
     add = parser.add_argument
-    add("root", type=Path, metavar="DIR", help="a data set's folder, or a table of recordings")
+    add("root", type=as_path, metavar="DIR", help="a data set's folder, or a table of recordings")
     add("--json", action="store_true", help="print JSON instead of text")
     add("--quick", action="store_true", help="read headers only, no samples")
     add("--layout", default="auto", help=f"auto (the default), {', '.join(LAYOUTS)}")

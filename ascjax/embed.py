@@ -20,7 +20,7 @@ from ascjax import cli
 from ascjax.audio.errors import BadRecording
 from ascjax.audio.finding import find, finish, readable
 from ascjax.errors import UserError, choose
-from ascjax.files import check_new, write_arrays, write_bytes
+from ascjax.files import as_path, check_new, write_arrays, write_bytes
 from ascjax.runs.loading import open_classifier
 from ascjax.runs.predictor import Embeddings
 from ascjax.words import counted
@@ -30,9 +30,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; raises UserError on a mistake in it."""
     parser = cli.Parser("ascjax embed", __doc__)
     add = parser.add_argument
-    add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="audio, or folders of it")
+    add("paths", nargs="+", type=as_path, metavar="FILE_OR_FOLDER", help="audio, or folders of it")
     add("--run", metavar="DIR", help="see `ascjax predict`")
-    add("--out", type=Path, metavar="FILE", help="a new file, .npz or .parquet")
+    add("--out", type=as_path, metavar="FILE", help="a new file, .npz or .parquet")
     add("--hop_s", type=cli.seconds, metavar="S", help="see `ascjax predict`")
     options = parser.parse(argv)
     cli.require(options, out="features.npz")

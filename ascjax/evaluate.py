@@ -8,11 +8,10 @@ runs the model on the data set (the paper's section 4.3).
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from ascjax import cli, records
 from ascjax.cli import Parser, folder
-from ascjax.files import check_new
+from ascjax.files import as_path, check_new
 from ascjax.report import text
 from ascjax.runs import rescore
 from ascjax.runs.run import Run
@@ -32,7 +31,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--channels", metavar="NAMES", help="e.g. left,right; default: all of the run's")
     add("--test_fragments", type=int, metavar="N", help="run the model on N fragments a recording")
     add("--data_root", metavar="DIR", help="where the run's data set is now, if it has moved")
-    add("--out", type=Path, metavar="FILE", help="write the results as JSON too, to a new file")
+    add("--out", type=as_path, metavar="FILE", help="write the results as JSON too, to a new file")
     return parser.parse(argv)
 
 

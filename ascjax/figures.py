@@ -15,7 +15,7 @@ import numpy as np
 from ascjax import cli
 from ascjax.cli import Parser, folder
 from ascjax.errors import UserError, choose
-from ascjax.files import write_bytes
+from ascjax.files import as_path, write_bytes
 from ascjax.runs.folder import read_results, read_run, restore_front_end
 from ascjax.runs.run import Run
 
@@ -48,7 +48,7 @@ def _parser() -> Parser:
 
     def add(name: str, about: str) -> Parser:
         figure = figures.add_parser(name, help=about, description=f"Draws {about}.")
-        figure.add_argument("--out", type=Path, metavar="FILE", help=(
+        figure.add_argument("--out", type=as_path, metavar="FILE", help=(
             f".png ({DPI} dpi), .svg or .pdf; default: {DEFAULT_OUT[name]}, in the folder of the "
             "run if one is given, else in this"
         ))  # fmt: skip

@@ -138,14 +138,16 @@ def cache_folder() -> Path:
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """Returns a path given as a string or a Path.
+    """Returns a path given as a string or a Path; a leading ``~`` is the user's folder.
+
+    Also the ``type`` of an argument: after an equals sign shells leave ``~`` as it is.
 
     Raises:
       UserError: it is neither.
     """
     if not isinstance(path, str | os.PathLike):
         raise UserError(f"expected a path, got {path!r:.60} ({type(path).__name__})")
-    return Path(path)
+    return Path(path).expanduser()
 
 
 def check_new(path: Path, flag: str) -> None:

@@ -40,7 +40,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--config", metavar="NAME_OR_FILE", help="e.g. quickstart or configs/quickstart.py")
     add(
         "--workdir",
-        type=Path,
+        type=as_path,
         metavar="DIR",
         help="where the run is kept; default: runs/CONFIG",
     )

@@ -27,7 +27,7 @@ from ascjax.audio.formats import SUFFIXES
 from ascjax.audio.raw import ENCODINGS, RawFormat
 from ascjax.cluster import flags
 from ascjax.errors import UserError, choose
-from ascjax.files import check_new, is_url, output
+from ascjax.files import as_path, check_new, is_url, output
 from ascjax.report.predictions import FORMS, LABELS, Columns
 from ascjax.report.submission import SUBMISSIONS
 from ascjax.runs import sources
@@ -97,7 +97,7 @@ def _add_output(parser: cli.Parser) -> None:
     add("--top", type=cli.count, metavar="K", help="write the K largest scores, not all of them")
     add("--out", type=_location, metavar="FILE", help="a new file, instead of standard output; "
         "with --on=ray a folder or bucket, for Parquet")  # fmt: skip
-    add("--submission", type=Path, metavar="FILE", help="write a DCASE submission instead")
+    add("--submission", type=as_path, metavar="FILE", help="write a DCASE submission instead")
     add("--submission_format", default="dcase", metavar="FORMAT",
         help="dcase (audio/1.wav, tab, scene; the default) or kaggle (Id,Scene_label)")  # fmt: skip
 
@@ -298,7 +298,7 @@ def _submit(
 
 def _location(text: str) -> Path | str:
     """Returns a path, or a URL as it is."""
-    return text if is_url(text) else Path(text)
+    return text if is_url(text) else as_path(text)
 
 
 def _share(text: str) -> float:

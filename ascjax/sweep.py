@@ -11,12 +11,12 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from ascjax import cli, records
 from ascjax.cluster import flags
 from ascjax.config import FREE, flatten, load_config, parse_overrides
 from ascjax.errors import UserError, choose
+from ascjax.files import as_path
 from ascjax.paper.tables import TABLES
 
 USAGE = """ascjax sweep --table=1|2|3|all --data_root=DIR --workdir=DIR
@@ -35,7 +35,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--table", choices=[*TABLES, "all"], help="of the paper")
     add("--data_root", metavar="DIR", help="the data set: a folder or a CSV file")
-    add("--workdir", type=Path, metavar="DIR", help="where the runs and tables are kept")
+    add("--workdir", type=as_path, metavar="DIR", help="where the runs and tables are kept")
     add("--folds", choices=["all"], help="train on every fold of the set and pool the results")
     add("--seeds", type=cli.count, default=1, metavar="N", help="seeds of each row; default: 1")
     add("--rows", type=cli.names, metavar="NAMES", help="train only these, a,b,c; default: all")

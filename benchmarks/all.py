@@ -14,6 +14,7 @@ from pathlib import Path
 from ascjax import cli
 from ascjax.cli import Parser
 from ascjax.errors import UserError, choose
+from ascjax.files import as_path
 
 PROGRAMS = (
     "frontend", "extract", "train_step", "inference", "predict", "epoch", "scaling", "convert",
@@ -27,7 +28,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="small sizes")
     add(
-        "--out", type=Path, default=Path("runs/benchmarks"), metavar="DIR", help="of the JSON files"
+        "--out",
+        type=as_path,
+        default=Path("runs/benchmarks"),
+        metavar="DIR",
+        help="of the JSON files",
     )
     add("--only", default=",".join(PROGRAMS), metavar="NAMES", help="which programs, a,b,c")
     return parser.parse(argv)

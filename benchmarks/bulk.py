@@ -35,6 +35,7 @@ import soundfile
 from ascjax import cli
 from ascjax.audio.finding import find
 from ascjax.cluster.part import DEVICE_BATCH
+from ascjax.files import as_path
 from ascjax.models import variables
 from ascjax.runs.ensemble import Ensemble
 from ascjax.runs.loading import load
@@ -293,7 +294,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
     parser = measure.parser("bulk", __doc__)
     add = parser.add_argument
-    add("--root", type=Path, metavar="DIR", help="a folder of recordings")
+    add("--root", type=as_path, metavar="DIR", help="a folder of recordings")
     add("--count", type=int, default=2000, help="recordings")
     add("--hours", type=float, default=2.0, help="length of the long recording")
     options = parser.parse(argv)

@@ -25,6 +25,7 @@ from ascjax.audio import wave
 from ascjax.audio.logmel import LogMel
 from ascjax.data import dataset, extract, store
 from ascjax.data.choice import choose_rate_and_duration
+from ascjax.files import as_path
 from benchmarks import frontend, measure
 
 
@@ -120,10 +121,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
     parser = measure.parser("extract", __doc__)
     add = parser.add_argument
-    add("--root", type=Path, metavar="DIR", help="a data set")
+    add("--root", type=as_path, metavar="DIR", help="a data set")
     add("--counts", type=measure.numbers, default=[500, 2000, 8640])
     add("--workers", type=int, default=os.cpu_count())
-    add("--scratch", type=Path, metavar="DIR", help="where stores are made")
+    add("--scratch", type=as_path, metavar="DIR", help="where stores are made")
     options = parser.parse(argv)
     if options.quick:
         options.counts = [40, 80]

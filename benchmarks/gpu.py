@@ -23,6 +23,7 @@ from typing import Any
 from ascjax import cli
 from ascjax.cli import Parser
 from ascjax.errors import UserError
+from ascjax.files import as_path
 
 # Less isn't worth a start.
 LEAST_S = 20.0
@@ -117,7 +118,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog="benchmarks.gpu", description=__doc__)
     add = parser.add_argument
     add("--minutes", type=float, default=13.0, help="for all programs (13)")
-    add("--out", type=Path, default=Path("runs/gpu"), metavar="DIR", help="of the JSON files")
+    add("--out", type=as_path, default=Path("runs/gpu"), metavar="DIR", help="of the JSON files")
     add("--root", metavar="DIR", help="ESC-10, for its claims")
     add("--weights", metavar="FILE", help="a converted VGG-16, for ESC-10's claims")
     add("--store", metavar="DIR", help="features of ESC-10, if extracted before")

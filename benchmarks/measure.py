@@ -23,6 +23,7 @@ import numpy as np
 
 from ascjax.cli import Parser
 from ascjax.data import synthetic
+from ascjax.files import as_path
 from ascjax.words import aligned
 
 Row = dict[str, Any]
@@ -32,7 +33,7 @@ def parser(program: str, doc: str, *, repeats: int = 0) -> Parser:
     """Returns a parser with --quick and --out, and --repeats where a number of them is given."""
     made = Parser(prog=f"benchmarks.{program}", description=doc)
     made.add_argument("--quick", action="store_true", help="small sizes: seconds, not minutes")
-    made.add_argument("--out", type=Path, metavar="FILE", help="JSON to write")
+    made.add_argument("--out", type=as_path, metavar="FILE", help="JSON to write")
     if repeats:
         made.add_argument("--repeats", type=int, default=repeats, help=f"rounds ({repeats})")
     return made

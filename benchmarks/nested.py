@@ -14,7 +14,6 @@ Runs are kept in the workdir; the same command goes on after a stop.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
@@ -22,6 +21,7 @@ from ascjax import cli
 from ascjax import config as configs
 from ascjax import setup as setups
 from ascjax.errors import UserError
+from ascjax.files import as_path
 from ascjax.report import text
 from ascjax.runs import folds
 from ascjax.runs.folds import PlannedRun
@@ -57,7 +57,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--config", default="esc10_resnet", metavar="NAME_OR_FILE", help="what recipes begin with")
     add("--data_root", required=True, metavar="DIR", help="the data set")
-    add("--workdir", type=Path, required=True, metavar="DIR", help="where runs are kept")
+    add("--workdir", type=as_path, required=True, metavar="DIR", help="where runs are kept")
     add("--recipe", type=parse_recipe, action="append", metavar="NAME:KEY=VALUE,...",
         help="one of those chosen from; may be repeated")  # fmt: skip
     add("--inner_epochs", type=cli.count, default=5, metavar="N", help="of each choice (5)")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ascjax import cli
 from ascjax.audio.finding import find
+from ascjax.files import as_path
 from benchmarks import measure
 
 
@@ -68,7 +69,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = measure.parser("predict", __doc__, repeats=5)
     add = parser.add_argument
     add("--run", default="esc10", metavar="DIR", help="see `ascjax predict`")
-    add("--root", type=Path, metavar="DIR", help="a folder of recordings")
+    add("--root", type=as_path, metavar="DIR", help="a folder of recordings")
     add("--count", type=int, default=400, help="clips of the second measurement")
     options = parser.parse(argv)
     if options.quick:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ascjax import signals
 from ascjax.cli import Parser
 from ascjax.errors import UserError, choose
+from ascjax.files import as_path
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,16 +53,16 @@ def _parser() -> Parser:
     parser.add_argument("name", nargs="?", help="architecture, see --list")
     parser.add_argument(
         "--source",
-        type=Path,
+        type=as_path,
         help="torch checkpoint, safetensors, or a folder or index of shards; without it, "
         "torchvision's default",
     )
     parser.add_argument("--key", help="wrapper or prefix to take, where --source holds several")
-    parser.add_argument("--out", type=Path, default=Path("weights"), help="folder (weights)")
+    parser.add_argument("--out", type=as_path, default=Path("weights"), help="folder (weights)")
     parser.add_argument("--no-proof", action="store_true", help="needs no torchvision")
     parser.add_argument("--licence", help="of the weights (what the source states)")
     parser.add_argument("--list", action="store_true", help="all architectures, and what --out has")
-    parser.add_argument("--show", type=Path, metavar="FILE", help="what a converted file says")
+    parser.add_argument("--show", type=as_path, metavar="FILE", help="what a converted file says")
     return parser
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ascjax import __main__, __version__, cli
+from ascjax import __main__, __version__, cli, main
 from ascjax.__main__ import COMMANDS
 from ascjax.errors import UserError
+from ascjax.models import weights
 from ascjax.signals import Stopped
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,17 @@ for words in json.loads(sys.argv[1]):
     answers.append((code, out.getvalue(), err.getvalue(), slow))
 print(json.dumps(answers))
 """
+
+
+def test_a_tilde_is_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = main.parse(["train", "--config=quickstart", "--workdir=~/runs/first"])
+    assert options.workdir == tmp_path / "runs" / "first"
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "vgg16.safetensors").touch()
+    for name, folder in (("imagenet", "~/weights"), ("~/weights", "x")):
+        assert weights.resolve(name, "vgg16", folder) == tmp_path / "weights/vgg16.safetensors"
+    assert cli.folder("~/weights") == tmp_path / "weights"
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,14 @@ from html_page import Page
 from scipy.stats import binomtest
 
 from ascjax import sweep
+from ascjax.audio.errors import BadRecording
 from ascjax.errors import UserError
 from ascjax.paper import measured, pace
 from ascjax.paper.tables import Row, Table
 from ascjax.runs import experiment
 from ascjax.scoring.metrics import wilson_interval
-from ascjax.signals import Stopped
+from ascjax.setup import Setup, survey
+from ascjax.signals import Stopped, StopRequest
 
 ROOT = Path(__file__).parents[1]
 CONFIG = str(tiny_set.CONFIG)
@@ -384,6 +386,35 @@ def test_each_network_is_measured_once_over_its_first_steps(
     assert plan["recordings"] == 30
     assert "again (as gap)" in (workdir / "plan.md").read_text()
     assert "2 steps after the first" in capsys.readouterr().out
+
+
+def test_a_taught_network_is_measured(tiny, tmp_path):
+    config = tiny_set.config(tmp_path, tiny, **{"train.teacher": "runs/larger", "num_devices": 1})
+    found = pace.pace(config, num_scenes=3, input_shape=(16, 20), num_examples=20, steps=1)
+    assert found.step_s > 0
+
+
+def test_recordings_that_training_skips_are_not_measured(tiny, tmp_path, monkeypatch, capsys):
+    config = tiny_set.config(tmp_path, tiny, **{"data.on_bad_file": "skip"})
+    with StopRequest() as stop:
+        setup = Setup(config, survey(config, stop))
+    asked, extracted = [], measured.extract.log_mels
+
+    def log_mels(path, job):
+        asked.append(path)
+        if len(asked) > 1:
+            raise BadRecording(f"{path}: too short")
+        return extracted(path, job)
+
+    monkeypatch.setattr(measured.extract, "log_mels", log_mels)
+    assert measured.extraction_ms(setup) > 0
+    assert len(asked) == 12
+    assert capsys.readouterr().out.count("too short; not measured") == 11
+    with pytest.raises(UserError, match="none of the recordings tried can be used"):
+        measured.extraction_ms(setup)
+    config.data.on_bad_file = "stop"
+    with pytest.raises(BadRecording, match="too short"):
+        measured.extraction_ms(setup)
 
 
 def test_measuring_goes_on_where_it_stopped(run, monkeypatch):

@@ -94,6 +94,7 @@ def select(
       UserError: there is no such fold, device or label, or a part or the scene list lacks
         something.
     """
+    unknown = composed(unknown)
     used = used_by(catalogue, fold, devices)
     named, of_none = _apart(used, used.folds[fold], unknown)
     dataset = Dataset(

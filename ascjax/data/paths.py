@@ -2,12 +2,13 @@
 
 import dataclasses
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ascjax.audio.formats import is_readable
 from ascjax.data.listing import LeftOut, Recording, Tally, composed, printable
 from ascjax.errors import UserError
+from ascjax.files import as_path
 
 _UNPACKED = "; is the audio unpacked there?"
 
@@ -44,6 +45,13 @@ class Folders:
         name = self._composed[folder].get(composed(path.name))
         return None if name is None else folder / name
 
+    def locate(self, path: Path) -> Path | None:
+        r"""Returns the path on disk of a listed file; ``\`` may stand between folders."""
+        found = self.find(path)
+        if found is None and "\\" in path.name:
+            return self.find(Path(str(path).replace("\\", "/")))
+        return found
+
     def real(self, path: Path) -> str:
         """Returns the path of an existing file without links, ``.`` and ``..``."""
         if path.name == ".." or self.entries(path.parent).get(path.name, True):
@@ -64,9 +72,7 @@ def locate(recordings: Sequence[Recording], source: Path, folders: Folders) -> l
     """
     located, missing = [], []
     for recording in recordings:
-        path = folders.find(recording.path)
-        if path is None and "\\" in recording.path.name:
-            path = folders.find(Path(str(recording.path).replace("\\", "/")))
+        path = folders.locate(recording.path)
         if path is None:
             missing.append(recording)
         elif path != recording.path:
@@ -79,6 +85,19 @@ def locate(recordings: Sequence[Recording], source: Path, folders: Folders) -> l
             + (_similar(missing[0].path, source) or _UNPACKED * (len(missing) == len(recordings)))
         )
     return located
+
+
+def files_of(root: str | Path, names: Iterable[str]) -> list[Path]:
+    """Returns where recordings of a set are on disk, or where they should be.
+
+    Args:
+      root: the set's folder, or its table.
+      names: of recordings in the set, as runs keep them.
+    """
+    folder = as_path(root)
+    folder = folder.parent if folder.is_file() else folder
+    folders = Folders()
+    return [folders.locate(folder / name) or folder / name for name in names]
 
 
 def outside(recordings: Sequence[Recording], root: Path, folders: Folders) -> list[Recording]:

@@ -8,6 +8,7 @@ import numpy as np
 from ascjax.audio.errors import BadRecording
 from ascjax.audio.finding import find
 from ascjax.data import synthetic
+from ascjax.data.paths import files_of
 from ascjax.errors import UserError
 from ascjax.runs.predictor import Classifier
 from ascjax.runs.run import Run
@@ -52,9 +53,7 @@ def _test_files(run: Run, data: Path | None) -> list[Path]:
     """Returns where the test part's recordings should be; none if there is no test part."""
     if not run.tested:
         return []
-    root = (data or Path(run.info.data.root)).expanduser()
-    root = root.parent if root.is_file() else root
-    return [root / name for name in run.results.decisions.recording]
+    return files_of(data or run.info.data.root, run.results.decisions.recording)
 
 
 def largest_difference(

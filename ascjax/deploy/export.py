@@ -7,10 +7,10 @@ StableHLO needs JAX to run, ONNX any of its runtimes.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from ascjax import cli
 from ascjax.errors import choose
+from ascjax.files import as_path
 from ascjax.runs.exported import MODEL_FILES
 
 EXAMPLES = """examples:
@@ -25,17 +25,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--run", metavar="DIR", help="a finished run, or a network that comes with ascjax")
     add("--format", metavar="NAME", help=" or ".join(MODEL_FILES))
-    add("--out", type=Path, metavar="DIR", help="the folder to make")
+    add("--out", type=as_path, metavar="DIR", help="the folder to make")
     add("--quantise", action="store_true", help="kernels in int8; says what accuracy it costs")
     add(
         "--verify_on",
-        type=Path,
+        type=as_path,
         metavar="PATH",
         help="recordings to compare on; by default some of the run's test part",
     )
     add(
         "--data",
-        type=Path,
+        type=as_path,
         metavar="DIR",
         help="where the run's data set is now, if it has moved",
     )

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ascjax import cli, records
+from ascjax.data.paths import files_of
 from ascjax.errors import UserError
-from ascjax.files import write_text
+from ascjax.files import as_path, write_text
 from ascjax.models import variables
 from ascjax.report.text import interval, percent
 from ascjax.runs import loading, network
@@ -53,7 +54,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.Parser("python -m ascjax.deploy.ship", __doc__)
     add = parser.add_argument
     add("--run", type=cli.folder, required=True, metavar="DIR", help="a finished run")
-    add("--out", type=Path, required=True, metavar="DIR", help="the folder to make anew")
+    add("--out", type=as_path, required=True, metavar="DIR", help="the folder to make anew")
     add("--data", type=cli.folder, required=True, metavar="DIR", help="the run's data set")
     return parser.parse(argv)
 
@@ -87,7 +88,7 @@ def main(options: argparse.Namespace) -> None:
 def _count(run: Run, classifier: Classifier, root: Path) -> tuple[int, int]:
     """Returns on how many test recordings the best scene is right, and how many are unknown."""
     decisions = run.results.decisions
-    files = [root / name for name in decisions.recording]
+    files = files_of(root, decisions.recording)
     missing = [file for file in files if not file.exists()]
     if missing:
         raise UserError(f"{missing[0]}: expected a recording of the run's test part, there is none")

@@ -17,7 +17,7 @@ from ascjax import cli
 from ascjax.errors import UserError, choose
 from ascjax.fetch import download, zenodo
 from ascjax.fetch.sets import SETS
-from ascjax.files import exclusive
+from ascjax.files import as_path, exclusive
 from ascjax.words import counted
 
 
@@ -27,7 +27,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.Parser("ascjax fetch", __doc__, epilog=f"sets:\n{sets}")
     add = parser.add_argument
     add("set", metavar="SET", help="one of those below")
-    add("--to", type=Path, metavar="DIR", help="folder to download into")
+    add("--to", type=as_path, metavar="DIR", help="folder to download into")
     add("--dry_run", action="store_true", help="show files, sizes and licence; download nothing")
     add("--api", default=zenodo.API, metavar="URL", help="another server with Zenodo's interface")
     options = parser.parse(argv)
@@ -48,7 +48,7 @@ def main(options: argparse.Namespace) -> None:
         for file in record.files:
             print(f"  {file.size / 1e6:10,.1f} MB  {file.name}")
         return
-    folder = options.to.expanduser()
+    folder = options.to
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder, "downloading"):
@@ -65,7 +65,8 @@ def main(options: argparse.Namespace) -> None:
 def _fetch(record: zenodo.Record, folder: Path) -> None:
     wanted = [file for file in record.files if not download.is_done(file, folder)]
     largest = max((file.size for file in wanted), default=0)
-    needed, free = sum(file.size for file in wanted) + largest, shutil.disk_usage(folder).free
+    left = sum(file.size - download.there(file, folder) for file in wanted)
+    needed, free = left + largest, shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
             f"--to={folder}: needs {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are free; choose "

@@ -31,6 +31,14 @@ def is_done(file: RemoteFile, folder: Path) -> bool:
     return mark == _mark(file, sizes)
 
 
+def there(file: RemoteFile, folder: Path) -> int:
+    """Returns how many bytes of a file an earlier download has left."""
+    for path in (folder / file.name, folder / f"{file.name}.part"):
+        if path.exists():
+            return min(path.stat().st_size, file.size)
+    return 0
+
+
 def fetch(file: RemoteFile, folder: Path, progress: Callable[[int], object]) -> None:
     """Downloads a file into a folder, checks it, and unpacks it there if it is a zip archive.
 

@@ -70,6 +70,8 @@ def read_record(number: int, api: str = API) -> Record:
                 "server for who may have its files"
             )
         return Record(title, licence, tuple(map(_file, content["files"])))
+    except (OSError, HTTPException) as error:
+        raise UserError(f"{address}: the answer was cut off ({error!r}); run again") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{address}: expected a record with files, sizes and MD5 sums, got {error!r}; try "

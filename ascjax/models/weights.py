@@ -17,6 +17,7 @@ from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
 
 from ascjax.errors import UserError, choose, nearest
+from ascjax.files import as_path
 from ascjax.models import TRUNKS
 
 CLASSIFIER = "params/classifier/"
@@ -65,7 +66,9 @@ def resolve(weights: str, trunk: str, weights_dir: str | Path) -> Path:
     Raises:
       UserError: there is no such file; the message says how to make it.
     """
-    path = Path(weights_dir) / f"{trunk}.safetensors" if weights == "imagenet" else Path(weights)
+    path = as_path(weights)
+    if weights == "imagenet":
+        path = as_path(weights_dir) / f"{trunk}.safetensors"
     if path.is_dir():
         path = path / f"{trunk}.safetensors"
     if path.is_file():

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ascjax import records
+from ascjax.audio.errors import BadRecording
 from ascjax.compute.devices import local_devices
 from ascjax.data import extract
 from ascjax.data.batches import steps_per_epoch
@@ -169,18 +170,29 @@ def _row(setup: Setup, runs: int, key: str, pace: Pace) -> PlannedRow:
 
 
 def extraction_ms(setup: Setup) -> float:
-    """Returns the median time to read a recording of the set and make its log-mels, in ms."""
+    """Returns the median time to read a recording of the set and make its log-mels, in ms.
+
+    Raises:
+      UserError: none of those tried can be used.
+    """
     length = round(setup.survey.duration_s * setup.survey.sample_rate_hz)
     share = setup.config.data.min_duration_share
     job = extract.Job(Path(), setup.front_end, setup.channels, length, share)
     recordings = setup.survey.dataset.recordings
     taken = np.linspace(0, len(recordings) - 1, min(_EXTRACTED, len(recordings))).astype(int)
-    seconds = [
-        timed(partial(extract.log_mels, recordings[index].path, job))
-        for index in taken
-        if recordings[index].name not in setup.survey.bad
-    ]
-    return 1e3 * float(np.median(seconds[1:]))  # the first one fills caches
+    seconds = []
+    for index in taken:
+        if recordings[index].name in setup.survey.bad:
+            continue
+        try:
+            seconds.append(timed(partial(extract.log_mels, recordings[index].path, job)))
+        except BadRecording as error:
+            if setup.config.data.on_bad_file != "skip":
+                raise
+            tqdm.write(f"{error}; not measured")
+    if not seconds:
+        raise UserError("--measure: none of the recordings tried can be used")
+    return 1e3 * float(np.median(seconds[1:] or seconds))  # the first one fills caches
 
 
 def _in_a_process(name: str, setup: Setup, steps: int) -> Pace:

@@ -69,7 +69,7 @@ def pace(
     def train(first: int, last: int) -> None:
         nonlocal state
         which = {"batch_size": size, "seed": 0, "first_step": first, "last_step": last}
-        part = _noise(size, input_shape, num_scenes)
+        part = _noise(size, input_shape, num_scenes, taught=bool(config.train.teacher))
         for _, round_ in feed.pipeline_rounds(
             part, devices, (config.log_every_steps,), inputs, **which
         ):
@@ -90,10 +90,15 @@ def pace(
     )
 
 
-def _noise(count: int, input_shape: tuple[int, int], num_scenes: int) -> Fragments:
+def _noise(
+    count: int, input_shape: tuple[int, int], num_scenes: int, *, taught: bool = False
+) -> Fragments:
+    """Returns fragments, with scores of a teacher that knows nothing if they are taught."""
     rng = np.random.default_rng(0)
     log_mel = rng.standard_normal((count, 1, *input_shape), np.float32)
-    return Fragments(log_mel, np.arange(count), (np.arange(count) % num_scenes).astype(np.int32), 1)
+    labels = (np.arange(count) % num_scenes).astype(np.int32)
+    targets = np.full((count, num_scenes), 1 / num_scenes, np.float32) if taught else None
+    return Fragments(log_mel, np.arange(count), labels, 1, targets=targets)
 
 
 def timed(call: Callable[[], Any]) -> float:

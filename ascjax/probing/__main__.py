@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ascjax import cli, records
 from ascjax.config import find_config, load_config
-from ascjax.files import write_bytes
+from ascjax.files import as_path, write_bytes
 
 USAGE = """ascjax probe --config=NAME_OR_FILE [--config.KEY=VALUE ...]
                     [--workdir=DIR] [--folds=all]"""
@@ -30,7 +30,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.Parser("ascjax probe", __doc__, usage=USAGE)
     add = parser.add_argument
     add("--config", metavar="NAME_OR_FILE", help="as of `ascjax train`")
-    add("--workdir", type=Path, metavar="DIR", help="default: runs/CONFIG_probes")
+    add("--workdir", type=as_path, metavar="DIR", help="default: runs/CONFIG_probes")
     add("--folds", choices=["all"], help="probe every fold of the set and pool the results")
     words, overrides = cli.split_overrides(argv)
     options = parser.parse(words)

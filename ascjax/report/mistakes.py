@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ascjax.data.paths import files_of
 from ascjax.runs.run import Run
 
 # What browsers play.
@@ -24,22 +25,16 @@ def mistakes(run: Run) -> list[Mistake]:
     """Returns a run's mistakes on its test part, the most confident first."""
     decisions = run.results.decisions
     columns = decisions.recording, decisions.true, decisions.predicted, decisions.score
-    root = Path(run.info.data.root).expanduser()
+    files = files_of(run.info.data.root, decisions.recording)
     found = [
-        Mistake(recording, true, predicted, score, sound(root, recording))
-        for recording, true, predicted, score in zip(*columns, strict=True)
+        Mistake(recording, true, predicted, score, sound(file))
+        for file, recording, true, predicted, score in zip(files, *columns, strict=True)
         if true != predicted
     ]
     return sorted(found, key=lambda mistake: -mistake.score)
 
 
-def sound(root: Path, recording: str) -> str | None:
-    """Returns the URI of a recording's file if it is there now and browsers play its format.
-
-    Args:
-      root: the data set's folder, or its CSV file.
-      recording: its name in the set, a path below that folder.
-    """
-    path = (root.parent if root.is_file() else root) / recording
+def sound(path: Path) -> str | None:
+    """Returns the URI of a recording's file if it is there now and browsers play its format."""
     playable = path.suffix.lower() in PLAYABLE and path.is_file()
     return path.resolve().as_uri() if playable else None

@@ -1,7 +1,6 @@
 """The validated run that a run of the protocol "all" follows: its length and its calibration."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -35,7 +34,7 @@ def follow(config: ConfigDict) -> Following | None:
     """
     if config.protocol != "all":
         return None
-    run = Run.open(Path(config.train.from_run).expanduser())
+    run = Run.open(config.train.from_run)
     calibration = run.trained.calibration
     if run.info.protocol != "validated" or calibration is None:
         raise UserError(

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ascjax.errors import UserError
+from ascjax.files import as_path
 from ascjax.runs.folder import RESULTS_FORMAT, TRAIN_AGAIN
 from ascjax.runs.run import Run
 from ascjax.scoring.clusters import ClusteredMcNemar, known, mcnemar_clustered
@@ -111,7 +111,7 @@ def run_model(run: Run, *, fragments: int, data_root: str | None = None) -> np.n
     # As the set was read: nothing is guessed, or synthesised, from another folder.
     config.data.layout = run.info.data.layout
     root = config.data.root = data_root or config.data.root
-    if not Path(root).expanduser().exists():
+    if not as_path(root).exists():
         raise UserError(
             f"config.data.root: {root} isn't there; pass --data_root=DIR, where the run's data set "
             "is now"

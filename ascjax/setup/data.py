@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -17,7 +16,7 @@ from ascjax.data.describe import describe
 from ascjax.data.describe_text import brief
 from ascjax.data.listing import Fold
 from ascjax.errors import UserError
-from ascjax.files import check_on_disk
+from ascjax.files import as_path, check_on_disk
 from ascjax.setup.keys import keyed
 from ascjax.signals import StopRequest
 from ascjax.words import counted
@@ -109,7 +108,7 @@ def catalogue(config: ConfigDict, stop: StopRequest) -> dataset.Catalogue:
     settings = config.data
     layout = settings.layout
     check_root(config)
-    root = Path(settings.root).expanduser()
+    root = as_path(settings.root)
     with keyed("data.root"):
         if layout == "synthetic":
             synthetic.make(root, **config.synthetic.to_dict(), stop=stop)
@@ -189,7 +188,7 @@ def find_leaks(config: ConfigDict, surveyed: Survey, stop: StopRequest) -> tuple
       Stopped: a stop was requested.
     """
     settings, whole, stops = config.data, surveyed.whole, config.data.on_leak == "stop"
-    same = copies.find_once(whole.recordings, surveyed.infos, Path(settings.store_dir), stop)
+    same = copies.find_once(whole.recordings, surveyed.infos, as_path(settings.store_dir), stop)
     fold = whole.folds[settings.fold]
     if config.protocol == "all":  # nothing is tested that could be flattered
         fold = Fold(tuple(sorted({*fold.train, *fold.test})), ())

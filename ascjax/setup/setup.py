@@ -15,6 +15,7 @@ from ascjax.data import store
 from ascjax.data.batches import steps_per_epoch
 from ascjax.data.fragments import layout
 from ascjax.errors import UserError
+from ascjax.files import as_path
 from ascjax.models import weights
 from ascjax.scoring.fusion import Fusion
 from ascjax.setup.data import Data, Split, Survey, check_parts, fragments, split
@@ -106,7 +107,7 @@ class Setup:
             front_end=self.front_end,
             channels=self.channels,
             duration_s=self.survey.duration_s,
-            store_dir=Path(settings.store_dir),
+            store_dir=as_path(settings.store_dir),
             num_workers=settings.num_workers,
             on_bad_file=settings.on_bad_file,
             min_duration_share=settings.min_duration_share,
@@ -156,7 +157,7 @@ def weights_file(config: ConfigDict) -> Path | None:
     if init.weights == "random":
         return None
     try:
-        path = weights.resolve(init.weights, config.model.trunk, Path(init.weights_dir))
+        path = weights.resolve(init.weights, config.model.trunk, init.weights_dir)
         return weights.load_of(path, config.model.trunk).path
     except UserError as error:
         raise UserError(

@@ -6,6 +6,7 @@ from set_files import audio, fails, lines, names
 
 from ascjax.data.dataset import load
 from ascjax.data.listing import Recording
+from ascjax.data.paths import files_of
 
 ROWS = [f"clips/{scene}{index}.mp3,{scene}" for scene in ("bus", "park") for index in range(5)]
 
@@ -174,7 +175,13 @@ def test_names_in_another_unicode_form_are_found(tmp_path, listed, stored):
 
 def test_backslashes_between_folders(clips):
     lines(clips / "list.csv", "path,scene", *(row.replace("/", "\\") for row in ROWS))
-    assert load(clips).recordings[0].path == clips / "clips/bus0.mp3"
+    dataset = load(clips)
+    assert dataset.recordings[0].path == clips / "clips/bus0.mp3"
+    names = [recording.name for recording in dataset.recordings]
+    expected = [recording.path for recording in dataset.recordings]
+    for root in (clips, clips / "list.csv"):
+        assert files_of(root, names) == expected
+    assert files_of(clips, ["clips\\none.mp3"]) == [clips / "clips\\none.mp3"]
 
 
 def test_labels_in_two_spellings(clips):
@@ -186,6 +193,7 @@ def test_labels_in_two_spellings(clips):
     dataset = load(path, scenes=("park", decomposed))
     assert dataset.scenes == ("park", composed)
     assert any("is written in 2 Unicode forms" in note for note in dataset.notes)
+    assert load(path, unknown=decomposed).scenes == ("park",)
 
 
 def test_audio_that_the_table_does_not_name_is_left_out(clips):

@@ -215,6 +215,14 @@ def test_an_odd_record_is_one_line(server, fetch, monkeypatch, change, message):
         fetch()
 
 
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_record_that_is_cut_off_is_one_line(server, fetch, monkeypatch, resets):
+    record, server.resets = json.dumps(server.record()), resets
+    monkeypatch.setattr(Handler, "do_GET", lambda self: self.answer(200, record.encode(), 20))
+    with pytest.raises(UserError, match=r"1228142: the answer was cut off \(.*\); run again"):
+        fetch()
+
+
 def test_a_closed_record_says_so(server, fetch, monkeypatch):
     monkeypatch.setattr(server, "record", lambda: {"metadata": {"title": "A set"}})
     with pytest.raises(UserError, match="1228142: the record is closed or not open for download"):
@@ -255,6 +263,8 @@ def test_no_server_no_file_no_room_no_such_set(server, fetch, tmp_path, monkeypa
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: type("", (), {"free": 5})())
     with pytest.raises(UserError, match=r"needs 0.0 GB, 0.0 GB are free"):
         fetch()
+    (tmp_path / "to" / "a.bin.part").write_bytes(b"bit")
+    fetch()
     monkeypatch.undo()
     with pytest.raises(UserError, match="expected one of tut2018, .*did you mean 'tut2018'"):
         parse(["ascjax fetch", "tut18", "--to=x"])
