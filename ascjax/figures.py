@@ -65,7 +65,7 @@ def _parser() -> Parser:
     spectrogram.add_argument(
         "--run", type=folder, metavar="DIR", help="take this run's front end, not the paper's"
     )
-    confusion = add("confusion", "confusion matrix of a finished run")
+    confusion = add("confusion", "the confusion matrix of a finished run")
     confusion.add_argument(
         "--normalise", action="store_true", help="percentages of the true scene, not counts"
     )

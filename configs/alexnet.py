@@ -5,7 +5,7 @@ ascjax train --config=alexnet --config.data.root=DIR [--config.init.weights=rand
 Table 1 has two rows of it, on TUT Urban Acoustic Scenes 2018, fold 1: fine-tuned from ImageNet
 64.3 %, as here, and 59.5 % from random weights. `ascjax convert alexnet --out weights/` makes the
 weights. AlexNet needs fragments of 63 frames, so 10 s can be cut into 6 fragments at most.
-Takes: not measured
+Takes: 35 minutes on two cores, estimated from ten steps
 """
 
 from ml_collections import ConfigDict

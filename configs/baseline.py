@@ -6,7 +6,7 @@ The paper, on TUT Urban Acoustic Scenes 2018, fold 1: 59.7 %, the mean of 10 run
 of 0.7 points, so run several seeds. Known differences: the original padded the ends of recordings
 by mirroring, this pads with zeros; the original chose the best epoch from the 50th on, this chooses
 from the first on.
-Takes: not measured
+Takes: 5.5 hours on two cores, estimated from ten steps
 """
 
 from ml_collections import ConfigDict

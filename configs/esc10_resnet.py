@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.model.trunk = "resnet18"
     # Keeps the upper 80 dB, as amplitudes of full scale are about 1e2: below lie digital silence
     # and bands that a codec cut off. Chosen for fine-tuning (benchmarks/DECISIONS.md); from random
-    # weights the floor of common.py is the better one.
+    # weights the floor of common.py seems better (one seed).
     config.features.log_floor = 1e-2
     config.augment.max_shift = 0.5
     config.train.num_epochs = 20

@@ -5,7 +5,7 @@ ascjax train --config=resnet --config.data.root=DIR [--config.init.weights=rando
 Table 1 has two rows of it, on TUT Urban Acoustic Scenes 2018, fold 1: fine-tuned from ImageNet
 70.2 %, as here, and 61.6 % from random weights. `ascjax convert resnet50 --out weights/` makes the
 weights.
-Takes: not measured
+Takes: 7 hours on two cores, estimated from ten steps
 """
 
 from ml_collections import ConfigDict

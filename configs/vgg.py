@@ -5,7 +5,7 @@ ascjax train --config=vgg --config.data.root=DIR [--config.init.weights=random]
 Table 1 has two rows of it, on TUT Urban Acoustic Scenes 2018, fold 1: fine-tuned from ImageNet
 70.6 %, as here, and 61.9 % from random weights. `ascjax convert vgg16 --out weights/` makes the
 weights.
-Takes: not measured
+Takes: 12 hours on two cores, estimated from ten steps
 """
 
 from ml_collections import ConfigDict

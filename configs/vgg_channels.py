@@ -4,7 +4,7 @@ ascjax train --config=vgg_channels --config.data.root=DIR
 
 The paper, on TUT Urban Acoustic Scenes 2018, fold 1: 75.5 %. `ascjax convert vgg16 --out weights/`
 makes the weights.
-Takes: not measured
+Takes: 40 hours on two cores, estimated from ten steps
 """
 
 from ml_collections import ConfigDict

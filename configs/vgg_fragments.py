@@ -4,7 +4,7 @@ ascjax train --config=vgg_fragments --config.data.root=DIR [--config.fragments.c
 
 The paper, on TUT Urban Acoustic Scenes 2018, fold 1: 71.6, 73.9, 71.8 and 71.8 % with N_s = 3, 6, 9
 and 12; 6 is the default here. `ascjax convert vgg16 --out weights/` makes the weights.
-Takes: not measured
+Takes: 13 hours on two cores, estimated from ten steps
 """
 
 from ml_collections import ConfigDict

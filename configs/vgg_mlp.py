@@ -4,7 +4,7 @@ ascjax train --config=vgg_mlp --config.data.root=DIR
 
 The paper, on TUT Urban Acoustic Scenes 2018, fold 1: 77.8 %, and 75.5 % with the head gap; a 95 %
 interval at n = 2,518 is about ±1.6 points. `ascjax convert vgg16 --out weights/` makes the weights.
-Takes: not measured
+Takes: 38 hours on two cores, estimated from ten steps
 """
 
 from ml_collections import ConfigDict

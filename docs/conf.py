@@ -112,7 +112,13 @@ MADE = {"reference/commands": commands, "reference/configs": configs}
 
 
 def read(app, docname: str, source: list[str]) -> None:
-    """Puts a file of the repository before the page that stands for it, and fills in made parts."""
+    """Puts a file of the repository before the page that stands for it, and fills in made parts.
+
+    Links of pages to such files become links to the pages that stand for them.
+    """
+    page = Path(app.env.doc2path(docname))
+    if page.suffix == ".md":
+        source[0] = relinked(source[0], page.parent)
     if REPOSITORY.get(docname, "").endswith(".md"):
         path = ROOT / REPOSITORY[docname]
         source[0] = relinked(path.read_text(encoding="utf-8"), path.parent) + "\n" + source[0]

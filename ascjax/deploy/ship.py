@@ -38,14 +38,14 @@ build on: ten classes of environmental sound, learned from {train} clips of 5 s.
 | accuracy on fold {fold} (unseen) | {correct} of {total}, {accuracy} (95 % interval {interval}) |
 | answered "unknown" there | {unknown} of {total} |
 | calibration | {calibration} |
-| data | ESC-10 by Karol J. Piczak (doi:10.7910/DVN/YDEPUT), clips from freesound.org, CC BY 3.0 |
+| data | ESC-10 by Karol J. Piczak (doi:10.7910/DVN/YDEPUT), CC BY 3.0 as a set |
 
 It knows these ten classes alone. A recording of anything else is answered "unknown" where its
 scores or its features are far from those of the training clips, and wrongly where they aren't.
 Five-second clips, mostly clean and close; scenes and distant sounds are another task.
 
-Attribution: the clips' authors are listed in README.txt of ESC-10
-(github.com/karolpiczak/ESC-10), under Creative Commons Attribution 3.0.
+Attribution: the clips are from freesound.org; README.txt of ESC-10 (github.com/karolpiczak/ESC-10)
+lists their authors and licences (CC0, CC BY 3.0 or CC Sampling+).
 """
 
 
@@ -101,6 +101,9 @@ def _count(run: Run, classifier: Classifier, root: Path) -> tuple[int, int]:
 def _card(run: Run, correct: int, unknown: int) -> str:
     info, results = run.info, run.results
     accuracy, calibration = proportion(correct, results.recordings), results.calibration
+    bounds = interval(accuracy.interval_95)
+    if over := results.by_location:
+        bounds = f"{interval(over.interval_95)}, over {over.locations} source recordings"
     return CARD.format(
         train=info.recordings.train,
         scenes=", ".join(info.scenes),
@@ -116,7 +119,7 @@ def _card(run: Run, correct: int, unknown: int) -> str:
         total=results.recordings,
         fold=info.data.fold,
         accuracy=percent(accuracy.accuracy),
-        interval=interval(accuracy.interval_95),
+        interval=bounds,
         calibration="none" if calibration is None else (
             f"temperature {calibration.temperature:.2f}, fitted on "
             f"{calibration.recordings} validation clips"
