@@ -3,10 +3,12 @@
 import ast
 import os
 import runpy
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from ascjax.configs import common
@@ -74,14 +76,20 @@ def load_config(name: str, overrides: Mapping[str, str] | None = None) -> Config
       UserError: no such file, or it can't be loaded; an unknown key or a value of a wrong type.
     """
     path = find_config(name)
+    beside = str(path.parent.absolute())
+    sys.path.insert(0, beside)  # as for a script: a config may import what lies beside it
     try:
-        config = runpy.run_path(str(path))["get_config"]()
-        leaves = flatten(config.to_dict())
+        defined = runpy.run_path(str(path))
+        config = defined["get_config"]() if "get_config" in defined else None
     except (Exception, SystemExit) as error:  # a user's file may raise anything
         raise UserError(
-            f"--config={name}: cannot be loaded: {type(error).__name__}: {error}; it must define "
-            "get_config(), which returns a ConfigDict"
+            f"--config={name}: cannot be loaded: {type(error).__name__}: {error}"
         ) from error
+    finally:
+        sys.path.remove(beside)
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"--config={name}: it must define get_config(), which returns a ConfigDict")
+    leaves = flatten(config.to_dict())
     config.update_from_flattened_dict(parse_overrides(leaves, overrides or {}))
     return config
 
@@ -101,9 +109,10 @@ def override(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
         default = leaves[key]
         value = tuple(value) if isinstance(value, list) else value
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        value = value.item() if isinstance(value, np.generic) else value
         if isinstance(default, float) and type(value) is int:
             value = float(value)
-        if type(value) is not type(default):
+        if type(value) is not type(default) or not _of_strings(value):
             raise UserError(
                 f"config.{key}: expected {_KINDS.get(type(default), type(default).__name__)}, "
                 f"e.g. {default!r}, got {value!r}"
@@ -193,11 +202,16 @@ def check_structure(config: ConfigDict) -> None:
                 "ascjax.configs.common.get_config()"
             )
         allowed = (float, int) if isinstance(default, float) else (type(default),)
-        if type(leaves[key]) not in allowed:
+        if type(leaves[key]) not in allowed or not _of_strings(leaves[key]):
             raise UserError(
                 f"config.{key}: expected {_KINDS[type(default)]}, e.g. {default!r}, got "
                 f"{leaves[key]!r}"
             )
+
+
+def _of_strings(value: Any) -> bool:
+    """Returns whether a tuple has strings alone, as all tuples of configs do."""
+    return not isinstance(value, tuple) or all(isinstance(each, str) for each in value)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -95,6 +95,8 @@ def _estimate_training(catalogue: Catalogue, description: Description) -> float 
     None where it can't: the set lacks something, which the description says.
     """
     # JAX takes seconds to import, and a step of the network some more to compile.
+    from jax.errors import JaxRuntimeError
+
     from ascjax.models import cost
     from ascjax.paper.estimate import measure_pace, num_evaluations
     from ascjax.setup import Setup, Survey
@@ -102,16 +104,19 @@ def _estimate_training(catalogue: Catalogue, description: Description) -> float 
 
     config, choice = load_config(description.suggestion.config), description.choice
     assert choice is not None
+    length_s, per_recording = choice.duration_s, 1.0
+    if window_s := description.suggestion.window_s:
+        total_s = sum(amount.seconds for amount in description.durations_s)
+        length_s = window_s
+        per_recording = max(1.0, total_s / (window_s * len(catalogue.recordings)))
     try:
         listed = select(catalogue, next(iter(catalogue.folds), 1))
-        setup = Setup(
-            config, Survey(listed, {}, choice.sample_rate_hz, choice.duration_s, catalogue, {})
-        )
+        setup = Setup(config, Survey(listed, {}, choice.sample_rate_hz, length_s, catalogue, {}))
         network = evaluation_network(config, len(listed.scenes))
         flops = num_evaluations(setup) * cost.of_example(network, setup.input_shape)
-    except UserError:
+        return per_recording * flops / measure_pace(network, setup.input_shape)
+    except (UserError, JaxRuntimeError):  # the latter where memory is short
         return None
-    return flops / measure_pace(network, setup.input_shape)
 
 
 def _probe(catalogue: Catalogue) -> tuple[dict[int, wave.Info], dict[str, str]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ascjax.errors import UserError, is_full_disk
 
@@ -147,7 +148,10 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     """
     if not isinstance(path, str | os.PathLike):
         raise UserError(f"expected a path, got {path!r:.60} ({type(path).__name__})")
-    return Path(path).expanduser()
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # the name of a file that begins with ~, or no home
+        return Path(path)
 
 
 def check_new(path: Path, flag: str) -> None:
@@ -300,6 +304,7 @@ def exclusive(
         lock = (folder / ".lock").open("w")
     except OSError as error:
         raise unwritable(folder / ".lock", error) from None
+    said = False
     with lock:
         while True:
             try:
@@ -310,6 +315,9 @@ def exclusive(
                     raise Locked(
                         f"{folder}: another process is {doing} here; wait for it"
                     ) from None
+                if not said:
+                    tqdm.write(f"waiting for another process, which is {doing} in {folder}")
+                    said = True
                 wait(f"while another process was {doing}")
                 time.sleep(_POLL_S)
             except OSError as error:

@@ -164,9 +164,7 @@ def _in_folder(folder: Path) -> list[Path]:
         stem, count, suffix = sets[0]
         wanted = [f"{stem}-{i:05}-of-{count}{suffix}" for i in range(1, int(count) + 1)]
         return _present(folder, wanted, folder)
-    single = [
-        name for name in names if Path(name).suffix in (".safetensors", ".pth", ".pt", ".bin")
-    ]
+    single = [name for name in names if Path(name).suffix in SUFFIXES]
     if len(single) == 1:
         return [folder / single[0]]
     found = f"{len(single)} checkpoints: give one of them" if single else "no checkpoint"

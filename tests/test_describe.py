@@ -9,6 +9,8 @@ import tiny_set
 
 from ascjax import describe
 from ascjax.errors import UserError
+from ascjax.models import cost
+from ascjax.paper import estimate
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,6 +49,23 @@ def test_quick_reads_headers_only(root, capsys):
     assert made["total"]["recordings"] == 33
     assert made["choice"]["sample_rate_hz"] == tiny_set.RATE_HZ
     assert list(made["unreadable"]) == ["tram/1-902-A.wav"]
+
+
+def test_training_on_long_recordings_is_estimated_by_windows(tmp_path, capsys, monkeypatch):
+    root = tmp_path / "set"
+    for scene in ("bus", "park"):
+        for place in range(5):
+            tiny_set.write_wave(root / scene / f"{scene}-{place}.wav", seconds=70.0)
+    shapes = []
+    monkeypatch.setattr(estimate, "measure_pace", lambda _, shape: shapes.append(shape) or 1e9)
+    monkeypatch.setattr(estimate, "num_evaluations", lambda _: 3e9)
+    monkeypatch.setattr(cost, "of_example", lambda *_: 1.0)
+    command(root, "--json")
+    made = json.loads(capsys.readouterr().out)
+    assert made["suggestion"]["window_s"] == 10
+    [(_, frames)] = shapes
+    assert frames <= 10 / 0.0232 + 2
+    assert made["training_s"] == pytest.approx(7 * 3.0)
 
 
 def test_columns_of_a_table(root, capsys):

@@ -26,6 +26,15 @@ MIN_FILES = 64
 _SERVE = "from ascjax.audio import isolated; isolated.serve()"
 
 
+def num_cores() -> int:
+    """Returns the environment's NPROC, which XLA follows too, or the cores of this process."""
+    setting = os.environ.get("NPROC", "")
+    if setting.isdecimal() and int(setting):
+        return int(setting)
+    # Not every system can bind a process to cores.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def each(
     read: Callable[[Path], T], paths: Sequence[Path], *, min_files: int | None = None
 ) -> Generator[T | BadRecording, None, None]:

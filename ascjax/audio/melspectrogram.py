@@ -13,7 +13,6 @@ How 10 s of stereo at 48 kHz become three channels of 431 frames on two cores, a
 """
 
 import functools
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ascjax.audio import mel
+from ascjax.audio import isolated, mel
 from ascjax.audio.melfrontend import WINDOWS, MelFrontEnd
 from ascjax.compute import host
 
@@ -65,7 +64,7 @@ def mel_spectrogram(
       float32, of each waveform, or of each channel if ``shares`` are given.
     """
     num_frames = front_end.num_frames(wave.shape[-1])
-    num_threads = max(1, min(_num_cores(), num_frames // _MIN_FRAMES_PER_THREAD))
+    num_threads = max(1, min(isolated.num_cores(), num_frames // _MIN_FRAMES_PER_THREAD))
     piece_frames = max(1, -(-num_frames // num_threads))
 
     def compute(index: int) -> np.ndarray:
@@ -88,15 +87,6 @@ def _piece(
     before = max(0, -start)
     after = num_samples - before - inside.shape[-1]
     return np.pad(inside, [(0, 0)] * (wave.ndim - 1) + [(before, after)])
-
-
-def _num_cores() -> int:
-    """Returns the environment's NPROC, which XLA follows too, or the cores of this process."""
-    setting = os.environ.get("NPROC", "")
-    if setting.isdecimal():
-        return int(setting)
-    # Not every system can bind a process to cores.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from ascjax.data.duplicates import Copies
 from ascjax.data.inspection import Inspection, inspect
 from ascjax.data.listing import Recording
 from ascjax.errors import UserError
+from ascjax.files import exclusive
 from ascjax.signals import StopRequest
 
 _FORMAT = 1
@@ -79,7 +80,7 @@ def _streams(
     read: Callable[[Path], Inspection], paths: Sequence[Path], stack: contextlib.ExitStack
 ) -> list[Generator[Inspection | wave.BadRecording, None, None]]:
     """Returns iterators over every n-th file each, in processes of their own where that pays."""
-    cores, processes = os.cpu_count() or 1, len(paths) // isolated.MIN_FILES
+    cores, processes = isolated.num_cores(), len(paths) // isolated.MIN_FILES
     count = min(cores, processes or len(paths)) or 1
     made = [isolated.each(read, paths[first::count]) for first in range(count)]
     for stream in made:
@@ -160,23 +161,26 @@ def find_once(
       Stopped: ``stop`` was requested.
     """
     path = store_dir / f"copies-{_hash(recordings, infos)}.json"
+    known = _read(path)
+    if known is not None:
+        return known
+    with exclusive(store_dir, "looking for copies", wait=stop.check):
+        known = _read(path)
+        if known is not None:
+            return known
+        inspections, _ = listen(recordings, infos, most_blocks=_FIRST_BLOCKS, stop=stop)
+        copies = find(recordings, infos, inspections)
+        records.write(path, _Found(tuple(copies), _crc32(copies)))
+    return copies
+
+
+def _read(path: Path) -> list[Copies] | None:
+    """Returns what was found before; None if it isn't there or is damaged."""
     try:
         found = records.read(path, _Found, version=_FORMAT, hint="")
-        if found.crc32 == _crc32(found.copies):
-            return list(found.copies)
-    except UserError:  # not there, or damaged: found anew, as with another CRC-32
-        pass
-    inspections, _ = listen(recordings, infos, most_blocks=_FIRST_BLOCKS, stop=stop)
-    copies = find(recordings, infos, inspections)
-    try:
-        store_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{store_dir}: cannot keep the feature store there ({error.strerror}); choose another "
-            "folder for it"
-        ) from error
-    records.write(path, _Found(tuple(copies), _crc32(copies)))
-    return copies
+    except UserError:
+        return None
+    return list(found.copies) if found.crc32 == _crc32(found.copies) else None
 
 
 def _crc32(copies: Sequence[Copies]) -> int:

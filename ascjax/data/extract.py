@@ -4,9 +4,13 @@ JAX is kept on one CPU thread of each worker: the processes share the cores, and
 belongs to the parent.
 """
 
+import contextlib
 import multiprocessing
 import os
+import pickle
+import sys
 import threading
+import types
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -91,6 +95,23 @@ def extract(files: Sequence[tuple[int, Path, float]]) -> list[Result]:
     return results
 
 
+@contextlib.contextmanager
+def starting(job: Job) -> Iterator[None]:
+    """Around calls that may start a worker: it gets no signals, and not the script that is run.
+
+    A spawned process runs that script again, which would train there anew if it lacks the usual
+    ``if __name__ == "__main__"``. Only a front end that it defines itself needs it.
+    """
+    script = sys.modules["__main__"]
+    with signals.withheld():
+        if b"__main__" not in pickle.dumps(job):
+            sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = script
+
+
 def one_by_one(job: Job, files: Sequence[tuple[int, Path, float]]) -> Iterator[Result]:
     """Yields the results of files each of which may end its worker, as a fault in a decoder does.
 
@@ -105,7 +126,9 @@ def one_by_one(job: Job, files: Sequence[tuple[int, Path, float]]) -> Iterator[R
                     pool = ProcessPoolExecutor(
                         1, multiprocessing.get_context("spawn"), start_worker, (job,)
                     )
-                    pool.submit(os.getpid).result()
+                    with starting(job):
+                        started = pool.submit(os.getpid)
+                    started.result()
             except BrokenProcessPool as error:
                 raise UserError(
                     "a process that extracts features can't start; start the same command again, "

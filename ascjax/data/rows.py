@@ -83,19 +83,19 @@ def _open(
 
 
 def read_bad(path: Path) -> dict[str, str]:
-    """Returns bad.json; where it is damaged, says so, and its recordings are tried again."""
+    """Returns bad.json; where it is damaged, says so."""
     try:
         bad = json.loads((path / "bad.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         bad = None
     if isinstance(bad, dict) and all(isinstance(reason, str) for reason in bad.values()):
         return bad
-    tqdm.write(f"{path / 'bad.json'}: damaged; the recordings that it named are tried again")
+    tqdm.write(f"{path / 'bad.json'}: damaged; why recordings are left out is not known")
     return {}
 
 
 def mark_bad(names: Sequence[str], rows: np.ndarray, bad: dict[str, str], path: Path) -> None:
-    """Marks the rows of bad recordings, and no others, so that they aren't tried again."""
+    """Marks the rows of bad recordings, and no others."""
     is_bad = np.array([name in bad for name in names], bool)
     rows["state"][(rows["state"] != DONE) & ~is_bad] = MISSING
     rows["state"][is_bad] = BAD

@@ -16,7 +16,6 @@ Processes of one training that see the same folder share the work out (sharing.p
 import hashlib
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -38,7 +37,7 @@ from ascjax.data.rows import DONE, MISSING
 from ascjax.data.sharing import Sharing, Table
 from ascjax.errors import UserError
 from ascjax.files import exclusive
-from ascjax.signals import StopRequest, withheld
+from ascjax.signals import StopRequest
 from ascjax.words import counted
 
 _FORMAT = 1
@@ -158,8 +157,8 @@ def prepare(
         with exclusive(path, "extracting features", wait=wait) if sharing.leads else nullcontext():
             if sharing.leads:
                 rows, log_mel = tables.open_or_create(path, settings, shape)
-                bad = {} if on_bad_file == "stop" else tables.read_bad(path)
-                bad.update(known_bad or {})
+                # Others may have been mended, by installing ffmpeg for one: they are tried again.
+                bad = dict(known_bad or {})
                 tables.mark_bad(names, rows, bad, path)
                 if damaged := tables.mark_damaged(rows, log_mel, stop):
                     tqdm.write(
@@ -234,7 +233,7 @@ def _extract(
     stop: StopRequest | None,
 ) -> None:
     rows = table.rows
-    workers = min(num_workers or os.cpu_count() or 1, len(todo))
+    workers = min(num_workers or isolated.num_cores(), len(todo))
     chunk = max(1, min(16, len(todo) // (4 * workers)))
     chunks = [todo[i : i + chunk] for i in range(0, len(todo), chunk)]
     pending: set[Future] = set()
@@ -255,7 +254,7 @@ def _extract(
                     files = [
                         (row, recordings[row].path, recordings[row].start_s) for row in indices
                     ]
-                    with withheld():
+                    with extract.starting(job):
                         pending.add(pool.submit(extract.extract, files))
                 finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for result in (r for future in finished for r in future.result()):

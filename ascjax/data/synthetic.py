@@ -7,7 +7,6 @@ and recordings vary, and each recording leans towards a neighbouring scene, so t
 
 import dataclasses
 import json
-import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from ascjax.audio import isolated
 from ascjax.data import sounds
 from ascjax.errors import UserError
 from ascjax.files import read_json
@@ -171,7 +171,11 @@ def make(
             _write(partial, _plan(num_recordings), duration_s, seed, stop)
             (partial / MADE_WITH).write_text(json.dumps(parameters, indent=1) + "\n")
             partial.chmod(0o755)
-            partial.rename(root)
+            try:
+                partial.rename(root)
+            except OSError:
+                if not _is_there(root, parameters):  # by another process, meanwhile
+                    raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except (OSError, soundfile.LibsndfileError) as error:
@@ -248,7 +252,7 @@ def _write(
         wave = synthesise(take.scene, take.location, take.segment, duration_s, seed)
         soundfile.write(root / take.name, wave.T, SAMPLE_RATE_HZ, subtype="PCM_24")
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(isolated.num_cores()) as pool:
         try:
             jobs = pool.map(record, takes)
             for _ in tqdm(jobs, "synthesise", total=len(takes), unit="recording", leave=False):

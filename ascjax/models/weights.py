@@ -175,7 +175,8 @@ def load_weights(
     """
     architecture = choose("trunk", trunk, TRUNKS)
     adapt = choose("conversion of input planes", input_channel, INPUT_CHANNEL)
-    path = Path(path) / f"{trunk}.safetensors" if Path(path).is_dir() else Path(path)
+    path = as_path(path)
+    path = path / f"{trunk}.safetensors" if path.is_dir() else path
     converted = load_of(path, trunk)
     source = {k: v for k, v in converted.tensors.items() if not k.startswith(CLASSIFIER)}
     first_kernel = f"params/trunk/{architecture.first_kernel}"

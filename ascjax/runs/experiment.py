@@ -221,7 +221,7 @@ def _train_and_test(
             )
         validate = None
         if data.validation is not None:
-            validate = partial(_validate, evaluator, data.validation, setup, stop)
+            validate = partial(_validate, evaluator, data, data.validation, setup, stop)
         with closing(log):
             trainer = Trainer(
                 made.step_config,
@@ -265,10 +265,15 @@ def _call(stop: StopRequest, where: str, function: Callable[..., T], *args: Any)
 
 
 def _validate(
-    evaluator: Evaluator, part: Fragments, setup: Setup, stop: StopRequest, replicated: Any
+    evaluator: Evaluator,
+    data: Data,
+    part: Fragments,
+    setup: Setup,
+    stop: StopRequest,
+    replicated: Any,
 ) -> dict[str, float]:
-    posteriors = evaluator(replicated, part, stop=stop)
-    return validation_numbers(posteriors, part.labels, asdict(setup.fusion))
+    held_out = testing.evaluate(data, part, evaluator, replicated, stop)
+    return validation_numbers(held_out.posteriors, held_out.labels, asdict(setup.fusion))
 
 
 def _log_setup(info: RunInfo, data: Data) -> None:

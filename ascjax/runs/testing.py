@@ -37,7 +37,7 @@ BANDS, SLICES = 8, 12
 
 
 @dataclass(frozen=True)
-class _Evaluated:
+class Evaluated:
     """Posteriors of a part's recordings, the mean over windows where these were cut."""
 
     posteriors: np.ndarray
@@ -46,14 +46,20 @@ class _Evaluated:
     stored: np.ndarray  # [recording], its first window's index in the store
 
 
-def _evaluate(
-    data: Data, part: Fragments, evaluator: Evaluator, replicated: Any, stop: StopRequest, name: str
-) -> _Evaluated:
+def evaluate(
+    data: Data,
+    part: Fragments,
+    evaluator: Evaluator,
+    replicated: Any,
+    stop: StopRequest,
+    name: str | None = None,
+) -> Evaluated:
+    """Returns the posteriors of a part's recordings; ``name`` labels a progress bar."""
     recordings, groups = cutting.group([data.dataset.recordings[i] for i in part.indices])
     first = np.unique(groups, return_index=True)[1]
     posteriors = evaluator(replicated, part, describe=name, stop=stop)
     averaged = cutting.average(posteriors, groups)
-    return _Evaluated(averaged, part.labels[first], recordings, part.indices[first])
+    return Evaluated(averaged, part.labels[first], recordings, part.indices[first])
 
 
 def test(
@@ -71,13 +77,13 @@ def test(
     """
     replicated = replicate(variables(state), setup.devices)
     started = time.perf_counter()
-    tested = _evaluate(data, data.test, evaluator, replicated, stop, "test")
+    tested = evaluate(data, data.test, evaluator, replicated, stop, "test")
     test_s = time.perf_counter() - started
     held_out = None
     if data.validation is not None:
-        held_out = _evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
+        held_out = evaluate(data, data.validation, evaluator, replicated, stop, "calibrate")
     others = [
-        _evaluate(data, part, evaluator, replicated, stop, "unknown") for part in data.unknown or ()
+        evaluate(data, part, evaluator, replicated, stop, "unknown") for part in data.unknown or ()
     ]
     if not processes.first():
         return None
@@ -158,7 +164,7 @@ def keep(state: TrainState, info: RunInfo, calibration: Calibration, workdir: Pa
 def _write_examples(
     setup: Setup,
     data: Data,
-    tested: _Evaluated,
+    tested: Evaluated,
     results: Results,
     evaluator: Evaluator,
     replicated: Any,

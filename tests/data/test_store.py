@@ -19,7 +19,7 @@ import tiny_set
 from ascjax.audio import wave
 from ascjax.audio.logmel import LogMel
 from ascjax.data import dataset, extract, rows, store
-from ascjax.data.rows import DONE, MISSING
+from ascjax.data.rows import DONE, MISSING, read_bad
 from ascjax.errors import UserError
 from ascjax.files import exclusive
 from ascjax.signals import Stopped, StopRequest
@@ -214,11 +214,12 @@ def test_what_an_unfinished_store_lacks_is_made(tiny, whole, made, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"x": 1}', "\x00", None])
-def test_damaged_reasons_are_forgotten(tiny, made, tmp_path, capsys, content):
+def test_damaged_reasons_are_made_anew(tiny, made, tmp_path, capsys, content):
     path = made.path / "bad.json"
     path.unlink() if content is None else path.write_text(content)
+    assert read_bad(made.path) == {}
+    assert f"{path}: damaged" in capsys.readouterr().out
     assert prepare(tiny, tmp_path, on_bad_file="skip").bad == {}
-    assert f"{path}: damaged; the recordings that it named are tried" in capsys.readouterr().out
     assert json.loads(path.read_text()) == {}
 
 
@@ -323,9 +324,30 @@ def test_an_unreadable_header_stays_left_out(tiny, tmp_path, monkeypatch):
         patched.setattr(store, "ProcessPoolExecutor", None)  # nothing is extracted
         again = prepare(tiny, tmp_path, on_bad_file="skip", known_bad=known_bad)
     assert (again.path, again.bad) == (skipped.path, known_bad)
-    # To stop at bad files is to try them again.
-    whole = prepare(tiny, tmp_path, on_bad_file="stop")
+
+
+@pytest.mark.parametrize("on_bad_file", ["stop", "skip"])
+def test_what_has_become_readable_is_used(tiny, tmp_path, on_bad_file):
+    known_bad = {listed(tiny)[2].name: "needs ffmpeg"}
+    skipped = prepare(tiny, tmp_path, on_bad_file="skip", known_bad=known_bad)
+    whole = prepare(tiny, tmp_path, on_bad_file=on_bad_file)
     assert (whole.path, whole.usable.all(), whole.bad) == (skipped.path, True, {})
+
+
+def test_a_script_without_a_guard_is_not_run_by_workers(tiny, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from ascjax.audio.logmel import LogMel\n"
+        "from ascjax.data import dataset, store\n"
+        "print('once')\n"
+        f"listed = dataset.load(Path({str(tiny)!r}))\n"
+        f"store.prepare(listed.recordings[:4], front_end={FRONT_END!r}, channels=('left',),\n"
+        f"    duration_s=2.0, store_dir=Path({str(tmp_path / 'store')!r}), num_workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "once\n"
 
 
 def test_a_store_that_cannot_be_written_or_does_not_fit_is_said(tiny, tmp_path, monkeypatch):

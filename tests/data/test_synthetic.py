@@ -105,6 +105,19 @@ def test_nothing_is_left_of_a_set_that_was_interrupted(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_two_that_make_the_same_set_have_one(tmp_path, monkeypatch):
+    write, root = synthetic._write, tmp_path / "set"
+
+    def slower(*args):
+        monkeypatch.setattr(synthetic, "_write", write)
+        synthetic.make(root, **SMALL)  # another process, meanwhile
+        write(*args)
+
+    monkeypatch.setattr(synthetic, "_write", slower)
+    assert load(synthetic.make(root, **SMALL)).train
+    assert list(tmp_path.iterdir()) == [root]
+
+
 def test_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="can't write a synthetic set"):

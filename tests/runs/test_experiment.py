@@ -169,7 +169,7 @@ def test_windows_of_a_long_recording_become_one_decision(tmp_path, monkeypatch):
         for i in range(8):
             tiny_set.write_wave(
                 root / scene / f"{1 + i % 2}-{i:03}-A.wav", pitch_hz=pitch_hz,
-                seconds=5.0 if i < 2 else 2.0, seed=10 * s + i,
+                seconds=5.0 if i < 6 else 2.0, seed=10 * s + i,
             )  # fmt: skip
     config = tiny_set.config(
         tmp_path, root, num_devices=1, protocol="validated",
@@ -182,16 +182,25 @@ def test_windows_of_a_long_recording_become_one_decision(tmp_path, monkeypatch):
         extracted.append(extract(setup, stop))
         return extracted[0]
 
+    validated, numbers = [], experiment.validation_numbers
+
+    def count(posteriors, labels, by):
+        validated.append((len(posteriors), len(labels)))
+        return numbers(posteriors, labels, by)
+
     monkeypatch.setattr(Setup, "extract", keep)
+    monkeypatch.setattr(experiment, "validation_numbers", count)
     run = experiment.train(config, tmp_path / "run")
     [data] = extracted
     # Starts at 0, 1, 2 and 3 s of those of 5 s.
     parts = (data.train, data.validation, data.test)
-    assert sum(len(part.indices) for part in parts) == 3 * (2 * 4 + 6)
+    assert sum(len(part.indices) for part in parts) == 3 * (6 * 4 + 2)
     wholes = [{data.dataset.recordings[i].whole for i in part.indices} for part in parts]
     assert len(set.union(*wholes)) == sum(map(len, wholes)) == 24
+    assert validated == [(len(wholes[1]), len(wholes[1]))]
+    assert len(wholes[1]) < len(data.validation.indices)
     assert (run.info.duration_s, run.results.recordings) == (2.0, 12)
     assert run.info.unit == "window"
-    assert run.info.audio_per_window_s == pytest.approx(3 * (2 * 5 + 6 * 2) / 42)
+    assert run.info.audio_per_window_s == pytest.approx(3 * (6 * 5 + 2 * 2) / 78)
     assert run.posteriors.shape == (12, 1, 2, 3)
     assert set(run.test_posteriors.recording.tolist()) == wholes[2]
