@@ -4,6 +4,7 @@ Imports nothing slow, so that help and mistakes are answered before JAX is loade
 """
 
 import argparse
+import codecs
 import io
 import math
 import os
@@ -33,7 +34,8 @@ def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Option
         signals.handle(caught=True)
     keep_compiled_programs()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are bytes, and printed as such
-        sys.stdout.reconfigure(errors="surrogateescape")
+        codecs.register_error("ascjax", _as_bytes)
+        sys.stdout.reconfigure(errors="ascjax")
     try:
         main(parse(sys.argv))
     except UserError as error:
@@ -49,6 +51,14 @@ def run(main: Callable[[Options], None], parse: Callable[[Sequence[str]], Option
         if not is_full_disk(error):
             raise
         _end(f"error: {error.filename or 'disk'}: cannot be written ({error.strerror})", 2)
+
+
+def _as_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Writes bytes of names as they are, and ``?`` for what the terminal's encoding lacks."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("replace")(error)
 
 
 def _end(line: str, code: int) -> NoReturn:

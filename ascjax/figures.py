@@ -126,7 +126,9 @@ def _spectrogram(options: argparse.Namespace) -> "Figure":
         samples, rate = wave.read(file, of_run.sample_rate_hz if of_run else None)
         front_end = of_run or LogMel(rate)
         values = front_end.reference(wave.to_channels(samples, [options.channel])[0])
-        log_mels.append(plots.LogMel(values, front_end.hop_length / rate, rate))
+        log_mels.append(
+            plots.LogMel(values, front_end.hop_length / rate, rate, plots.unit(front_end))
+        )
     columns = options.columns or min(len(log_mels), 2)
     titles = [_title(Path(file), run.scenes if run else ()) for file in options.files]
     return plots.spectrograms(log_mels, titles=titles, columns=columns)

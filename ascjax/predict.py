@@ -31,7 +31,7 @@ from ascjax.files import as_path, check_new, is_url, output
 from ascjax.report.predictions import FORMS, LABELS, Columns
 from ascjax.report.submission import SUBMISSIONS
 from ascjax.runs import sources
-from ascjax.runs.loading import DEFAULT_RUN, open_classifier
+from ascjax.runs.loading import DEFAULT_RUN, SHIPPED, open_classifier
 from ascjax.runs.predictor import PARTS, Classifier
 from ascjax.runs.verdict import Prediction, Scored
 from ascjax.words import counted
@@ -119,8 +119,11 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("--rate: is that of raw samples through standard input, -; files have one")
     if STDIN in options.paths and sys.stdin.isatty():
         raise UserError("-: expected audio through standard input, got a terminal")
-    if options.submission and (STDIN in options.paths or options.out or options.timeline):
-        raise UserError("--submission: takes files and folders, and neither --out nor --timeline")
+    if options.submission and (STDIN in options.paths or options.out or _of_windows(options)):
+        raise UserError(
+            "--submission: takes files and folders, and neither --out nor --timeline nor a format "
+            f"of labels, {' or '.join(LABELS)}"
+        )
 
 
 def _check_bulk(options: argparse.Namespace) -> None:
@@ -145,7 +148,7 @@ def _bulk(options: argparse.Namespace) -> None:
         str(each) if is_url(each) else os.path.abspath(each)
         for each in (options.paths[0], options.out)
     )
-    run = options.run or DEFAULT_RUN
+    run = options.run or str(SHIPPED / DEFAULT_RUN)
     run = os.path.abspath(run) if os.path.exists(run) else run
     count, unreadable = bulk.predict(
         source,
@@ -203,7 +206,7 @@ def _thresholds(options: argparse.Namespace, classifier: Classifier) -> tuple[fl
     """Returns the least score that is answered, and the threshold of sets, if any are wanted."""
     min_score = options.min_score or 0.0
     if options.accuracy is not None:
-        min_score = classifier.threshold(options.accuracy)
+        min_score = classifier.least_score(classifier.threshold(options.accuracy))
         print(
             f"--accuracy={options.accuracy:g}: scores of {min_score:.3f} or more", file=sys.stderr
         )

@@ -12,6 +12,7 @@ import pytest
 from ascjax import __main__, __version__, cli, main
 from ascjax.__main__ import COMMANDS
 from ascjax.errors import UserError
+from ascjax.files import as_path
 from ascjax.models import weights
 from ascjax.signals import Stopped
 
@@ -38,6 +39,18 @@ print(json.dumps(answers))
 """
 
 
+def test_what_the_terminals_encoding_lacks_is_a_question_mark():
+    code = (
+        "import sys; from ascjax import cli\n"
+        "cli.run(lambda _: print('1–2', '\\udcff'), lambda argv: None)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )  # fmt: skip
+    assert done.stdout == b"1?2 \xff\n"
+
+
 def test_a_tilde_is_the_users_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     options = main.parse(["train", "--config=quickstart", "--workdir=~/runs/first"])
@@ -47,6 +60,7 @@ def test_a_tilde_is_the_users_folder(tmp_path, monkeypatch):
     for name, folder in (("imagenet", "~/weights"), ("~/weights", "x")):
         assert weights.resolve(name, "vgg16", folder) == tmp_path / "weights/vgg16.safetensors"
     assert cli.folder("~/weights") == tmp_path / "weights"
+    assert as_path("~nobody_of_this_name.wav") == Path("~nobody_of_this_name.wav")
 
 
 @pytest.fixture(scope="module")

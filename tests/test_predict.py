@@ -59,6 +59,16 @@ def test_formats_and_timelines(command, unlabelled, capsys):
     assert capsys.readouterr().out.startswith("0.000000\t2.000000\tbus ")
 
 
+def test_without_a_run_it_is_the_shipped_one_wherever_it_is_asked(tmp_path, monkeypatch, capsys):
+    (tmp_path / "esc10").mkdir()  # as a training makes it
+    monkeypatch.chdir(tmp_path)
+    tiny_set.write_wave(tmp_path / "a.wav", rate_hz=44_100)
+    predict.main(predict.parse(["predict", "a.wav"]))
+    said = capsys.readouterr()
+    assert "the network esc10 that comes with ascjax" in said.err
+    assert "a.wav" in said.out
+
+
 def test_short_recordings_are_said(command, tmp_path, capsys):
     command(tiny_set.write_wave(tmp_path / "a.wav", seconds=0.5))
     assert "1 recording shorter than a window of 2 s, repeated" in capsys.readouterr().err
@@ -166,6 +176,8 @@ def test_a_submission_needs_every_file(command, unlabelled, tmp_path, capsys):
         command(folder, f"--submission={out}")
     assert "11.wav: is no audio file" in capsys.readouterr().err
     assert not out.exists()
+    with pytest.raises(UserError, match="nor --timeline nor a format of labels, audac"):
+        command(folder, f"--submission={out}", "--format=audacity")
     (folder / "audio" / "11.wav").rename(folder / "8.flac")
     with pytest.raises(UserError, match="2 files would be called '8' in it"):
         command(folder, f"--submission={out}", "--submission_format=kaggle")

@@ -15,7 +15,8 @@ class ArraySource(Source):
     """Samples of an array [sample] or [column, sample].
 
     Args:
-      samples: floats in −1..1, or integers, which are scaled by their type's full scale.
+      samples: floats in −1..1, or integers of up to 32 bits, which are scaled by their type's full
+        scale; unsigned ones have their zero in its middle.
       sample_rate_hz: their rate.
 
     Raises:
@@ -28,7 +29,13 @@ class ArraySource(Source):
                 NAME, f"expected samples [sample] or [column, sample], got shape {samples.shape}"
             )
         if np.issubdtype(samples.dtype, np.integer):
-            samples = samples / np.float32(np.iinfo(samples.dtype).max + 1)
+            kind = np.iinfo(samples.dtype)
+            if kind.bits > 32:  # a sum's or an index's: what full scale is can't be told
+                raise bad_recording(
+                    NAME, f"expected floats, or integers of 32 bits at most, got {samples.dtype}"
+                )
+            full_scale = (kind.max - kind.min + 1) / 2
+            samples = samples / np.float32(full_scale) - np.float32(kind.min == 0)
         elif not np.issubdtype(samples.dtype, np.floating):
             raise bad_recording(NAME, f"expected floats or integers, got {samples.dtype}")
         columns = np.atleast_2d(samples)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ascjax.audio import isolated
@@ -22,26 +22,47 @@ def find(paths: Iterable[Path]) -> list[Path]:
     Hidden files and those in hidden folders are left out.
 
     Raises:
-      UserError: a folder has no audio file.
+      UserError: a folder has no audio file, or one can't be listed.
     """
     files: list[Path] = []
     for path in paths:
         if not os.path.isdir(path):  # unlike Path.is_dir, False for names that no file can have
             files.append(path)
             continue
-        inside = sorted(file for file in path.rglob("*") if _is_wanted(file, path))
+        inside: list[Path] = []
+        for at, folders, names in walk(path):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            inside += [at / name for name in names if is_audio(name) and not name.startswith(".")]
         if not inside:
             raise UserError(
                 f"{display(path)}: expected audio files ({', '.join(SUFFIXES)}) in this folder, "
                 "found none"
             )
-        files += inside
+        files += sorted(inside)
     return list(dict.fromkeys(files))
 
 
-def _is_wanted(file: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-    return is_audio(file.name) and not hidden and not file.is_dir()
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yields each folder at any depth with the names of its folders and of its files, in order.
+
+    Links are followed, but not into a circle. Folders that the caller removes are not entered.
+
+    Raises:
+      UserError: a folder can't be listed.
+    """
+    seen = {os.path.realpath(folder)}
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{display(error.filename)}: can't be listed ({error.strerror})")
+
+    for at, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(at, name))
+            if real in seen:
+                folders.remove(name)
+            seen.add(real)
+        folders.sort()
+        yield Path(at), folders, sorted(names)
 
 
 def find_bad(files: Iterable[Path]) -> dict[Path, BadRecording]:

@@ -111,7 +111,11 @@ class SndfileSource(Source):
         if last is None or not last[5] & is_last_of_stream:
             raise bad_recording(self.name, "cut short: its last Ogg page is missing")
         if last[14:18] != first[14:18]:  # the streams' numbers
-            self.note = "holds several Ogg streams: only the first is read"
+            raise bad_recording(
+                self.name,
+                "holds several Ogg streams, of which only the first can be read; join them, e.g. "
+                "with ffmpeg, or split them",
+            )
 
     def _sndfile(self, file: "io.FileIO | _View") -> "_Forward":
         try:

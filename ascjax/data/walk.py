@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ascjax.audio.finding import walk
 from ascjax.audio.formats import is_audio, is_readable
 from ascjax.data.listing import Tally, relative
-from ascjax.errors import UserError
 
 # Kinds of file that sets carry along; to leave them out is worth no line before each training.
 _CARRIED = (
@@ -28,22 +28,12 @@ def audio_files(folder: Path, root: Path, tally: Tally) -> Iterator[Path]:
     Raises:
       UserError: a folder can't be listed.
     """
-    seen = {os.path.realpath(folder)}
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename}: can't be listed ({error.strerror})")
-
-    for at, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        for name in sorted(folders):
-            real = os.path.realpath(os.path.join(at, name))
-            if name.startswith("."):
-                tally_hidden(Path(at, name), root, tally)
-            if name.startswith(".") or real in seen:
-                folders.remove(name)
-            seen.add(real)
-        folders.sort()
-        for name in sorted(names):
-            path = Path(at, name)
+    for at, folders, names in walk(folder):
+        for name in [name for name in folders if name.startswith(".")]:
+            tally_hidden(at / name, root, tally)
+            folders.remove(name)
+        for name in names:
+            path = at / name
             if is_readable(name):
                 yield path
             else:

@@ -208,7 +208,11 @@ def public(info: RunInfo) -> RunInfo:
     return dataclasses.replace(
         info,
         left_out={},
-        data=dataclasses.replace(info.data, root=Path(info.data.root).name),
+        data=dataclasses.replace(
+            info.data,
+            root=Path(info.data.root).name,
+            leaks=tuple(leak.partition(", e.g. ")[0] for leak in info.data.leaks),
+        ),
         initial_weights=dataclasses.replace(
             info.initial_weights, weights=Path(info.initial_weights.weights).name
         ),
@@ -217,13 +221,18 @@ def public(info: RunInfo) -> RunInfo:
 
 
 def anonymous(trained: Trained) -> Trained:
-    """Returns results.json with numbers for the recordings' names."""
+    """Returns results.json with numbers for the names of recordings and locations."""
     if not isinstance(trained, RunResults):
         return trained
+    decisions = trained.decisions
     numbers = tuple(map(str, range(1, trained.recordings + 1)))
-    return dataclasses.replace(
-        trained, decisions=dataclasses.replace(trained.decisions, recording=numbers)
+    places = {name: str(number) for number, name in enumerate(dict.fromkeys(decisions.location), 1)}
+    decisions = dataclasses.replace(
+        decisions,
+        recording=numbers,
+        location=tuple(name and places[name] for name in decisions.location),
     )
+    return dataclasses.replace(trained, decisions=decisions)
 
 
 def _copy_novelty(run: Run, folder: Path) -> None:

@@ -160,7 +160,7 @@ def page(classifier: Classifier, limits: Limits, folder: Path) -> Any:
 
         def answered(path: str | None, accuracy: float, coverage: float) -> str:
             guarantee = analysis.Guarantee(
-                accuracies.get(accuracy, 0.0),
+                classifier.least_score(accuracies.get(accuracy, 0.0)),
                 accuracy or None,
                 coverage or None,
                 coverages.get(coverage),

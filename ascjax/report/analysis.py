@@ -94,9 +94,8 @@ def log_mel_of(classifier: Classifier, recording: str | Waveform) -> plots.LogMe
         parts.append(values[:, : max(1, round(length / hop))])
         end_s = window.start_s + length / rate
     values = np.concatenate(parts, axis=1)
-    unit = "ln amplitude" if front_end.name == "log_mel" else front_end.name
     # A window is no whole number of frames; over many of them that would add up.
-    return plots.LogMel(values, end_s / values.shape[1], rate, unit)
+    return plots.LogMel(values, end_s / values.shape[1], rate, plots.unit(front_end))
 
 
 def reason(decision: Scored, guarantee: Guarantee) -> str:

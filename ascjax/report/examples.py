@@ -50,10 +50,12 @@ def examples(run: Run) -> list[Example]:
     maps = _occlusion_maps(path, len(stored["recording"]))
     front_end = run.front_end
     hop_size_s = front_end.hop_length / front_end.sample_rate_hz
-    unit = "ln amplitude" if front_end.name == "log_mel" else front_end.name
     return [
         _example(
-            run, index, plots.LogMel(values, hop_size_s, front_end.sample_rate_hz, unit), drops
+            run,
+            index,
+            plots.LogMel(values, hop_size_s, front_end.sample_rate_hz, plots.unit(front_end)),
+            drops,
         )
         for index, values, drops in zip(
             stored["recording"].tolist(), stored["log_mel"], maps, strict=True

@@ -114,6 +114,10 @@ def read_trained(folder: Path) -> Trained | RunResults:
     """
     path = folder / "results.json"
     if not path.exists():
+        if folds := sorted(folder.glob("fold*/results.json")):
+            raise UserError(
+                f"{folder}: holds runs of folds; give one of them, e.g. {folds[0].parent}"
+            )
         raise UserError(
             f"{path}: expected this file of a finished run; start the run's command again to "
             "finish it"

@@ -65,4 +65,4 @@ def open_classifier(run: str | None) -> Classifier:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if run is None:
         print(f"no --run: the network {DEFAULT_RUN} that comes with ascjax", file=sys.stderr)
-    return load(run or DEFAULT_RUN)
+    return load(SHIPPED / DEFAULT_RUN if run is None else run)

@@ -151,7 +151,7 @@ class Classifier:
         windows, however long the recordings are. A recording is taken from ``recordings`` once
         those before it have been read.
         """
-        min_score = self._least(min_score)
+        min_score = self.least_score(min_score)
         for name, heard in self._by_recording(recordings, hop_s):
             yield self._decide(name, heard, min_score)
 
@@ -159,7 +159,7 @@ class Classifier:
         self, recordings: Iterable[Source], *, hop_s: float | None = None, min_score: float = 0.0
     ) -> Iterator[tuple[Prediction | BadRecording, list[Scored]]]:
         """Yields what `each` does, with the scores of each window of the recording."""
-        min_score = self._least(min_score)
+        min_score = self.least_score(min_score)
         for name, heard in self._by_recording(recordings, hop_s):
             scored: list[Scored] = []
             yield self._decide(name, self._scored(heard, min_score, scored), min_score), scored
@@ -215,7 +215,7 @@ class Classifier:
 
         Args, Raises: as `predict`.
         """
-        min_score = self._least(min_score)
+        min_score = self.least_score(min_score)
         heard = [_whole(window) for window in self._hear(sources.listed(recording), None)]
         decision = self._decide(sources.name(recording), iter(heard), min_score)
         assert isinstance(decision, Prediction)  # what can't be read was raised above
@@ -274,7 +274,7 @@ class Classifier:
 
         Args, Raises: as `timeline`.
         """
-        min_score = self._least(min_score)
+        min_score = self.least_score(min_score)
         if not set(by) <= set(PARTS):
             raise UserError(f"by: expected some of {', '.join(PARTS)}, got {', '.join(by)}")
         for window in self._hear(recordings, hop_s, raw=raw):
@@ -369,7 +369,7 @@ class Classifier:
             thresholds.append(found)
         return max(thresholds)
 
-    def _least(self, min_score: float) -> float:
+    def least_score(self, min_score: float) -> float:
         """Returns the least score of an answer: as asked, and as networks with unknowns keep it."""
         if not 0 <= min_score <= 1:
             raise UserError(f"min_score: expected a score of 0 to 1, got {min_score}")
@@ -413,7 +413,7 @@ class Classifier:
     ) -> Iterator[Heard | Failed]:
         """Yields the first windows of recordings, ``most`` of each, after the networks."""
         hop_s = self.window_s if hop_s is None else hop_s
-        if not (math.isfinite(hop_s) and round(hop_s * self.sample_rate_hz) >= 1):
+        if not (math.isfinite(hop_s * self.sample_rate_hz) and hop_s * self.sample_rate_hz >= 0.5):
             raise UserError(f"hop_s: expected more than 0 seconds, got {hop_s}")
         cut: Iterator[tuple[str, Iterator[Window]]] = (
             (

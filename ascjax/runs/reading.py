@@ -19,6 +19,9 @@ from ascjax.errors import UserError
 
 T = TypeVar("T")
 
+# Seconds that an end waits for the thread that reads ahead.
+_PATIENCE_S = 2.0
+
 
 @dataclass(frozen=True)
 class Waveform:
@@ -130,8 +133,11 @@ def read_ahead(items: Iterator[T], limit: int) -> Iterator[T]:
                 yield item()
         finally:
             stopped.set()
+            # A thread within native code while Python ends aborts it; one may wait for a stream.
+            thread.join(_PATIENCE_S)
 
-    threading.Thread(target=make, name="ascjax-read", daemon=True).start()
+    thread = threading.Thread(target=make, name="ascjax-read", daemon=True)
+    thread.start()
     return take()
 
 

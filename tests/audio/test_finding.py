@@ -1,3 +1,6 @@
+import errno
+import os
+
 import pytest
 import soundfile
 import tiny_set
@@ -15,6 +18,31 @@ def test_folders_give_their_visible_audio_files_each_once(tmp_path):
     given = [tmp_path / "b" / "notes.txt", tmp_path / "b", tmp_path]
     found = [str(path.relative_to(tmp_path)) for path in find(given)]
     assert found == ["b/notes.txt", "b/10.ogg", "b/2.WAV", "a.flac"]
+
+
+def test_links_are_followed_but_not_in_a_circle(tmp_path):
+    for folder in ("set", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.wav").touch()
+    (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "set")
+    found = [str(path.relative_to(tmp_path)) for path in find([tmp_path / "set"])]
+    assert found == ["set/linked/elsewhere.wav", "set/set.wav"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"/closed: can't be listed \(Permission denied\)"):
+        find([tmp_path])
 
 
 def test_a_folder_without_audio(tmp_path):

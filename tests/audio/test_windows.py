@@ -49,6 +49,24 @@ def test_gaps_between_windows():
     assert found == [(0, [0, 1]), (4, [4, 5]), (8, [8, 9])]
 
 
+@pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4"])
+def test_arrays_of_integers_are_scaled_by_their_full_scale(kind):
+    wave = np.array([[-0.5, 0.0, 0.25, 0.5]])
+    full_scale = 2 ** (8 * np.dtype(kind).itemsize - 1)
+    zero = full_scale * (np.dtype(kind).kind == "u")
+    integers = (wave * full_scale + zero).astype(kind)
+    options = {"sample_rate_hz": 8_000, "window_samples": 4, "hop_samples": 4}
+    [found] = windows((integers, 8_000), **options)
+    np.testing.assert_allclose(found.samples, wave, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["i8", "u8"])
+def test_arrays_of_longer_integers_have_no_full_scale(kind):
+    options = {"sample_rate_hz": 8_000, "window_samples": 4, "hop_samples": 4}
+    with pytest.raises(BadRecording, match=r"integers of 32 bits at most, got u?int64"):
+        list(windows((np.ones(4, kind), 8_000), **options))
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 200), st.integers(1, 60), st.integers(1, 60))
 def test_windows_are_the_slices_of_the_recording(num_samples, window, hop):

@@ -117,6 +117,20 @@ def test_the_card_has_the_run_s_facts_and_nothing_of_its_machine(exported, finis
             assert private.encode() not in file.read_bytes(), file
 
 
+def test_nothing_that_is_published_names_a_recording_or_a_place(tmp_path):
+    write_fake_run(tmp_path, examples=False)
+    run = ascjax.Run.open(tmp_path)
+    leak = "leak: a location (1) in both parts, e.g. 'a.wav' (training) and 'b.wav' (test)"
+    info = dataclasses.replace(run.info, data=dataclasses.replace(run.info.data, leaks=(leak,)))
+    assert folder.public(info).data.leaks == ("leak: a location (1) in both parts",)
+    count = run.results.recordings
+    places = ("home", "work", "home", *("work",) * (count - 3))
+    decisions = dataclasses.replace(run.results.decisions, location=places)
+    found = folder.anonymous(dataclasses.replace(run.results, decisions=decisions)).decisions
+    assert found.location == ("1", "2", "1", *("2",) * (count - 3))
+    assert found.recording == tuple(map(str, range(1, count + 1)))
+
+
 def test_the_card_counts_windows_as_often_as_the_test_took_them(tmp_path):
     write_fake_run(tmp_path, examples=False)
     run = ascjax.Run.open(tmp_path)

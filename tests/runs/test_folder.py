@@ -21,7 +21,7 @@ from ascjax.files import (
     write_text,
     writing,
 )
-from ascjax.runs.folder import read_results, read_run, restore_front_end
+from ascjax.runs.folder import read_results, read_run, read_trained, restore_front_end
 
 
 def test_json_is_read(tmp_path):
@@ -46,6 +46,13 @@ def test_damaged_json_is_named(tmp_path, content, message):
     with pytest.raises(UserError, match=message) as error:
         read_json(path)
     assert str(error.value).startswith(str(path))
+
+
+def test_a_folder_of_folds_is_no_run(tmp_path):
+    (tmp_path / "fold2").mkdir()
+    (tmp_path / "fold2" / "results.json").touch()
+    with pytest.raises(UserError, match=r"holds runs of folds; give one of them, e\.g\. .*/fold2$"):
+        read_trained(tmp_path)
 
 
 def test_arrays_are_read(tmp_path):

@@ -42,7 +42,6 @@ def test_the_thread_ends_with_its_iterator():
     next(taken)
     [thread] = [each for each in threading.enumerate() if each.name == "ascjax-read"]
     taken.close()
-    thread.join(10)
     assert not thread.is_alive()
 
 

@@ -5,6 +5,7 @@ from ascjax.report.plots.cuts import fragments as fragments
 from ascjax.report.plots.figure import encode as encode
 from ascjax.report.plots.logmel import LogMel as LogMel
 from ascjax.report.plots.logmel import spectrograms as spectrograms
+from ascjax.report.plots.logmel import unit as unit
 from ascjax.report.plots.matrix import confusion as confusion
 from ascjax.report.plots.occluded import occlusion as occlusion
 from ascjax.report.plots.probes import probes as probes

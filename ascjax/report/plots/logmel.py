@@ -10,9 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from ascjax.audio import mel
+from ascjax.audio.frontend import FrontEnd
 from ascjax.report.plots.figure import COLUMNS_IN, PAPER_TYPE, axis_names, colour_bar
 
 FREQUENCY_TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
+
+
+def unit(front_end: FrontEnd) -> str:
+    """Returns the unit of a front end's values, or its name."""
+    return "ln amplitude" if front_end.name == "log_mel" else front_end.name
 
 
 @dataclass(frozen=True)
