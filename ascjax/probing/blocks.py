@@ -112,7 +112,11 @@ def probe_blocks(config: ConfigDict, workdir: Path, *, all_folds: bool) -> Probe
                     found.setdefault((start, block), {})[fold] = outcome
     blocks = list(dict.fromkeys(block for _, block in found))
     pooled = {start: [_pooled(block, found[start, block]) for block in blocks] for start in starts}
-    pairs = {block: [_right(found[start, block]) for start in starts] for block in blocks if file}
+    pairs = {
+        block: (_right(found["converted", block]), _right(found["random", block]))
+        for block in blocks
+        if file
+    }
     locations = _locations(found["random", blocks[0]])
     return Probes(
         config=config.to_dict(),
