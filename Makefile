@@ -116,9 +116,9 @@ $(SUPPLY)/done: pyproject.toml constraints.txt
 	$(SUPPLY)/bin/python -m pip install --quiet -c constraints.txt cyclonedx-bom pip-audit pip-licenses
 	@touch $@
 
-$(RUNTIME)/done: pyproject.toml constraints.txt
+$(RUNTIME)/done: $(SUPPLY)/done
 	$(PYTHON) -m venv --without-pip $(RUNTIME)
-	$(PYTHON) -m pip --python $(RUNTIME)/bin/python install --quiet -c constraints.txt .
+	$(SUPPLY)/bin/python -m pip --python $(RUNTIME)/bin/python install --quiet -c constraints.txt .
 	@touch $@
 
 $(VENV)/demo.done: $(VENV)/test.done

@@ -31,7 +31,7 @@ from ascjax.files import as_path, check_new, is_url, output
 from ascjax.report.predictions import FORMS, LABELS, Columns
 from ascjax.report.submission import SUBMISSIONS
 from ascjax.runs import sources
-from ascjax.runs.loading import DEFAULT_RUN, SHIPPED, open_classifier
+from ascjax.runs.loading import DEFAULT_RUN, open_classifier
 from ascjax.runs.predictor import PARTS, Classifier
 from ascjax.runs.verdict import Prediction, Scored
 from ascjax.words import counted
@@ -148,8 +148,9 @@ def _bulk(options: argparse.Namespace) -> None:
         str(each) if is_url(each) else os.path.abspath(each)
         for each in (options.paths[0], options.out)
     )
-    run = options.run or str(SHIPPED / DEFAULT_RUN)
-    run = os.path.abspath(run) if os.path.exists(run) else run
+    run = options.run or DEFAULT_RUN
+    if options.run and os.path.exists(run):
+        run = os.path.abspath(run)
     count, unreadable = bulk.predict(
         source,
         out,

@@ -206,6 +206,23 @@ def test_a_folder_of_another_sweep_is_refused_with_what_differs(run, trained, ti
             run({table: TABLES[table]}, *flags, **settings)
 
 
+def test_a_set_written_another_way_is_the_same(run, trained, tiny):
+    run()
+    run(root=f"{tiny}/")
+    run(root=os.path.relpath(tiny))
+    assert len(trained) == 2
+
+
+def test_seeds_tested_on_other_recordings_are_not_pooled(run, trained):
+    alone = {"1": Table("One", {"mlp": MLP})}
+    workdir = run(alone, "--seeds=2")
+    write_fake_run(workdir.parent / "other", recordings=61)
+    shutil.copy(workdir.parent / "other" / "results.json", workdir / "mlp" / "seed1")
+    for tables in (alone, {"1": TABLES["1"]}):
+        with pytest.raises(UserError, match="mlp, its seeds: expected the same test recordings"):
+            run(tables, "--seeds=2")
+
+
 def test_a_folder_of_something_else_is_refused(run, tmp_path):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "thesis.txt").write_text("")
@@ -268,6 +285,17 @@ def test_missing_weights_are_named_before_anything_is_trained(run, trained, caps
     assert re.search(
         r"fine, seed 0 .* to do; lacks weights: ascjax convert", capsys.readouterr().out
     )
+
+
+def test_weights_that_are_none_are_called_so(run, trained, tmp_path):
+    tables = {"1": Table("Transfer", {"fine": FINE_TUNED})}
+    settings = {"model.trunk": "alexnet", "features.num_mels": 64, "fragments.count": 1}
+    (tmp_path / "alexnet.safetensors").write_text("damaged")
+    with pytest.raises(UserError, match=r"fine, seed 0: config\.init\.weights: .*alexnet\.safet"):
+        run(tables, **settings, **{"init.weights_dir": str(tmp_path)})
+    with pytest.raises(UserError, match=r"fine, seed 0: config\.init\.weights: .*typo"):
+        run(tables, **settings, **{"init.weights": str(tmp_path / "typo")})
+    assert trained == []
 
 
 def test_a_batch_above_the_training_part_is_said_before_anything_is_trained(run, trained):
@@ -355,6 +383,14 @@ def test_a_dry_run_trains_and_writes_nothing(run, trained, capsys, tmp_path):
     assert "to resume after epoch 1 of 2" in said
     # 3 × 95 GFLOP for each of 6,122 recordings in 61.5 s, as the made-up run has it.
     assert "  tiny: 28,370.2 GFLOP/s, as measured by finished runs here" in said
+
+
+def test_a_finished_run_without_its_history_tells_no_pace(run, trained, capsys):
+    workdir = run()
+    for path in workdir.rglob("metrics.jsonl"):
+        path.unlink()
+    run(TABLES, "--dry_run")
+    assert "0 of 2 runs are left" in capsys.readouterr().out
 
 
 def test_each_network_is_measured_once_over_its_first_steps(

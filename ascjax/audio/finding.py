@@ -56,13 +56,15 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         raise UserError(f"{display(error.filename)}: can't be listed ({error.strerror})")
 
     for at, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        for name in sorted(folders):
-            real = os.path.realpath(os.path.join(at, name))
+        folders.sort()
+        yield Path(at), folders, sorted(names)
+        # A folder is known by its own name before that of a link.
+        paths = {name: os.path.join(at, name) for name in folders}
+        for name in sorted(folders, key=lambda name: os.path.islink(paths[name])):
+            real = os.path.realpath(paths[name])
             if real in seen:
                 folders.remove(name)
             seen.add(real)
-        folders.sort()
-        yield Path(at), folders, sorted(names)
 
 
 def find_bad(files: Iterable[Path]) -> dict[Path, BadRecording]:

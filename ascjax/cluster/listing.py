@@ -3,11 +3,13 @@
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ascjax.audio.finding import walk
 from ascjax.audio.formats import SUFFIXES, is_audio
 from ascjax.cluster import storage
 from ascjax.errors import UserError, nearest
@@ -51,18 +53,14 @@ def _of_folder(fs: Any, root: str, source: str) -> Iterator[str]:
     local = not is_url(source)
     if local and not os.path.isdir(root):
         raise FileNotFoundError
-    walk = os.walk(root, onerror=_raise) if local else fs.walk(root, on_error="raise")
-    for folder, _, files in walk:
-        if any(part.startswith(".") for part in folder.removeprefix(root).split("/")):
+    folders: Iterable[Any] = walk(Path(root)) if local else fs.walk(root, on_error="raise")
+    for folder, _, files in folders:
+        if any(part.startswith(".") for part in str(folder).removeprefix(root).split("/")):
             continue
         for name in sorted(files):
             if is_audio(name):
                 path = f"{folder}/{name}"
                 yield path if local else fs.unstrip_protocol(path)
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _of_table(fs: Any, root: str, source: str) -> Iterator[str]:

@@ -30,13 +30,16 @@ def open_folder(location: str) -> tuple[Any, str]:
       UserError: fsspec or what it needs for such URLs isn't installed, or there is no such kind.
     """
     try:
-        from fsspec.core import url_to_fs
+        import fsspec
         from fsspec.implementations.local import LocalFileSystem
 
         if not is_url(location):
             return LocalFileSystem(), os.path.abspath(location)
+        # Not fsspec's url_to_fs, to which "::" in a name is a chain of file systems.
+        kind = fsspec.get_filesystem_class(location.partition("://")[0])
+        options = kind._get_kwargs_from_urls(location)
         # Listings of a million objects needn't be kept.
-        return url_to_fs(location, use_listings_cache=False)
+        return kind(**options, use_listings_cache=False), kind._strip_protocol(location)
     except ImportError as error:
         raise UserError(
             f"{location}: {error}; pip install 'ascjax[cluster]', and gcsfs for gs://"
@@ -114,7 +117,12 @@ class Folder:
     def remove(self, name: str) -> None:
         """Removes a file or an inner folder, if it is there."""
         with errors_named(self.location), contextlib.suppress(FileNotFoundError):
-            self.fs.rm(self.path(name), recursive=True)
+            path = self.path(name)
+            if is_url(self.location):  # where rm takes [ and * for patterns
+                for each in self.fs.find(path):
+                    self.fs.rm_file(each)
+            else:
+                self.fs.rm(path, recursive=True)
 
     def remove_partial(self, name: str) -> None:
         """Removes what killed processes have left in an inner folder; a bucket keeps no halves."""
@@ -164,7 +172,9 @@ def fetched(locations: Iterable[str]) -> Iterator[Source]:
     ):
         ahead: deque[Any] = deque()
         for index, location in enumerate(locations):
-            to = os.path.join(folder, f"{index}{Path(location).suffix}")
+            # A signature may follow the name on the web.
+            name = location.partition("?")[0] if location.startswith("http") else location
+            to = os.path.join(folder, f"{index}{Path(name).suffix}")
             ahead.append(pool.submit(_fetch, location, to))
             if len(ahead) > _AT_ONCE:
                 yield from _used(ahead.popleft().result(), folder)

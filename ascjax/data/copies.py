@@ -138,7 +138,7 @@ def _joined(found: Sequence[Copies]) -> list[Copies]:
 
 @dataclass(frozen=True)
 class _Found:
-    """copies-*.json: what was found in a set, and its CRC-32 (`_crc32`)."""
+    """copies.json: what was found in a set, and its CRC-32 (`_crc32`)."""
 
     copies: tuple[Copies, ...]
     crc32: int
@@ -160,11 +160,12 @@ def find_once(
       UserError: it can't be kept.
       Stopped: ``stop`` was requested.
     """
-    path = store_dir / f"copies-{_hash(recordings, infos)}.json"
+    folder = store_dir / f"copies-{_hash(recordings, infos)}"
+    path = folder / "copies.json"
     known = _read(path)
     if known is not None:
         return known
-    with exclusive(store_dir, "looking for copies", wait=stop.check):
+    with exclusive(folder, "looking for copies", wait=stop.check):
         known = _read(path)
         if known is not None:
             return known

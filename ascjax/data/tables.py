@@ -13,6 +13,9 @@ from ascjax.files import read_bytes
 
 DELIMITERS = (",", "\t", ";", "|")
 
+# Follows the last row, unless a quote that isn't closed swallows it.
+_END = "(end)"
+
 # What each column is called in published sets and in tables people make; the first is our name.
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "path": (
@@ -76,10 +79,9 @@ def read(path: Path, delimiter: str = "", *, header: Sequence[str] = ()) -> Tabl
     delimiter = delimiter or sniff(text)
     try:
         reader = csv.reader(
-            io.StringIO(text, newline=""),
+            io.StringIO(f"{text}\n{_END}", newline=""),
             delimiter=delimiter,
             skipinitialspace=delimiter != "\t",
-            strict=True,  # a quote that isn't closed would swallow rows
         )
         rows, line = [], 1
         for row in reader:
@@ -89,6 +91,9 @@ def read(path: Path, delimiter: str = "", *, header: Sequence[str] = ()) -> Tabl
             line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{path}, line {line}: expected a text table ({error})") from error
+    line, cells = rows.pop()
+    if cells != [_END]:  # swallowed, with the rows before it
+        raise UserError(f"{path}, line {line}: expected a quote that is closed")
     if not rows:
         raise UserError(f"{path}: the table is empty")
     if not header or key(rows[0][1][0]) == key(header[0]):

@@ -116,20 +116,21 @@ def _line(name: str, entry: Entry, seeds: Mapping[int, Outcome], workdir: Path) 
         head=config.model.head,
         paper=round(entry.row.paper / 100, 4),
         state=state,
-        ours=_ours(list(seeds.values()), model_file) if seeds else None,
+        ours=_ours(name, list(seeds.values()), len(entry.seeds), model_file) if seeds else None,
         reports=tuple(str(path.relative_to(workdir)) for path in reports if path.exists()),
     )
 
 
-def _ours(seeds: Sequence[Outcome], model_file: Path | None) -> RowResults:
+def _ours(name: str, seeds: Sequence[Outcome], planned: int, model_file: Path | None) -> RowResults:
+    _check_same(f"{name}, its seeds", seeds)
     summary = seeds[0].summary
     total = summary.accuracy.total
     pooled = pool_seeds([seed.summary.accuracy.correct for seed in seeds], total)
     return RowResults(
         recordings=total,
         mean=pooled.mean,
-        # With one seed there is nothing to deviate from but the other folds.
-        deviation=summary.deviation if len(seeds) == 1 else pooled.deviation,
+        # Of one seed there is nothing to deviate from but the other folds.
+        deviation=summary.deviation if planned == 1 else pooled.deviation,
         interval_95=pooled.interval_95,
         cost=_cost(seeds[0].info, model_file),
         train_s=fmean(seed.seconds.train for seed in seeds),
@@ -158,17 +159,22 @@ def _cost(info: RunInfo, model_file: Path | None) -> Cost:
     )
 
 
+def _check_same(names: str, outcomes: Sequence[Outcome]) -> None:
+    """Raises UserError unless all were tested on the same recordings."""
+    for one in outcomes:
+        if not np.array_equal(one.recordings, outcomes[0].recordings):
+            raise UserError(
+                f"{names}: expected the same test recordings, got others; the data set has changed "
+                "during the sweep, so start anew in another --workdir"
+            )
+
+
 def _comparison(
     name: str, against: str, entries: Mapping[str, Entry], outcomes: Outcomes
 ) -> Comparison:
     common = sorted(outcomes[name].keys() & outcomes[against].keys())
     ours, theirs = ([outcomes[row][seed] for seed in common] for row in (name, against))
-    for one in (*ours, *theirs):
-        if not np.array_equal(one.recordings, ours[0].recordings):
-            raise UserError(
-                f"{name} and {against}: expected the same test recordings, got others; the data "
-                "set has changed during the sweep, so start anew in another --workdir"
-            )
+    _check_same(f"{name} and {against}", [*ours, *theirs])
     right, right_against = (np.stack([one.right for one in each]) for each in (ours, theirs))
     rows, locations = (entries[name].row, entries[against].row), ours[0].locations
     clustered = mcnemar_clustered(right, right_against, locations).p if locations else None

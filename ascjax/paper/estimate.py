@@ -56,7 +56,7 @@ def listing(entries: Mapping[str, Entry], survey: Survey | None) -> str:
             aligned(lines, num_numbers=1),
             "",
             f"{num_left} of {num_runs} runs are left, about {duration(total_s)} without "
-            "extraction and compilation, by pace of",
+            "extraction and compilation" + ", by pace of" * bool(paces),
             *(
                 f"  {trunk}: {pace / 1e9:,.1f} GFLOP/s, {sources[trunk]}"
                 for trunk, pace in paces.items()
@@ -89,9 +89,8 @@ def _paces(entry: Entry) -> list[float]:
     """Returns the operations per second of a row's finished runs, without their first epochs."""
     paces = []
     for run in entry.runs:
-        if run.finished:
+        if run.finished and (history := read_history(run.path / "metrics.jsonl")):
             info = read_run(run.path)
-            history = read_history(run.path / "metrics.jsonl")
             seconds = [epoch["seconds"] for epoch in history]
             recordings = TRAINING_FACTOR * info.recordings.train
             flops = recordings * info.model.flops_per_recording

@@ -1,5 +1,6 @@
 """Plan of a sweep: rows of tables become runs; rows that can't exist or lack weights."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -12,7 +13,7 @@ from ascjax import models, records
 from ascjax import setup as setups
 from ascjax.config import differences, load_config
 from ascjax.errors import UserError
-from ascjax.files import is_new
+from ascjax.files import as_path, is_new
 from ascjax.paper.tables import Row
 from ascjax.runs import folds
 from ascjax.runs.folds import PlannedRun
@@ -155,7 +156,10 @@ def read_limits(workdir: Path, sweep: Sweep) -> Limits | None:
     # More tables and more seeds leave all that is there as it is.
     tables = sweep.tables if set(before.tables) <= set(sweep.tables) else before.tables
     seeds = max(before.seeds, sweep.seeds)
-    before = replace(before, tables=tables, seeds=seeds, limits=None)
+    root = before.data_root
+    if os.path.realpath(as_path(root)) == os.path.realpath(as_path(sweep.data_root)):
+        root = sweep.data_root
+    before = replace(before, tables=tables, seeds=seeds, data_root=root, limits=None)
     differing = differences(asdict(before), asdict(sweep))
     if differing:
         raise UserError(
@@ -212,14 +216,19 @@ def _why_impossible(config: ConfigDict, survey: Survey) -> str | None:
 
 
 def _without_weights(config: ConfigDict) -> tuple[str | None, str | None]:
-    """Returns why a row can never have its weights, or the command that makes those it lacks."""
+    """Returns why a row can never have its weights, or the command that makes those it lacks.
+
+    Neither where a file is there and is none of them, which `check_runs` says.
+    """
+    init, trunk = config.init, config.model.trunk
     try:
         setups.weights_file(config)
     except UserError as error:
-        trunk = config.model.trunk
         if models.TRUNKS[trunk].classifier is None:
             return str(error), None
-        return None, f"ascjax convert {trunk} --out {config.init.weights_dir}"
+        file = as_path(init.weights_dir) / f"{trunk}.safetensors"
+        if init.weights == "imagenet" and not file.exists():
+            return None, f"ascjax convert {trunk} --out {init.weights_dir}"
     return None, None
 
 

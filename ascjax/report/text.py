@@ -83,7 +83,8 @@ def _devices(results: Results | FoldSummary) -> list[str]:
         return []
     rows: list[tuple[str, ...]] = [("device", *_ACCURACY)]
     rows += [(label(device), *_cells(part)) for device, part in results.by_device.items()]
-    rows += [(f"{kind} in training", *_cells(part)) for kind, part in results.by_seen.items()]
+    if len(results.by_seen) == 2:
+        rows += [(f"{kind} in training", *_cells(part)) for kind, part in results.by_seen.items()]
     return [aligned(rows)]
 
 

@@ -20,7 +20,7 @@ from ascjax.errors import UserError
 from ascjax.files import exclusive
 from ascjax.runs import teacher, testing
 from ascjax.runs.description import describe
-from ascjax.runs.folder import begin, check_workdir
+from ascjax.runs.folder import begin, check_workdir, read_run
 from ascjax.runs.following import Following, follow
 from ascjax.runs.info import RunInfo
 from ascjax.runs.predictor import Classifier
@@ -106,12 +106,13 @@ class _Prepared:
     state: TrainState
 
 
-def _prepare(config: ConfigDict, stop: StopRequest) -> _Prepared:
+def _prepare(config: ConfigDict, workdir: Path, stop: StopRequest) -> _Prepared:
     setup = Setup(config, setups.survey(config, stop))
     setup.check()
     taught_by, followed = _teacher(setup), follow(config)
     leaks = setups.find_leaks(config, setup.survey, stop)
-    data = setup.extract(stop)
+    resumed = (workdir / "run.json").exists()
+    data = setup.extract(stop, read_run(workdir).left_out if resumed else None)
     num_scenes = len(data.dataset.scenes)
     networks = builders.networks(config, setup.weights_file, num_scenes, setup.input_shape)
     mean, deviation = np.zeros((2, data.store.log_mel.shape[2]), np.float32)
@@ -187,7 +188,7 @@ def _teacher(setup: Setup) -> Classifier | None:
 def _train_and_test(
     config: ConfigDict, workdir: Path, stop: StopRequest, parameter_table: bool
 ) -> Run | None:
-    made = _call(stop, "before training; features are kept", _prepare, config, stop)
+    made = _call(stop, "before training; features are kept", _prepare, config, workdir, stop)
     setup, data, evaluator, schedule = made.setup, made.data, made.evaluator, made.schedule
     first = processes.first()
     info = begin(workdir, config.to_dict(), made.info) if first else made.info

@@ -413,7 +413,7 @@ class Classifier:
     ) -> Iterator[Heard | Failed]:
         """Yields the first windows of recordings, ``most`` of each, after the networks."""
         hop_s = self.window_s if hop_s is None else hop_s
-        if not (math.isfinite(hop_s * self.sample_rate_hz) and hop_s * self.sample_rate_hz >= 0.5):
+        if not (math.isfinite(hop_s * self.sample_rate_hz) and hop_s * self.sample_rate_hz > 0.5):
             raise UserError(f"hop_s: expected more than 0 seconds, got {hop_s}")
         cut: Iterator[tuple[str, Iterator[Window]]] = (
             (

@@ -20,7 +20,7 @@ from ascjax.errors import UserError
 T = TypeVar("T")
 
 # Seconds that an end waits for the thread that reads ahead.
-_PATIENCE_S = 2.0
+_PATIENCE_S = 0.5
 
 
 @dataclass(frozen=True)

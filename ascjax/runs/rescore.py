@@ -119,7 +119,7 @@ def run_model(run: Run, *, fragments: int, data_root: str | None = None) -> np.n
     with StopRequest() as stop:
         setup = setups.Setup(config, setups.survey(config, stop))
         _ = setup.input_shape
-        data = setup.extract(stop)
+        data = setup.extract(stop, run.info.left_out)
     tested, groups = cutting.group([data.dataset.recordings[i] for i in data.test.indices])
     stored = run.test_posteriors
     scenes = [run.info.scenes[label] for label in stored.label]

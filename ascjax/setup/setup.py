@@ -1,5 +1,6 @@
 """Setup: the objects that a config describes for a surveyed data set, each made once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,8 +95,12 @@ class Setup:
         with keyed("train.batch_size"):
             steps_per_epoch(examples, self.config.train.batch_size)
 
-    def extract(self, stop: StopRequest) -> Data:
+    def extract(self, stop: StopRequest, left_out: Mapping[str, str] | None = None) -> Data:
         """Extracts the features that the store still lacks.
+
+        Args:
+          stop: asked between recordings.
+          left_out: reasons by name of recordings that stay left out, as a run began without them.
 
         Raises:
           UserError: a recording can't be read, a part is empty, or the store can't be written.
@@ -112,7 +117,7 @@ class Setup:
             on_bad_file=settings.on_bad_file,
             min_duration_share=settings.min_duration_share,
             stop=stop,
-            known_bad=self.survey.bad,
+            known_bad={**(left_out or {}), **self.survey.bad},
         )
         cut = self.config.fragments.count, self.config.fragments.overlap
         train, test = (

@@ -26,8 +26,14 @@ def test_links_are_followed_but_not_in_a_circle(tmp_path):
         (tmp_path / folder / f"{folder}.wav").touch()
     (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "set")
-    found = [str(path.relative_to(tmp_path)) for path in find([tmp_path / "set"])]
-    assert found == ["set/linked/elsewhere.wav", "set/set.wav"]
+    (tmp_path / "set" / "v2").mkdir()
+    (tmp_path / "set" / "v2" / "a.wav").touch()
+    (tmp_path / "set" / "current").symlink_to(tmp_path / "set" / "v2")
+    (tmp_path / "set" / ".annex").mkdir()
+    (tmp_path / "set" / ".annex" / "b.wav").touch()
+    (tmp_path / "set" / "annex").symlink_to(tmp_path / "set" / ".annex")
+    found = [str(path.relative_to(tmp_path / "set")) for path in find([tmp_path / "set"])]
+    assert found == ["annex/b.wav", "linked/elsewhere.wav", "set.wav", "v2/a.wav"]
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import re
 import signal
 import sys
 import time
+from pathlib import Path
 
 import kills
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 import tiny_set
 
 from ascjax import predict
+from ascjax.audio import finding
 from ascjax.cluster import bulk, listing, part, storage
 from ascjax.errors import UserError
 from ascjax.runs.loading import SHIPPED, load
@@ -234,6 +236,41 @@ def test_a_staged_run_is_copied_once(bucket, tmp_path, monkeypatch):
     assert (tmp_path / first / "results.json").is_file()
     bucket.put_object(Bucket="sounds", Key="run/results.json", Body=b"{}")
     assert storage.staged("s3://sounds/run") != first
+
+
+def test_linked_folders_are_listed_as_predict_does(tmp_path):
+    for name in ("set/a.wav", "other/b.wav", "set/.hidden/c.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "set" / "linked").symlink_to(tmp_path / "other")
+    found = list(listing.find(str(tmp_path / "set")))
+    assert found == [str(path) for path in finding.find([tmp_path / "set"])]
+    assert len(found) == 2
+
+
+def test_names_that_mean_something_to_fsspec_are_names():
+    folder = storage.Folder("memory://names/out[1]")
+    other = storage.Folder("memory://names/out1")
+    for each in (folder, other):
+        each.fs.pipe_file(each.path("part/a.parquet"), b"rows")
+    folder.remove("part/a.parquet")
+    other.remove("nothing")
+    assert (folder.names("part"), other.names("part")) == ([], ["a.parquet"])
+    other.remove("part")
+    assert other.names() == []
+    names = "memory://names/a", "memory://names/a::b.wav"
+    for name in names:
+        fs, path = storage.open_folder(name)
+        fs.pipe_file(path, name.encode())
+    read = [Path(name).read_text() for name in storage.fetched(names)]
+    assert read == list(names)
+
+
+def test_a_signed_address_has_its_files_suffix(monkeypatch):
+    asked = []
+    monkeypatch.setattr(storage, "_fetch", lambda location, to: asked.append(to) or location)
+    assert list(storage.fetched(["https://host/a.wav?X-Sign=" + 300 * "x", "s3://b/c?.ogg"]))
+    assert [Path(to).name for to in asked] == ["0.wav", "1.ogg"]
 
 
 def test_a_list_names_paths_from_its_own_folder(tmp_path):

@@ -2,7 +2,10 @@
 
 import dataclasses
 import os
+import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -163,7 +166,7 @@ def test_a_set_is_listened_to_once(clean, tmp_path, monkeypatch):
 
     first = find()
     assert [each.kind for each in first] == ["bytes"]
-    [kept] = (tmp_path / "store").glob("copies-*")
+    [kept] = (tmp_path / "store").glob("copies-*/copies.json")
     with monkeypatch.context() as patch:
         patch.setattr(copies, "listen", None)
         assert find() == first
@@ -173,7 +176,37 @@ def test_a_set_is_listened_to_once(clean, tmp_path, monkeypatch):
         assert find() == first
     os.utime(root / "bus/1-0.wav", ns=(1, 1))
     assert find() == first
-    assert len(list((tmp_path / "store").glob("copies-*"))) == 2
+    assert len(list((tmp_path / "store").glob("copies-*/copies.json"))) == 2
+
+
+def test_two_runs_listen_once_and_the_second_says_what_it_waits_for(
+    clean, tmp_path, monkeypatch, capsys
+):
+    recordings = load(clean).recordings
+    infos, _ = store.scan(recordings, on_bad_file="stop")
+    listening, go_on, heard, listen = threading.Event(), threading.Event(), [], copies.listen
+
+    def slowly(*args, **options):
+        heard.append(args)
+        listening.set()
+        assert go_on.wait(20)
+        return listen(*args, **options)
+
+    class Asked(StopRequest):
+        def check(self, where):
+            go_on.set()  # the second has found the lock held
+
+    monkeypatch.setattr(copies, "listen", slowly)
+    with ThreadPoolExecutor(1) as pool, StopRequest() as stop:
+        first = pool.submit(copies.find_once, recordings, infos, tmp_path, stop)
+        assert listening.wait(20)
+        second = copies.find_once(recordings, infos, tmp_path, Asked())
+        assert second == first.result()
+    assert len(heard) == 1
+    said = capsys.readouterr().out
+    assert re.search(
+        r"waiting for another process, which is looking for copies in .*/copies-", said
+    )
 
 
 def test_a_stop_is_heard_while_listening(clean):

@@ -64,6 +64,22 @@ def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path, quoted, delimiter
         tables.read(path)
 
 
+@pytest.mark.parametrize(
+    "row", ['"a.wav" ,"bus"', '"a.wav","bus" ', 'a.wav,"bus" ""', "a.wav,bus", '"a.wav", "bus"']
+)
+def test_blanks_beside_quotes_are_no_fault(tmp_path, row):
+    path = tmp_path / "table.csv"
+    path.write_text(f"path,scene\n{row}\nb.wav,park")
+    assert [line for line, _ in tables.read(path).rows] == [2, 3]
+
+
+def test_a_remark_that_is_not_closed_swallows_no_rows(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text('path,scene,remark\na,bus,the "loud" one\nb,bus,"loud\nc,park,\n')
+    with pytest.raises(UserError, match=r"table\.csv, line 3: expected a quote that is closed"):
+        tables.read(path)
+
+
 def test_lines_of_blanks_are_no_rows(tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("a.wav\tbus\n  \nb.wav\tpark\n \t \n ")

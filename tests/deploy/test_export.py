@@ -117,7 +117,7 @@ def test_the_card_has_the_run_s_facts_and_nothing_of_its_machine(exported, finis
             assert private.encode() not in file.read_bytes(), file
 
 
-def test_nothing_that_is_published_names_a_recording_or_a_place(tmp_path):
+def test_nothing_that_is_published_names_a_recording_or_a_location(tmp_path):
     write_fake_run(tmp_path, examples=False)
     run = ascjax.Run.open(tmp_path)
     leak = "leak: a location (1) in both parts, e.g. 'a.wav' (training) and 'b.wav' (test)"

@@ -12,9 +12,12 @@ import tiny_set
 from safetensors.numpy import save_file
 
 from ascjax import models
+from ascjax.audio import wave
+from ascjax.audio.errors import BadRecording
 from ascjax.errors import UserError
 from ascjax.report import text
 from ascjax.runs import experiment, loading, testing
+from ascjax.runs.rescore import rescore
 from ascjax.runs.run import Run
 from ascjax.setup import Setup
 from ascjax.signals import Stopped
@@ -163,6 +166,29 @@ def test_a_run_says_which_weights_and_data_it_began_with(tiny, folder, tmp_path,
         experiment.train(config, tmp_path / "run")
 
 
+def test_what_a_run_began_without_stays_left_out_of_it(tmp_path, monkeypatch):
+    root = tiny_set.write_set(tmp_path / "set", per_scene=6)
+    bad = root / "bus" / "2-001-A.wav"
+    settings = {"data.on_bad_file": "skip", "train.num_epochs": 1}
+    config = tiny_set.config(tmp_path, root, num_devices=1, **settings)
+    probe = wave.probe
+
+    def refuse(path):
+        if path == bad:
+            raise BadRecording(f"{path}: can't be opened")
+        return probe(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wave, "probe", refuse)
+        run = experiment.train(config, tmp_path / "run")
+    assert list(run.info.left_out) == ["bus/2-001-A.wav"]
+    new = experiment.train(config, tmp_path / "new")
+    assert new.info.left_out == {}
+    (tmp_path / "run" / "results.json").unlink()
+    assert experiment.train(config, tmp_path / "run").info == run.info
+    assert rescore(run, test_fragments=1).recordings == run.results.recordings
+
+
 def test_windows_of_a_long_recording_become_one_decision(tmp_path, monkeypatch):
     root = tmp_path / "set"
     for s, (scene, pitch_hz) in enumerate(tiny_set.SCENES.items()):
@@ -178,8 +204,8 @@ def test_windows_of_a_long_recording_become_one_decision(tmp_path, monkeypatch):
     extracted = []
     extract = Setup.extract
 
-    def keep(setup, stop):
-        extracted.append(extract(setup, stop))
+    def keep(setup, *args):
+        extracted.append(extract(setup, *args))
         return extracted[0]
 
     validated, numbers = [], experiment.validation_numbers
