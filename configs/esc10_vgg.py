@@ -4,8 +4,8 @@ ascjax train --config=esc10_vgg --config.data.root=DIR --folds=all
   [--config.init.weights=imagenet] [--config.model.head=mlp]
 
 Measured over the five folds, one seed: 76.5 % from random weights (57.0 % with head mlp), 89.0 %
-from ImageNet (92.0 % with mlp, 88.8 % with N_s = 3). ImageNet is Simonyan and Zisserman's weights as
-Keras has them, not torchvision's. See benchmarks/RESULTS.md.
+from ImageNet (92.0 % with mlp, 88.8 % with N_s = 3): weights of Simonyan and Zisserman as Keras has
+them, not torchvision's. See benchmarks/RESULTS.md.
 Takes: 20 to 28 minutes a fold on one core
 """
 
