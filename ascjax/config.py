@@ -77,8 +77,7 @@ def load_config(name: str, overrides: Mapping[str, str] | None = None) -> Config
     """
     path = find_config(name)
     beside = str(path.parent.absolute())
-    if name not in shipped() and beside not in sys.path:
-        sys.path.append(beside)  # a config may import what lies beside it, workers too
+    sys.path.insert(0, beside)  # as for a script: a config may import what lies beside it
     try:
         defined = runpy.run_path(str(path))
         config = defined["get_config"]() if "get_config" in defined else None
@@ -86,6 +85,10 @@ def load_config(name: str, overrides: Mapping[str, str] | None = None) -> Config
         raise UserError(
             f"--config={name}: cannot be loaded: {type(error).__name__}: {error}"
         ) from error
+    finally:
+        sys.path.remove(beside)
+        if name not in shipped() and beside not in sys.path:
+            sys.path.append(beside)  # for workers, and for what is imported later
     if not isinstance(config, ConfigDict):
         raise UserError(f"--config={name}: it must define get_config(), which returns a ConfigDict")
     leaves = flatten(config.to_dict())

@@ -148,8 +148,8 @@ def _bulk(options: argparse.Namespace) -> None:
         str(each) if is_url(each) else os.path.abspath(each)
         for each in (options.paths[0], options.out)
     )
-    run = options.run or DEFAULT_RUN
-    if options.run and os.path.exists(run):
+    run = options.run
+    if run and os.path.exists(run):
         run = os.path.abspath(run)
     count, unreadable = bulk.predict(
         source,

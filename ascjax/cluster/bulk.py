@@ -44,7 +44,7 @@ _MOST_FAILURES = 20
 def predict(
     source: str,
     dest: str,
-    run: str,
+    run: str | None,
     classifier: Classifier,
     *,
     hop_s: float | None,
@@ -58,7 +58,8 @@ def predict(
     Args:
       source: see `listing.find`.
       dest: a new folder, or that of the same job.
-      run: see `loading.load`, where each machine of the cluster can read it; also a URL.
+      run: see `loading.load`, where each machine of the cluster can read it; also a URL; None for
+        the shipped network.
       classifier: of that run.
       hop_s, min_score: see `Classifier.predict`.
       per_part: recordings of a part.
@@ -149,7 +150,7 @@ def _begin(folder: storage.Folder, job: part.Job, paths: Iterable[str]) -> part.
     return others
 
 
-def _predict(ray: Any, todo: list[int], dest: str, run: str, job: part.Job) -> None:
+def _predict(ray: Any, todo: list[int], dest: str, run: str | None, job: part.Job) -> None:
     """Predicts parts on Ray Data."""
     signals.handle(caught=True)  # Ray has put its own in their place
     context = ray.data.DataContext.get_current()

@@ -54,7 +54,9 @@ def _of_folder(fs: Any, root: str, source: str) -> Iterator[str]:
     if local and not os.path.isdir(root):
         raise FileNotFoundError
     folders: Iterable[Any] = walk(Path(root)) if local else fs.walk(root, on_error="raise")
-    for folder, _, files in folders:
+    for folder, inner, files in folders:
+        if local:
+            inner[:] = [name for name in inner if not name.startswith(".")]
         if any(part.startswith(".") for part in str(folder).removeprefix(root).split("/")):
             continue
         for name in sorted(files):

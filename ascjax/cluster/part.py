@@ -24,7 +24,7 @@ from ascjax.errors import UserError
 from ascjax.files import is_url
 from ascjax.runs import sources
 from ascjax.runs.ensemble import Ensemble
-from ascjax.runs.loading import load
+from ascjax.runs.loading import DEFAULT_RUN, load_or_shipped
 from ascjax.runs.predictor import Classifier
 from ascjax.runs.reading import Waveform, batches
 from ascjax.runs.sources import Source
@@ -71,18 +71,18 @@ def model_sha256(classifier: Classifier) -> str:
     return "+".join(each.trained.model_sha256 for each in classifier.runs)
 
 
-def _loaded(run: str, job: Job) -> Classifier:
+def _loaded(run: str | None, job: Job) -> Classifier:
     """Returns a run's classifier.
 
     Raises:
       UserError: it can't be read, or isn't the one that the job began with.
     """
-    classifier = load(storage.staged(run))
+    classifier = load_or_shipped(run and storage.staged(run))
     if model_sha256(classifier) != job.model_sha256:
+        found = f"{model_sha256(classifier)[:12]}… on {socket.gethostname()}"
         raise UserError(
-            f"{run}: expected the network {job.model_sha256[:12]}… that the job began with, found "
-            f"{model_sha256(classifier)[:12]}… on {socket.gethostname()}; --run must be the same "
-            "for every machine"
+            f"{run or DEFAULT_RUN}: expected the network {job.model_sha256[:12]}… that the job "
+            f"began with, found {found}; --run must be the same for every machine"
         )
     return classifier
 
@@ -90,7 +90,7 @@ def _loaded(run: str, job: Job) -> Classifier:
 class Networks:
     """An actor: a run's networks on a device."""
 
-    def __init__(self, run: str, job: Job) -> None:
+    def __init__(self, run: str | None, job: Job) -> None:
         self._ensemble = dataclasses.replace(_loaded(run, job).ensemble, batch=DEVICE_BATCH)
         self._ensemble.load()
 
@@ -156,7 +156,7 @@ class _Remote(Classifier):
 
 
 @cache
-def _classifier(run: str, job: Job, actors: tuple[Any, ...]) -> Classifier:
+def _classifier(run: str | None, job: Job, actors: tuple[Any, ...]) -> Classifier:
     """Returns a run's classifier, made once in a process."""
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     loaded = _loaded(run, job)
@@ -164,7 +164,13 @@ def _classifier(run: str, job: Job, actors: tuple[Any, ...]) -> Classifier:
 
 
 def predict(
-    number: int, dest: str, run: str, job: Job, actors: tuple[Any, ...], *, careful: bool = False
+    number: int,
+    dest: str,
+    run: str | None,
+    job: Job,
+    actors: tuple[Any, ...],
+    *,
+    careful: bool = False,
 ) -> int:
     """Predicts the recordings of a part and writes its rows; returns how many there are.
 

@@ -13,9 +13,6 @@ from ascjax.files import read_bytes
 
 DELIMITERS = (",", "\t", ";", "|")
 
-# Follows the last row, unless a quote that isn't closed swallows it.
-_END = "(end)"
-
 # What each column is called in published sets and in tables people make; the first is our name.
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "path": (
@@ -77,23 +74,11 @@ def read(path: Path, delimiter: str = "", *, header: Sequence[str] = ()) -> Tabl
     """
     text = _text(path)
     delimiter = delimiter or sniff(text)
-    try:
-        reader = csv.reader(
-            io.StringIO(f"{text}\n{_END}", newline=""),
-            delimiter=delimiter,
-            skipinitialspace=delimiter != "\t",
-        )
-        rows, line = [], 1
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells):
-                rows.append((line, cells))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(f"{path}, line {line}: expected a text table ({error})") from error
-    line, cells = rows.pop()
-    if cells != [_END]:  # swallowed, with the rows before it
-        raise UserError(f"{path}, line {line}: expected a quote that is closed")
+    rows = _rows(path, text, delimiter)
+    if any("\n" in cell or "\r" in cell for _, cells in rows for cell in cells):
+        rows = _rows(path, text, delimiter, strict=True)  # a quote that isn't closed swallows rows
+    rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
+    rows = [(line, cells) for line, cells in rows if any(cells)]
     if not rows:
         raise UserError(f"{path}: the table is empty")
     if not header or key(rows[0][1][0]) == key(header[0]):
@@ -103,6 +88,26 @@ def read(path: Path, delimiter: str = "", *, header: Sequence[str] = ()) -> Tabl
     table = Table(path, columns, rows)
     _check(table)
     return table
+
+
+def _rows(
+    path: Path, text: str, delimiter: str, *, strict: bool = False
+) -> list[tuple[int, list[str]]]:
+    """Returns each row's line and cells; ``strict``: nothing may follow a quote but a delimiter."""
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        skipinitialspace=delimiter != "\t",
+        strict=strict,
+    )
+    rows, line = [], 1
+    try:
+        for row in reader:
+            rows.append((line, row))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"{path}, line {line}: expected a text table ({error})") from error
+    return rows
 
 
 def sniff(text: str) -> str:

@@ -65,4 +65,9 @@ def open_classifier(run: str | None) -> Classifier:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if run is None:
         print(f"no --run: the network {DEFAULT_RUN} that comes with ascjax", file=sys.stderr)
+    return load_or_shipped(run)
+
+
+def load_or_shipped(run: str | None) -> Classifier:
+    """Loads a run, or without one the shipped network, also where a folder has its name."""
     return load(SHIPPED / DEFAULT_RUN if run is None else run)

@@ -117,7 +117,7 @@ class Setup:
             on_bad_file=settings.on_bad_file,
             min_duration_share=settings.min_duration_share,
             stop=stop,
-            known_bad={**(left_out or {}), **self.survey.bad},
+            known_bad={**self.survey.bad, **(left_out or {})},
         )
         cut = self.config.fragments.count, self.config.fragments.overlap
         train, test = (

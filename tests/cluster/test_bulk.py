@@ -178,6 +178,13 @@ def test_another_network_than_the_jobs_is_refused(here, sounds, tmp_path):
         predict_all(dataclasses.replace(here, runs=(run,)), str(sounds), str(tmp_path / "out"))
 
 
+def test_without_a_run_a_worker_has_the_shipped_network(tmp_path, monkeypatch):
+    (tmp_path / "esc10").mkdir()  # of a training
+    monkeypatch.chdir(tmp_path)
+    job = part.Job("", part.model_sha256(load(RUN)), None, 0.0, 2)
+    assert part._loaded(None, job).scenes == load(RUN).scenes
+
+
 def end_process(path):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -243,9 +250,10 @@ def test_linked_folders_are_listed_as_predict_does(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "set" / "linked").symlink_to(tmp_path / "other")
+    (tmp_path / "set" / "shown").symlink_to(tmp_path / "set" / ".hidden")
     found = list(listing.find(str(tmp_path / "set")))
     assert found == [str(path) for path in finding.find([tmp_path / "set"])]
-    assert len(found) == 2
+    assert len(found) == 3
 
 
 def test_names_that_mean_something_to_fsspec_are_names():
