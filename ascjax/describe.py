@@ -69,6 +69,9 @@ def _command(description: Description, options: argparse.Namespace) -> str:
             settings[f"data.{name}"] = value
     if options.columns:
         settings["data.columns"] = options.columns
+    numbers = [parts.fold for parts in description.folds]
+    if numbers and 1 not in numbers:
+        settings["data.fold"] = str(min(numbers))
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
     return shlex.join(["ascjax", "train", f"--config={suggestion.config}", *flags])
 

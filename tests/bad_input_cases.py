@@ -93,7 +93,7 @@ CASES: list[tuple[str, str]] = [
     ),
     # train: the data set
     (ON_SET + "--config.data.fold=7", r"config\.data: fold: expected one of 1, 2"),
-    (ON_SET + "--config.data.scenes=bus", r"labelled 'park', not in the list of scenes"),
+    (ON_SET + "--config.data.scenes=bus", r"scenes: expected two or more, got 'bus' alone"),
     (ON_SET + "--config.data.layout=csv", r"config\.data\.root: .*set: "),
     (ON_SET + "--config.protocol=best", r"config\.protocol: expected one of paper, validated"),
     (

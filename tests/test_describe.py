@@ -68,6 +68,16 @@ def test_training_on_long_recordings_is_estimated_by_windows(tmp_path, capsys, m
     assert made["training_s"] == pytest.approx(7 * 3.0)
 
 
+def test_the_command_names_a_fold_that_is_there(tmp_path, capsys):
+    for scene in ("bus", "park"):
+        for index in range(4):
+            tiny_set.write_wave(tmp_path / scene / f"{index}.wav")
+    rows = [f"{s}/{i}.wav,{s},{2 * (i % 2)}" for s in ("bus", "park") for i in range(4)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,scene,fold", *rows]))
+    command(tmp_path, "--quick")
+    assert "--config.data.fold=0" in capsys.readouterr().out
+
+
 def test_columns_of_a_table(root, capsys):
     rows = [f"bus/1-{i:03}-A.wav,bus" for i in (0, 2)] + [
         f"park/1-{i:03}-A.wav,park" for i in (0, 2)

@@ -78,6 +78,8 @@ def read_catalogue(
     folders = paths.Folders()
     recordings, notes = _composed(paths.locate(listing.recordings, root, folders))
     unlisted = paths.unlisted(recordings, folders, set(listing.unread))
+    if is_folder and name == "csv":  # others know what else may lie there
+        unlisted = paths.unlisted_below(root, recordings)
     left_out = [*listing.left_out, *unlisted]
     notes += _outside(recordings, root if is_folder else root.parent, folders, stay_inside)
     of_a_set = LAYOUTS.keys() - _OF_NO_SET - _BY_CHANCE
@@ -157,7 +159,7 @@ def _check_request(
 
 
 def _composed(recordings: list[Recording]) -> tuple[list[Recording], list[str]]:
-    """Returns recordings whose scenes are in Unicode form NFC, and notes on those that weren't."""
+    """Returns recordings with labels in Unicode form NFC, and notes on scenes that weren't."""
     forms = defaultdict(set)
     for recording in recordings:
         forms[composed(recording.scene)].add(recording.scene)
@@ -166,8 +168,11 @@ def _composed(recordings: list[Recording]) -> tuple[list[Recording], list[str]]:
         for scene, written in sorted(forms.items())
         if len(written) > 1
     ]
+    names = ("scene", "location", "city", "device")
     return [
-        r if r.scene == composed(r.scene) else dataclasses.replace(r, scene=composed(r.scene))
+        r
+        if all(getattr(r, name).isascii() for name in names)
+        else dataclasses.replace(r, **{name: composed(getattr(r, name)) for name in names})
         for r in recordings
     ], notes
 

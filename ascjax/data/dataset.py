@@ -10,7 +10,6 @@ from ascjax.data.catalogue import Catalogue, read_catalogue
 from ascjax.data.layouts import LAYOUTS
 from ascjax.data.listing import Fold, LeftOut, Recording, composed
 from ascjax.errors import UserError, nearest
-from ascjax.words import counted
 
 __all__ = ["LAYOUTS", "Dataset", "Recording", "load", "select", "validation_split"]
 
@@ -95,7 +94,9 @@ def select(
         something.
     """
     unknown = composed(unknown)
-    used = used_by(catalogue, fold, devices)
+    if len(scenes) == 1:
+        raise UserError(f"scenes: expected two or more, got {scenes[0]!r} alone")
+    used = used_by(catalogue, fold, devices, scenes, unknown)
     named, of_none = _apart(used, used.folds[fold], unknown)
     dataset = Dataset(
         used.root,
@@ -110,11 +111,17 @@ def select(
         used.left_out,
         (*used.notes, *(str(kind) for kind in used.left_out if not kind.harmless)),
     )
-    _check_parts(dataset, fold, unknown)
+    _check_parts(dataset, fold)
     return dataset
 
 
-def used_by(catalogue: Catalogue, fold: int, devices: Sequence[str] = ()) -> Catalogue:
+def used_by(
+    catalogue: Catalogue,
+    fold: int,
+    devices: Sequence[str] = (),
+    scenes: Sequence[str] = (),
+    unknown: str = "",
+) -> Catalogue:
     """Returns what a fold uses of a catalogue; the rest is among what is left out.
 
     Raises:
@@ -125,14 +132,19 @@ def used_by(catalogue: Catalogue, fold: int, devices: Sequence[str] = ()) -> Cat
         raise UserError(f"fold: expected one of {listed} (those of {catalogue.root}), got {fold}")
     whole = catalogue.folds[fold]
     parts = _of_devices(catalogue, whole, devices)
+    labels = {*map(composed, scenes), composed(unknown)} if scenes else set(catalogue.scenes)
+    labelled = {i for i, each in enumerate(catalogue.recordings) if each.scene in labels}
+    parts = Fold(*(tuple(i for i in part if i in labelled) for part in (parts.train, parts.test)))
+    strange = {*whole.train, *whole.test} - labelled
     used = sorted({*parts.train, *parts.test})
     place = {old: new for new, old in enumerate(used)}
     left_out = list(catalogue.left_out)
-    others = set(whole.train) - set(used)
-    idle = set(range(len(catalogue.recordings))) - others - set(used)
+    others = set(whole.train) - set(used) - strange
+    idle = set(range(len(catalogue.recordings))) - others - strange - set(used)
     for reason, indices in (
         (f"training recordings not of the devices {', '.join(devices)}", others),
         (f"recordings in no part of fold {fold}", idle),
+        ("recordings of other scenes than those asked for", strange),
     ):
         if indices:
             example = catalogue.recordings[min(indices)].name
@@ -234,25 +246,21 @@ def validation_split(
     return sides[0], sides[1]
 
 
-def _check_parts(dataset: Dataset, fold: int, unknown: str) -> None:
-    """Raises if a label is in no scene list, or a scene in no training recording."""
+def _check_parts(dataset: Dataset, fold: int) -> None:
+    """Raises if a scene is listed twice or in no training recording, or there is no test part."""
     if len(set(dataset.scenes)) < len(dataset.scenes):
         raise UserError(f"scenes: expected each scene once, got {dataset.scenes}")
-    unlisted = Counter(recording.scene for recording in dataset.recordings)
-    for scene in (*dataset.scenes, unknown):
-        del unlisted[scene]
-    if unlisted:
-        scene, count = unlisted.most_common(1)[0]
-        example = next(r.name for r in dataset.recordings if r.scene == scene)
-        raise UserError(
-            f"{dataset.root}: {counted(count, 'recording')} labelled {scene!r}, not in the "
-            f"list of scenes {dataset.scenes}; the first is {example!r}"
-        )
     lacking = _absent(dataset, dataset.train)
     if lacking:
+        places = {r.location for r in dataset.recordings if r.scene == lacking[0]} - {""}
+        one = (
+            f" ({lacking[0]} has one location, which is in the test part)"
+            if len(places) == 1
+            else ""
+        )
         raise UserError(
-            f"{dataset.root}: no training recording of {', '.join(lacking)} in fold {fold}; add "
-            "some, or leave the scene out"
+            f"{dataset.root}: no training recording of {', '.join(lacking)} in fold {fold}{one}; "
+            "add some, or name the other scenes with data.scenes"
         )
     if not dataset.test:
         raise UserError(f"{dataset.root}: fold {fold} has no test recording")

@@ -74,13 +74,15 @@ def _groups(indices: Iterable[int], key: Callable[[int], Hashable]) -> list[list
 def _identity(path: Path) -> tuple[int, int] | None:
     """Returns device and inode number, equal for links and other spellings of a path.
 
-    None for what can't be compared: a link to nowhere, a pipe or device, which might never end.
+    None for what can't be compared: a link to nowhere, a pipe or device, which might never end, and
+    an empty file.
     """
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+    whole = stat.S_ISREG(status.st_mode) and status.st_size
+    return (status.st_dev, status.st_ino) if whole else None
 
 
 def _digest_of(recordings: Sequence[Recording], *, whole: bool) -> Callable[[int], Hashable]:

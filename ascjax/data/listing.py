@@ -117,17 +117,17 @@ def assign_folds(
       The folds, and a line that says how they were made.
     """
     located = any(recording.location for recording in recordings)
-    note = (
-        f"no folds are given: split into {num_folds}, balanced by scene"
-        f"{', disjoint in location' * located}; a CSV path,scene,fold"
-        + ("" if located else ",location")
-        + " gives your own"
-        + ("" if located else " and keeps each place in one part")
-    )
     numbers = splits.assign(
         [recording.scene for recording in recordings],
         splits.groups([recording.location for recording in recordings]),
         num_folds=num_folds,
+    )
+    note = (
+        f"no folds are given: split into {len(set(numbers))}, balanced by scene"
+        f"{', disjoint in location' * located}; a CSV path,scene,fold"
+        + ("" if located else ",location")
+        + " gives your own"
+        + ("" if located else " and keeps each place in one part")
     )
     return numbered([number + 1 for number in numbers]), note
 

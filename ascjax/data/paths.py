@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ascjax.audio.formats import is_readable
-from ascjax.data.listing import LeftOut, Recording, Tally, composed, printable
+from ascjax.data.listing import LeftOut, Recording, Tally, composed, printable, relative
+from ascjax.data.walk import audio_files
 from ascjax.errors import UserError
 from ascjax.files import as_path
 
@@ -122,6 +123,16 @@ def unlisted(
             path = folder / name
             if is_readable(name) and path not in unread and path.is_file():
                 tally.add("audio files that the set's list does not name", printable(str(path)))
+    return tally.left_out()
+
+
+def unlisted_below(root: Path, recordings: Sequence[Recording]) -> list[LeftOut]:
+    """Returns the audio files at any depth of a set's folder that are none of its recordings."""
+    named = {os.path.normpath(recording.path) for recording in recordings}
+    tally = Tally()
+    for path in audio_files(root, root, Tally()):
+        if os.path.normpath(path) not in named:
+            tally.add("audio files that the set's list does not name", relative(path, root))
     return tally.left_out()
 
 

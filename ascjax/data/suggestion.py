@@ -29,7 +29,9 @@ def suggest(infos: Sequence[Info], choice: Choice | None) -> Suggestion:
     """
     duration_s = choice.duration_s if choice else 0.0
     longest = max((info.duration_s for info in infos), default=0.0)
-    window_s = _WINDOW_S if duration_s > _LONG_S or longest > 3 * max(duration_s, _LONG_S) else 0.0
+    window_s = 0.0
+    if duration_s > _LONG_S or longest > 3 * max(duration_s, _LONG_S):
+        window_s = min(_WINDOW_S, duration_s)
     stereo = 2 * sum(info.num_columns > 1 for info in infos) > len(infos)
     if len(infos) < _FEW:
         why = f"a small trunk, as {len(infos):,} recordings are few"

@@ -131,7 +131,9 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     settings = config.data
     everything = catalogue(config, stop)
     with keyed("data"):
-        whole = dataset.used_by(everything, settings.fold, settings.devices)
+        whole = dataset.used_by(
+            everything, settings.fold, settings.devices, settings.scenes, settings.unknown
+        )
         listed = dataset.select(
             everything, settings.fold, settings.scenes, settings.devices, settings.unknown
         )
@@ -145,7 +147,12 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     )
     hop_s = settings.window_hop_s or settings.window_s
     if settings.window_s:
-        used_s = choice.total_s * min(1.0, settings.window_s / hop_s)
+        least_s = settings.min_duration_share * settings.window_s
+        used_s = sum(
+            cutting.used_s(info.duration_s, window_s=settings.window_s, hop_s=hop_s)
+            for info in infos.values()
+            if info.duration_s >= least_s
+        )
         why = f"{choice.why}, in windows every {hop_s:g} s"
         choice = replace(choice, why=why, used_s=used_s, num_cut=0)
     tqdm.write(brief(describe(whole, infos, bad, choice=choice)))

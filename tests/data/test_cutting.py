@@ -32,17 +32,29 @@ def starts(duration_s, *, window_s=10.0, hop_s=10.0):
     ("duration_s", "settings", "expected"),
     [
         (30.0, {}, [0, 10, 20]),
-        (39.9, {}, [0, 10, 20]),  # the rest, shorter than a window, is dropped
+        (39.9, {}, [0, 10, 20, 29.9]),  # what is left gets one that ends with the recording
+        (30.9, {}, [0, 10, 20]),  # less than a tenth of a hop is not
         (29.996, {}, [0, 10, 20]),  # durations are known to the hundredth
-        (29.9, {}, [0, 10]),
+        (29.9, {}, [0, 10, 19.9]),
         (10.0, {}, [0]),
         (3.0, {}, [0]),  # repeated later on, to fill the window
         (20.0, {"hop_s": 5.0}, [0, 5, 10]),
+        (22.0, {"hop_s": 5.0}, [0, 5, 10, 12]),
         (25.0, {"hop_s": 15.0}, [0, 15]),
+        (35.0, {"hop_s": 15.0}, [0, 15]),  # gaps are wanted
     ],
 )
 def test_starts_of_windows(duration_s, settings, expected):
-    assert starts(duration_s, **settings) == expected
+    assert starts(duration_s, **settings) == pytest.approx(expected, abs=0.011)
+
+
+@pytest.mark.parametrize(
+    ("length_s", "hop_s", "expected"),
+    [(39.9, 10, 39.9), (30.9, 10, 30), (6, 10, 6), (19, 5, 19), (45, 15, 30), (52, 15, 30)],
+)
+def test_what_of_a_recording_is_in_a_window(length_s, hop_s, expected):
+    used_s = cutting.used_s(length_s, window_s=10, hop_s=hop_s)
+    assert used_s == pytest.approx(expected, abs=0.011)
 
 
 def test_windows_stay_in_the_part_of_their_recording():

@@ -23,7 +23,17 @@ def folders(tmp_path) -> Path:
 
 def test_scene_lists(folders):
     assert load(folders, scenes=("park", "bus")).scenes == ("park", "bus")
-    fails(folders, "10 recordings labelled 'bus', not in the list", scenes=("park",))
+    for index in range(10):
+        audio(folders / "tram" / f"{index}.flac")
+    chosen = load(folders, scenes=("park", "bus"))
+    assert {recording.scene for recording in chosen.recordings} == {"park", "bus"}
+    assert [str(kind) for kind in chosen.left_out] == [
+        "left out: recordings of other scenes than those asked for (10), e.g. tram/0.flac"
+    ]
+    assert len(load(folders, scenes=("park", "bus"), unknown="tram").unknown.test) == 2
+    fails(folders, "scenes: expected two or more, got 'park' alone", scenes=("park",))
+    for index in range(10):
+        (folders / "tram" / f"{index}.flac").unlink()
     fails(folders, "no training recording of tram in fold 1", scenes=("park", "bus", "tram"))
     fails(folders, "expected each scene once", scenes=("park", "bus", "bus"))
 

@@ -154,6 +154,11 @@ def test_suggested_configs_exist(count, seconds, columns, config, window_s):
     assert (Path(__file__).parents[2] / "configs" / f"{config}.py").is_file()
 
 
+def test_windows_of_short_clips_among_long_recordings_lose_neither():
+    headers = [*infos(40, seconds=1).values(), *infos(4, seconds=200).values()]
+    assert suggest(headers, choose_rate_and_duration(headers)).window_s == 1
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

@@ -162,7 +162,9 @@ def test_esc10_of_esc50(tmp_path):
 
 def test_other_folders_beside_the_parts_are_left_out(tmp_path):
     parts(tmp_path)
+    audio(tmp_path / "extra.wav")
     dataset = load(tmp_path)
+    assert "left out: audio files beside train and test (1), e.g. extra.wav" in dataset.notes
     assert [names(dataset, dataset.test)[0], len(dataset.train)] == ["test/bus/test0.wav", 16]
     assert "left out: folders beside train and test (1), e.g. val" in dataset.notes
 

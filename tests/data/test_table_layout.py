@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from set_files import audio, fails, lines, names
 
+from ascjax.data.catalogue import read_catalogue
 from ascjax.data.dataset import load
 from ascjax.data.listing import Recording
 from ascjax.data.paths import files_of
@@ -202,6 +203,34 @@ def test_audio_that_the_table_does_not_name_is_left_out(clips):
     assert [(kind.count, Path(kind.example).name) for kind in dataset.left_out] == [
         (1, "park4.mp3")
     ]
+
+
+def test_a_folder_that_the_table_does_not_know_is_counted(clips):
+    lines(clips / "list.csv", "path,scene", *ROWS)
+    audio(clips / "tram" / "new" / "a.mp3")
+    [kind] = load(clips).left_out
+    assert (kind.count, kind.example) == (1, "tram/new/a.mp3")
+    assert load(clips / "list.csv").left_out == ()
+
+
+def test_predictions_that_lie_in_a_set_are_not_its_labels(tmp_path):
+    for row in ROWS:
+        path, scene = row.split(",")
+        audio(tmp_path / scene / Path(path).name)
+    lines(
+        tmp_path / "pred.csv", "file,scene,score,unknown,bus,park", "bus/bus0.mp3,park,0.5,,0.5,0.5"
+    )
+    dataset = load(tmp_path)
+    assert (dataset.layout, len(dataset.recordings)) == ("folders", 10)
+
+
+@pytest.mark.parametrize("column", ["location", "city", "device"])
+def test_labels_of_places_have_one_unicode_form(clips, column):
+    forms = [unicodedata.normalize(form, "Köln") for form in ("NFC", "NFD")]
+    rows = [f"{row},{forms[i % 2]}" for i, row in enumerate(ROWS)]
+    lines(clips / "list.csv", f"path,scene,{column}", *rows)
+    found = read_catalogue(clips).recordings
+    assert {getattr(recording, column) for recording in found} == {forms[0]}
 
 
 def test_mistakes(tmp_path):

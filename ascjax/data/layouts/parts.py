@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from ascjax.audio.formats import is_readable
 from ascjax.data.layouts import folders
 from ascjax.data.layouts.layout import Layout, Request
 from ascjax.data.listing import Fold, LeftOut, Listing, Tally, no_layout
@@ -42,7 +43,11 @@ def read(root: Path, request: Request) -> Listing:
             for kind in tally.left_out()
         ]
     others = sorted(_names(root) - {folder.name for folder in found.values()})
-    left_out += [LeftOut("folders beside train and test", len(others), others[0])] if others else []
+    if others:
+        left_out.append(LeftOut("folders beside train and test", len(others), others[0]))
+    files = sorted(each.name for each in root.iterdir() if each.is_file())
+    if loose := [name for name in files if is_readable(name)]:
+        left_out.append(LeftOut("audio files beside train and test", len(loose), loose[0]))
     count = sum(sizes)
     fold = Fold(tuple(range(sizes[0])), tuple(range(sizes[0], count)))
     return Listing(recordings, {1: fold}, left_out, notes)

@@ -12,6 +12,8 @@ from ascjax.errors import UserError, nearest
 
 _SUFFIXES = (".csv", ".tsv", ".tab")
 _REQUIRED = ("path", "scene")
+# Of what `ascjax predict --format=csv` writes, which is no set's list.
+_PREDICTED = {"file", "scene", "score", "unknown"}
 _FOLD_NUMBER = re.compile(r"(?:fold[ _-]?)?(\d{1,9})(?:\.0)?", re.IGNORECASE)
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 
@@ -35,6 +37,8 @@ def find(root: Path) -> list[Path]:
 
     def fits(path: Path) -> bool:
         names = set(map(tables.key, tables.header(path)))
+        if names >= _PREDICTED:
+            return False
         return all(names & set(tables.SYNONYMS[role]) for role in _REQUIRED)
 
     return sorted(
