@@ -44,7 +44,7 @@ def get_config() -> ConfigDict:
     # class: those in the training part set the score below which the answer is "unknown" (under the
     # protocol validated), those in the test part measure it. Empty: every label is a scene.
     config.data.unknown = ""
-    # The scenes in order; empty: the set's own, alphabetically.
+    # The scenes in order, recordings of others are left out; empty: the set's own, alphabetically.
     config.data.scenes = ()
     # 0: the rate, and the duration, of most recordings in the set.
     config.data.sample_rate_hz = 0

@@ -168,12 +168,15 @@ def _composed(recordings: list[Recording]) -> tuple[list[Recording], list[str]]:
         for scene, written in sorted(forms.items())
         if len(written) > 1
     ]
-    names = ("scene", "location", "city", "device")
     return [
-        r
-        if all(getattr(r, name).isascii() for name in names)
-        else dataclasses.replace(r, **{name: composed(getattr(r, name)) for name in names})
-        for r in recordings
+        dataclasses.replace(
+            each,
+            scene=composed(each.scene),
+            location=composed(each.location),
+            city=composed(each.city),
+            device=composed(each.device),
+        )
+        for each in recordings
     ], notes
 
 
