@@ -4,8 +4,8 @@ ascjax train --config=low_complexity --config.data.root=DIR --config.train.teach
 
 Learns from the labels and from the scores of a larger run, tested on the same fold. The report
 lists what it takes; `ascjax export --quantise` writes it with weights in int8, and a card that
-counts both. Over ESC-10's five folds, one seed: 88.8 % (89.2 % in int8), its teacher (esc10) 91.0 %;
-87.5 % without a teacher, which may be chance.
+counts both. Over ESC-10's five folds, one seed: 88.8 % (89.2 % in int8) with the teacher esc10,
+which has 91.0 %; 87.5 % without, which may be chance.
 Takes: 4 minutes a fold of ESC-10 on one core
 """
 
