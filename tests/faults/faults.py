@@ -183,7 +183,7 @@ def outcome(folder: Path, store: Path) -> dict[str, object]:
             found[name] = {key: value for key, value in results.items() if key not in own}
         else:
             found[name] = path.read_bytes()
-    [features] = [each for each in store.iterdir() if each.is_dir()]
+    [features] = [each.parent for each in store.glob("*/log_mel.npy")]
     for name in sorted(each.name for each in features.iterdir()):
         if name not in (".lock", "settings.json"):
             found[f"store/{name}"] = (features / name).read_bytes()
