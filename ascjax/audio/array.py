@@ -30,7 +30,7 @@ class ArraySource(Source):
             )
         if np.issubdtype(samples.dtype, np.integer):
             kind = np.iinfo(samples.dtype)
-            if kind.bits > 32:  # a sum's or an index's: what full scale is can't be told
+            if kind.bits > 32:  # such as sums and indices, whose full scale is unknown
                 raise bad_recording(
                     NAME, f"expected floats, or integers of 32 bits at most, got {samples.dtype}"
                 )

@@ -77,9 +77,10 @@ def read_catalogue(
         raise UserError(f"{error.filename or root}: can't be read ({error.strerror})") from error
     folders = paths.Folders()
     recordings, notes = _composed(paths.locate(listing.recordings, root, folders))
-    unlisted = paths.unlisted(recordings, folders, set(listing.unread))
-    if is_folder and name == "csv":  # others know what else may lie there
+    if is_folder and name == "csv":  # a published set may have other audio in other folders
         unlisted = paths.unlisted_below(root, recordings)
+    else:
+        unlisted = paths.unlisted(recordings, folders, set(listing.unread))
     left_out = [*listing.left_out, *unlisted]
     notes += _outside(recordings, root if is_folder else root.parent, folders, stay_inside)
     of_a_set = LAYOUTS.keys() - _OF_NO_SET - _BY_CHANCE

@@ -166,7 +166,7 @@ def _advice(d: Description) -> list[str]:
     lines.append(f"A config to begin with: {s.config} ({s.why}).")
     if s.window_s:
         lines.append(
-            f"Recordings are long, some at least: windows of {s.window_s:g} s take all of it."
+            f"Some recordings are long: windows of {s.window_s:g} s would use nearly all of them."
         )
     if d.training_s is not None:
         lines.append(f"Training would take about {duration(d.training_s)} on this machine.")

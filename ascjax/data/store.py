@@ -157,7 +157,7 @@ def prepare(
         with exclusive(path, "extracting features", wait=wait) if sharing.leads else nullcontext():
             if sharing.leads:
                 rows, log_mel = tables.open_or_create(path, settings, shape)
-                # Others may have been mended, by installing ffmpeg for one: they are tried again.
+                # All others are tried again: they may be readable by now, with ffmpeg installed.
                 bad = dict(known_bad or {})
                 tables.mark_bad(names, rows, bad, path)
                 if damaged := tables.mark_damaged(rows, log_mel, stop):
