@@ -90,7 +90,7 @@ def card(
             ("scene", results.by_scene),
             ("city", results.by_city),
             ("device", results.by_device),
-            ("devices in training", results.by_seen if len(results.by_seen) == 2 else {}),
+            ("devices in training", results.seen_apart),
         ]
     synthetic = info.data.synthetic
     data = "none asked for: the recordings are synthesised" if synthetic else None

@@ -141,8 +141,7 @@ def _ours(name: str, seeds: Sequence[Outcome], planned: int, model_file: Path | 
                 pool_seeds([seed.summary.by_seen[kind].correct for seed in seeds], part.total),
                 part.total,
             )
-            for kind, part in summary.by_seen.items()
-            if len(summary.by_seen) == 2
+            for kind, part in summary.seen_apart.items()
         },
     )
 

@@ -83,8 +83,7 @@ def _devices(results: Results | FoldSummary) -> list[str]:
         return []
     rows: list[tuple[str, ...]] = [("device", *_ACCURACY)]
     rows += [(label(device), *_cells(part)) for device, part in results.by_device.items()]
-    if len(results.by_seen) == 2:
-        rows += [(f"{kind} in training", *_cells(part)) for kind, part in results.by_seen.items()]
+    rows += [(f"{kind} in training", *_cells(part)) for kind, part in results.seen_apart.items()]
     return [aligned(rows)]
 
 

@@ -94,6 +94,11 @@ class FoldSummary:
     by_seen: dict[str, Proportion] = field(default_factory=dict)
 
     @property
+    def seen_apart(self) -> dict[str, Proportion]:
+        """``by_seen`` if both kinds were tested, else empty: one alone is all that was."""
+        return apart(self.by_seen)
+
+    @property
     def interval_95(self) -> tuple[float, float] | None:
         """Of ``accuracy``: over locations where they are known, otherwise Wilson's."""
         return self.by_location.interval_95 if self.by_location else self.accuracy.interval_95
@@ -127,6 +132,11 @@ def pool_folds(
         by_device=_pool_groups(by_device),
         by_seen=_pool_groups(by_seen),
     )
+
+
+def apart(groups: dict[str, Proportion]) -> dict[str, Proportion]:
+    """Returns groups if there are several, else none."""
+    return groups if len(groups) > 1 else {}
 
 
 def _pool_groups(parts: Sequence[Mapping[str, Proportion]]) -> dict[str, Proportion]:

@@ -83,6 +83,11 @@ class Results:
         return f"{type(self).__name__}({accuracy.correct:,} of {accuracy.total:,} right)"
 
     @property
+    def seen_apart(self) -> dict[str, Proportion]:
+        """``by_seen`` if both kinds were tested, else empty: one alone is all that was."""
+        return metrics.apart(self.by_seen)
+
+    @property
     def right(self) -> Bool[np.ndarray, " recording"]:
         """Whether each recording's scene was predicted."""
         return np.array(self.decisions.true) == np.array(self.decisions.predicted)

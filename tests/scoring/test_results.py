@@ -88,6 +88,7 @@ def test_devices_that_were_trained_on_and_others_apart(trained, counts):
     devices = ["a", "b", "a", "s1", ""]
     result = summary(posteriors, labels, devices=devices, trained_devices=trained)
     assert {kind: part.total for kind, part in result.by_seen.items()} == counts
+    assert result.seen_apart == (result.by_seen if len(counts) == 2 else {})
 
 
 @settings(deadline=None)
