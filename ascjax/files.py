@@ -144,14 +144,21 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     Also the ``type`` of an argument: after an equals sign shells leave ``~`` as it is.
 
     Raises:
-      UserError: it is neither.
+      UserError: it is neither, or nobody can tell whether it exists: its name is too long, or a
+        folder above may not be entered.
     """
     if not isinstance(path, str | os.PathLike):
         raise UserError(f"expected a path, got {path!r:.60} ({type(path).__name__})")
     try:
-        return Path(path).expanduser()
+        path = Path(path).expanduser()
     except RuntimeError:  # the name of a file that begins with ~, or no home
-        return Path(path)
+        path = Path(path)
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
+            os.stat(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    return path
 
 
 def check_new(path: Path, flag: str) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -185,6 +186,6 @@ def _in_index(path: Path) -> list[Path]:
 
 
 def _present(folder: Path, names: Sequence[str], where: Path) -> list[Path]:
-    if missing := [name for name in names if not (folder / name).is_file()]:
+    if missing := [name for name in names if not os.path.isfile(folder / name)]:
         raise UserError(f"{where}: shards are missing: {listed(missing, 3)}; fetch them too")
     return [folder / name for name in names]

@@ -63,6 +63,18 @@ def test_a_tilde_is_the_users_folder(tmp_path, monkeypatch):
     assert as_path("~nobody_of_this_name.wav") == Path("~nobody_of_this_name.wav")
 
 
+def test_a_path_that_nobody_can_look_at(tmp_path):
+    with pytest.raises(UserError, match=r"x{300}: File name too long"):
+        as_path("x" * 300)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(UserError, match="loop/run: Too many levels of symbolic links"):
+        as_path(loop / "run")
+    (tmp_path / "file").touch()
+    for missing in ("nowhere", "file/run", "a\0b"):
+        assert as_path(tmp_path / missing) == tmp_path / missing
+
+
 @pytest.fixture(scope="module")
 def answers():
     """Exit code, what was printed on stdout and stderr, and slow imports, by command line."""

@@ -1,5 +1,6 @@
 """Compares an exported network with its run, on recordings."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def recordings(run: Run, verify_on: Path | None, data: Path | None) -> tuple[lis
             raise UserError(f"--verify_on={verify_on}: expected audio files, there is nothing")
         files = _thinned(find([verify_on]))
         return list(files), f"{counted(len(files), 'recording')} of {verify_on.name}"
-    files = _thinned([file for file in _test_files(run, data) if file.is_file()])
+    files = _thinned([file for file in _test_files(run, data) if os.path.isfile(file)])
     if files:
         return list(files), f"{counted(len(files), 'recording')} of the run's test part"
     made: list[Source] = [
@@ -97,7 +98,7 @@ def test_part(run: Run, data: Path | None) -> list[Path]:
             f"{run.path}: was trained on every recording, so that what int8 costs can't be "
             "measured; export without --quantise"
         )
-    missing = next((file for file in files if not file.is_file()), None)
+    missing = next((file for file in files if not os.path.isfile(file)), None)
     if missing is not None:
         raise UserError(
             f"{missing}: expected a recording of the run's test part, which --quantise measures "

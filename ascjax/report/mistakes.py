@@ -1,5 +1,6 @@
 """Recordings that a run mistook, with their sounds where these are at hand."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,5 +37,5 @@ def mistakes(run: Run) -> list[Mistake]:
 
 def sound(path: Path) -> str | None:
     """Returns the URI of a recording's file if it is there now and browsers play its format."""
-    playable = path.suffix.lower() in PLAYABLE and path.is_file()
+    playable = path.suffix.lower() in PLAYABLE and os.path.isfile(path)
     return path.resolve().as_uri() if playable else None

@@ -193,10 +193,11 @@ def run() -> list[bytes]:
 
 
 def failed_run() -> list[bytes]:
-    """Nested deeper than Python's stack."""
+    """Nested deeper than Python's stack; a name longer than names can be."""
     numbers = range(len(RUN_FILES))
     deep = [bytes([n]) + text * _DEEP for n in numbers for text in (b"[", b'{"a":')]
-    return [*deep, b"\3{}\n", b"\3" + b"[" * _DEEP + b"\n"]
+    long = b'\5{"weight_map": {"a": "' + b"x" * 300 + b'"}}'
+    return [*deep, long, b"\3{}\n", b"\3" + b"[" * _DEEP + b"\n"]
 
 
 def npz() -> list[bytes]:
