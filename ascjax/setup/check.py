@@ -107,6 +107,11 @@ def check(config: ConfigDict) -> None:
             "config.optimizer.warmup_epochs: expected at most config.train.num_epochs, "
             f"{leaves['train.num_epochs']}, got {leaves['optimizer.warmup_epochs']}"
         )
+    if leaves["data.window_hop_s"] and not leaves["data.window_s"]:
+        raise UserError(
+            "config.data.window_hop_s is the distance of windows: expected config.data.window_s, "
+            "their length, above 0"
+        )
     if (leaves["protocol"] == "all") != bool(leaves["train.from_run"]):
         raise UserError(
             f"config.train.from_run is {leaves['train.from_run']!r} and config.protocol is "

@@ -66,6 +66,18 @@ def test_audio_at_any_depth(root):
     assert "bus/day 1/am/0.flac" in {r.name for r in dataset.recordings}
 
 
+def test_scenes_that_may_be_a_folder_deeper(tmp_path):
+    for city in ("oslo", "rome"):
+        for scene in ("bus", "park"):
+            for index in range(5):
+                audio(tmp_path / city / scene / f"{index}.wav")
+    dataset = load(tmp_path)
+    assert dataset.scenes == ("oslo", "rome")
+    assert "the same folders in it: bus, park; if those are the scenes" in dataset.notes[0]
+    audio(tmp_path / "rome" / "tram" / "0.wav")
+    assert "the same folders" not in load(tmp_path).notes[0]
+
+
 def test_what_is_left_out_is_counted(root, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda program: None)
     for name in (

@@ -90,6 +90,14 @@ def test_missing_and_unknown_leaves():
         check(config)
 
 
+def test_a_hop_without_windows():
+    message = refused(**{"data.window_hop_s": 5.0})
+    assert "config.data.window_hop_s is the distance of windows: expected config.data." in message
+    config = common.get_config()
+    config.update_from_flattened_dict({"data.window_hop_s": 5.0, "data.window_s": 10.0})
+    check(config)
+
+
 def test_a_warm_up_longer_than_the_run():
     message = refused(**{"train.num_epochs": 2, "optimizer.warmup_epochs": 3.0})
     assert "config.optimizer.warmup_epochs: expected at most config.train.num_epochs, 2" in message

@@ -64,7 +64,23 @@ def find(root: Path, tally: Tally) -> tuple[list[Recording], list[str]]:
                 empty.append(scene)
     if not recordings:
         raise UserError(_found_none(root))
-    return recordings, [f"folders without audio files: {', '.join(empty)}"] if empty else []
+    notes = [f"folders without audio files: {', '.join(empty)}"] if empty else []
+    return recordings, [*notes, *_inner(recordings)]
+
+
+def _inner(recordings: list[Recording]) -> list[str]:
+    """Returns a note if the folders within may be the scenes: the same two or more in each."""
+    inside: dict[str, set[str]] = {}
+    for recording in recordings:
+        folder, *deeper = Path(recording.name).parts[1:]
+        inside.setdefault(recording.scene, set()).add(folder if deeper else "")
+    first, *others = inside.values()
+    if not others or len(first) < 2 or "" in first or any(names != first for names in others):
+        return []
+    return [
+        f"each scene's folder has the same folders in it: {', '.join(sorted(first))}; if those are "
+        "the scenes, pass a table path,scene"
+    ]
 
 
 def _found_none(root: Path) -> str:
