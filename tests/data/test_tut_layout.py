@@ -7,7 +7,7 @@ from set_files import audio, fails, lines, names
 
 from ascjax.data.dataset import load
 from ascjax.data.layouts import LAYOUTS, Request, tut
-from ascjax.data.listing import LeftOut, Recording
+from ascjax.data.listing import Fold, LeftOut, Recording
 
 SCENES = (
     "airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall",
@@ -180,7 +180,7 @@ def test_recordings_in_no_part_are_left_out(root):
         LeftOut("audio files that the set's list does not name", 1, unlisted),
         LeftOut("recordings in no part of fold 1", 1, "audio/bus-oslo-9-9-b.wav"),
     )
-    assert "in no part of fold 1 (1), e.g. audio/bus-oslo-9-9-b.wav" in dataset.notes[1]
+    assert "in no part of fold 1 (1), e.g. audio/bus-oslo-9-9-b.wav" in dataset.notes[2]
 
 
 def test_several_folds(root):
@@ -346,6 +346,30 @@ def test_lists_saved_with_commas_are_the_same(root):
     fails(
         root, "columns are read from a table, and its layout is tut", columns={"path": "filename"}
     )
+
+
+def test_lists_of_an_earlier_year_whose_recordings_are_all_there(root):
+    table = (root / "meta.csv").read_text()
+    for name, kind in (("bus-oslo-1-0-s4", "device s4"), ("bus-kiel-9-0-a", "city kiel")):
+        audio(root / f"audio/{name}.wav")
+        lines(root / "meta.csv", *table.splitlines(), f"audio/{name}.wav\tbus\t\t")
+        assert f"no part of fold 1 has a recording of the {kind}, and m" in load(root).notes[0]
+
+
+@pytest.mark.parametrize("year", ["2019", "2020-mobile"])
+def test_2018s_lists_in_a_later_set(shared, official, year):
+    later = shared / "data" / "dcase" / f"TAU-urban-acoustic-scenes-{year}-development"
+    listing = tut.read(later, Request("", {}))
+    earlier = tut.read(official, Request("", {}))
+    index = {recording.name: at for at, recording in enumerate(listing.recordings)}
+    fold = Fold(
+        *(
+            tuple(index[earlier.recordings[at].name] for at in part)
+            for part in (earlier.folds[1].train, earlier.folds[1].test)
+        )
+    )
+    [note] = tut.other_year(list(index), {1: fold})
+    assert "the city lisbon, lyon, milan" in note
 
 
 def test_a_list_that_is_none_is_not_another_years(root):

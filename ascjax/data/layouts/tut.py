@@ -5,6 +5,7 @@
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,10 +70,32 @@ def read(root: Path, request: Request) -> Listing:
                 f"{root}: no fold files are there; name a split: one of {', '.join(available)}"
             )
         raise no_layout(root, f"fold files in {official.SETUP}: {official.PATTERN}")
-    notes = []
+    notes = [] if request.split else other_year(list(meta), folds)
     if available and not request.split:
-        notes = [f"data.split may name a training part: {', '.join(available)}"]
+        notes += [f"data.split may name a training part: {', '.join(available)}"]
     return Listing(list(meta.values()), folds, tally.left_out(), notes)
+
+
+def other_year(names: Sequence[str], folds: Mapping[int, Fold]) -> list[str]:
+    """Returns a note if a city or device of the set is in no part of a fold.
+
+    2019's set has all names of 2018's, and 2020's those of both, so that earlier years' lists fit
+    them. But they have more cities and devices, and their own lists have each in some part.
+    """
+    places = [parse_name(name) for name in names]
+    for fold, parts in folds.items():
+        used = [places[index] for part in (parts.train, parts.test) for index in part]
+        for kind in ("city", "device"):
+            of_set, of_fold = (
+                {getattr(place, kind) for place in each if place} for each in (places, used)
+            )
+            if lacking := sorted(of_set - of_fold):
+                more = f" and {len(lacking) - 3} others" if len(lacking) > 3 else ""
+                return [
+                    f"no part of fold {fold} has a recording of the {kind} "
+                    f"{', '.join(lacking[:3])}{more}, and meta.csv has: are its lists another year's?"
+                ]
+    return []
 
 
 def splits(root: Path) -> list[str]:
