@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ascjax.data import checks, paths
 from ascjax.data.layouts import LAYOUTS, Layout, Request
-from ascjax.data.listing import Fold, LeftOut, Recording, composed
-from ascjax.data.walk import subfolders
+from ascjax.data.listing import Fold, LeftOut, Recording, Tally, composed
+from ascjax.data.walk import audio_files, subfolders
 from ascjax.errors import UserError, choose, nearest
 
 # Layouts that are no published set's.
@@ -124,6 +124,11 @@ def _detect(root: Path, is_folder: bool) -> tuple[str, str]:
     below = subfolders(root)
     for folders in (below, [inner for folder in below for inner in subfolders(folder)]):
         sets = [folder for folder in folders if _fitting(folder, sure)]
+        if len(sets) == 1 and not any(audio_files(sets[0], root, Tally())):
+            raise UserError(
+                f"{root}: the data set's lists seem to be in {sets[0]}, and no audio is; unpack all "
+                "of its archives into one folder and pass that"
+            )
         if len(sets) == 1:
             raise UserError(f"{root}: the data set seems to be in {sets[0]}; pass that")
         if sets:

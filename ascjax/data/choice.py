@@ -77,6 +77,25 @@ def choose_rate_and_duration(
     )
 
 
+def two_durations(lengths: Sequence[float]) -> tuple[tuple[float, int], tuple[float, int]] | None:
+    """Returns two far durations that a set mixes, the shorter first, and how many have each.
+
+    None unless nine in ten recordings have one of them, a tenth or more each, and the longer is at
+    least five times the shorter, as in the sets of 10 s and of 1 s that DCASE made of one audio.
+    """
+    counts: Counter[float] = Counter()
+    for length in lengths:
+        near = (known for known in counts if abs(length - known) <= _TOLERANCE * known)
+        counts[next(near, length)] += 1
+    found = sorted(counts.most_common(2))
+    if len(found) < 2 or found[1][0] < 5 * found[0][0]:
+        return None
+    numbers = [number for _, number in found]
+    if 10 * sum(numbers) < 9 * len(lengths) or 10 * min(numbers) < len(lengths):
+        return None
+    return found[0], found[1]
+
+
 def _joined(why_rate: str, why_duration: str) -> str:
     if (why_rate, why_duration) == (_SAME_RATE, _SAME_DURATION):
         return "all recordings have both"

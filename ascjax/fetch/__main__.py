@@ -57,7 +57,8 @@ def main(options: argparse.Namespace) -> None:
         raise UserError(f"--to={folder}: cannot be written ({error.strerror})") from None
     inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     root = folder / inside[0] if len(inside) == 1 else folder
-    print(f"done; next: ascjax describe {root}")
+    evaluation = options.set.evaluation
+    print(f"done; next: ascjax {'predict --run=DIR' if evaluation else 'describe'} {root}")
     if options.set.note:
         print(options.set.note)
 

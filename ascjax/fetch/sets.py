@@ -4,11 +4,19 @@ from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """A set: its record's number on zenodo.org, its name, and what to know once it is there."""
+    """A set on zenodo.org.
+
+    Attributes:
+      record: its record's number.
+      title: its name.
+      note: what to know once it is there.
+      evaluation: whether it has no training part.
+    """
 
     record: int
     title: str
     note: str = ""
+    evaluation: bool = False
 
 
 _SPLITS = """\
@@ -16,10 +24,7 @@ DCASE 2024 and 2025 train on parts of this set that are listed elsewhere: put sp
 split100.csv, from github.com/CPJKU/dcase2024_task1_baseline/releases/tag/files, into its
 evaluation_setup/; --config.data.split=split5 names one (2025's is split25)."""
 
-_EVALUATION = "It has no training part: ascjax predict --run=DIR decides on its recordings."
-
-# The development sets of DCASE task 1 that have audio alone, and the evaluation set whose labels
-# are published.
+# The development sets of DCASE task 1 that have audio alone, and 2022's evaluation set.
 SETS: dict[str, Published] = {
     "tut2018": Published(1228142, "TUT Urban Acoustic Scenes 2018 (task 1A; the paper's)"),
     "tut2018b": Published(1228235, "TUT Urban Acoustic Scenes 2018 Mobile (1B)"),
@@ -32,6 +37,6 @@ SETS: dict[str, Published] = {
         6337421, "TAU Urban Acoustic Scenes 2022 Mobile (also 2023; 2024-25's audio)", _SPLITS
     ),
     "tau2022eval": Published(
-        6591203, "TAU Urban Acoustic Scenes 2022 Mobile, evaluation", _EVALUATION
+        6591203, "TAU Urban Acoustic Scenes 2022 Mobile, evaluation", evaluation=True
     ),
 }

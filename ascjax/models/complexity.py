@@ -4,7 +4,7 @@ Both are read off the network's jaxpr; nothing is computed.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,9 @@ class Complexity:
     """What a network takes for one example.
 
     Attributes:
-      macs: products that are added up (multiply-accumulates) in convolutions and dense layers,
-        those with the padding included, as DCASE's NeSsi and torchinfo count them.
+      macs: multiply-accumulates as DCASE's NeSsi takes them from torchinfo: the products of
+        convolutions and dense layers, those with the padding included, one more for each number
+        that a bias is added to, and the parameters of BatchNorm.
       peak_activation_bytes: the most memory that inputs and outputs of layers need at one time, in
         the precision they have, if each is freed after its last use, elementwise operations write
         over their input, and neither comparisons nor what these operations compute in a wider
@@ -45,7 +46,10 @@ def of_example(network: nn.Module, input_shape: tuple[int, int]) -> Complexity:
     apply, variables, example = cost.evaluation(plain, 1, input_shape)
     traced = jax.make_jaxpr(lambda values, x: apply(values, x))(variables, example)
     operations = list(_flat(traced.jaxpr, {}))
-    return Complexity(sum(map(_macs, operations)), _peak(operations, traced.jaxpr.invars[-1]))
+    inputs = traced.jaxpr.invars[-1]
+    products = sum(map(_products, operations))
+    macs = products + _biased(operations, inputs) + _batch_norm(variables["params"])
+    return Complexity(macs, _peak(operations, inputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +94,7 @@ def _value(variable: Any, names: dict[Any, Any]) -> Any:
     return variable if isinstance(variable, Literal) else names.get(variable, variable)
 
 
-def _macs(operation: _Operation) -> int:
+def _products(operation: _Operation) -> int:
     """Returns the products of one operation, 0 for any but convolutions, dense layers and loops."""
     settings = operation.settings
     shapes = [each.aval.shape for each in operation.inputs]
@@ -102,8 +106,29 @@ def _macs(operation: _Operation) -> int:
         depth = math.prod(shapes[0][axis] for axis in summed)
         return math.prod(operation.outputs[0].aval.shape) * depth
     if operation.name == "scan":
-        return settings["length"] * sum(map(_macs, _flat(settings["jaxpr"].jaxpr, {})))
+        return settings["length"] * sum(map(_products, _flat(settings["jaxpr"].jaxpr, {})))
     return 0
+
+
+def _biased(operations: list[_Operation], example: Any) -> int:
+    """Returns how many numbers of convolutions' and dense layers' outputs a bias is added to."""
+    activations, outputs, total = {example}, set(), 0
+    for operation in operations:
+        inputs = {v for v in operation.inputs if not isinstance(v, Literal)}
+        if operation.name == "add" and inputs & outputs and inputs - activations:
+            total += math.prod(operation.outputs[0].aval.shape)
+        if inputs & activations:
+            activations.update(operation.outputs)
+        if operation.name in ("conv_general_dilated", "dot_general"):
+            outputs.update(operation.outputs)
+    return total
+
+
+def _batch_norm(params: Mapping[str, Any]) -> int:
+    """Returns the number of scales and offsets of the layers that have both."""
+    if "scale" in params:
+        return sum(leaf.size for leaf in params.values())
+    return sum(_batch_norm(inner) for inner in params.values() if isinstance(inner, Mapping))
 
 
 def _peak(operations: list[_Operation], example: Any) -> int:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ascjax.audio.wave import Info
 from ascjax.data import copies, cutting, dataset, leaks, store, synthetic, tables
 from ascjax.data.batches import Fragments
-from ascjax.data.choice import Choice, choose_rate_and_duration
+from ascjax.data.choice import Choice, choose_rate_and_duration, two_durations
 from ascjax.data.describe import describe
 from ascjax.data.describe_text import brief
 from ascjax.data.listing import Fold
@@ -139,6 +139,8 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
         )
     infos, bad = store.scan(whole.recordings, on_bad_file=settings.on_bad_file)
     by_name = {whole.recordings[index].name: info for index, info in infos.items()}
+    if not (settings.window_s or settings.duration_s):
+        _check_not_mixed(config, [info.duration_s for info in infos.values()])
     choice = choose_rate_and_duration(
         infos.values(),
         sample_rate_hz=settings.sample_rate_hz,
@@ -169,6 +171,18 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s, whole, infos)
 
 
+def _check_not_mixed(config: ConfigDict, lengths: Sequence[float]) -> None:
+    """Raises UserError if recordings have two durations so far apart that none suits both."""
+    if mixed := two_durations(lengths):
+        (short_s, shorts), (long_s, longs) = mixed
+        raise UserError(
+            f"{config.data.root}: mixes {counted(shorts, 'recording')} of {short_s:g} s with "
+            f"{longs:,} of {long_s:g} s; train on one kind, cut all into windows with "
+            f"--config.data.window_s={short_s:g}, or take the first of each with "
+            f"--config.data.duration_s={short_s:g}"
+        )
+
+
 def _check_lengths(config: ConfigDict, infos: Mapping[str, Info], choice: Choice) -> None:
     """Raises UserError, before anything is extracted, if recordings are too short."""
     least_s = config.data.min_duration_share * choice.duration_s
@@ -179,7 +193,7 @@ def _check_lengths(config: ConfigDict, infos: Mapping[str, Info], choice: Choice
         raise UserError(
             f"{config.data.root}: {counted(len(short), 'recording')} shorter than {least_s:g} s, "
             f"{share:g} of the {choice.duration_s:g} s that training takes, the first: {short[0]} "
-            f"with {infos[short[0]].duration_s:g} s\nleave them out with "
+            f"with {infos[short[0]].duration_s:g} s; leave them out with "
             "--config.data.on_bad_file=skip, or set another --config.data.duration_s or "
             "--config.data.min_duration_share"
         )
@@ -207,8 +221,8 @@ def find_leaks(config: ConfigDict, surveyed: Survey, stop: StopRequest) -> tuple
         others = len(flattering) - 1
         more = f" (and {counted(others, 'other problem')}, said above)" * (others > 0)
         raise UserError(
-            f"config.data.on_leak: {flattering[0]}{more}\nkeep what is the same on one side and "
-            "under one label, or train all the same with --config.data.on_leak=warn"
+            f"config.data.on_leak: {flattering[0]}{more}; keep what is the same on one side "
+            "and under one label, or train all the same with --config.data.on_leak=warn"
         )
     return tuple(map(str, flattering))
 

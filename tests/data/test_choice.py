@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ascjax.audio.wave import Info
-from ascjax.data.choice import choose_rate_and_duration
+from ascjax.data.choice import choose_rate_and_duration, two_durations
 
 
 def infos(*pairs):
@@ -48,6 +48,15 @@ def test_a_duration_for_which_many_are_too_short_is_not_taken():
     choice = choose_rate_and_duration(infos(*[(8_000, 10)] * 6, *[(8_000, 1)] * 4))
     assert (choice.duration_s, choice.num_short) == (1, 0)
     assert (choice.used_s, choice.total_s) == (10, 64)
+
+
+def test_two_far_durations_are_told_from_ones_that_differ():
+    assert two_durations([1.0, 10.0] * 20 + [10.01, 3.0]) == ((1.0, 20), (10.0, 21))
+    for lengths in (
+        [10.0], [1.0] * 9, [2.5, 10.0] * 9, [1.0] * 4 + [10.0] * 60, [1.0, 10.0, 4.0] * 9,
+        [0.1 * 2**k for k in range(9)],
+    ):  # fmt: skip
+        assert two_durations(lengths) is None
 
 
 def test_what_was_asked_for_is_kept_and_its_cost_counted():

@@ -13,14 +13,14 @@ from convert.reference import import_torchvision
 
 
 def products_of_vgg16(height, width, planes, scenes):
-    """By hand: nine products for each position, channel in and channel out; padding counts."""
+    """By hand: nine products and a bias a position and channel out; padding counts."""
     total = 0
     for num_convs, channels in zip(vgg.NUM_CONVS["vgg16"], (64, 128, 256, 512, 512), strict=True):
         for _ in range(num_convs):
-            total += 9 * height * width * planes * channels
+            total += height * width * channels * (9 * planes + 1)
             planes = channels
         height, width = height // 2, width // 2
-    return total + 512 * scenes
+    return total + 513 * scenes
 
 
 def test_vgg16_takes_the_products_counted_by_hand_and_by_the_literature():
@@ -28,21 +28,38 @@ def test_vgg16_takes_the_products_counted_by_hand_and_by_the_literature():
     macs = complexity.of_example(network, (224, 224)).macs
     assert macs == products_of_vgg16(224, 224, 3, 1000)
     # 15.47 billion with the three dense layers that the trunk lacks (torchvision's model page).
-    assert macs + 123.6e6 - 512_000 == pytest.approx(15.47e9, rel=1e-3)
+    assert macs + 123.6e6 - 513_000 == pytest.approx(15.47e9, rel=1e-3)
 
 
 @pytest.mark.parametrize("trunk", ["alexnet", "vgg16", "resnet18", "resnet50"])
-def test_products_are_those_that_torch_counts_in_torchvisions_networks(trunk):
+def test_operations_are_those_that_torch_and_nessi_count_in_torchvisions_networks(trunk):
     with torch.device("meta"):
         network = import_torchvision().models.get_model(trunk, weights=None, num_classes=10)
         if hasattr(network, "features"):
             features = network.features
             pooled = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.LazyLinear(10)
             network = torch.nn.Sequential(features, *pooled)
+        beside = []  # what torchinfo, NeSsi's counter, adds to the products
+
+        def add(layer, _, output):
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                beside.append(2 * layer.num_features)
+            elif getattr(layer, "bias", None) is not None:
+                beside.append(output.numel())
+
+        for layer in network.modules():
+            layer.register_forward_hook(add)
         with FlopCounterMode(display=False) as counter:
             network.eval()(torch.zeros(1, 3, 128, 216))
     ours = models.create_model(trunk, "gap", 10, planes=3)
-    assert 2 * complexity.of_example(ours, (128, 216)).macs == counter.get_total_flops()
+    macs = complexity.of_example(ours, (128, 216)).macs
+    assert macs == counter.get_total_flops() / 2 + sum(beside)
+
+
+def test_the_small_network_takes_what_torchinfo_counts():
+    # torchinfo 1.8.0 on the same five layers with biases and BatchNorm in PyTorch, input 1×128×44.
+    network = models.create_model("vgg_micro", "gap", 10)
+    assert complexity.of_example(network, (128, 44)).macs == 15_421_898
 
 
 class Sketch(nn.Module):
@@ -62,7 +79,7 @@ def test_activations_live_until_their_last_use():
     found = complexity.of_example(Sketch(), (10, 20))
     # The first layer's output is needed again after the second's, and ReLU writes over its input.
     assert found.peak_activation_bytes == 4 * 200 * (4 + 16)
-    assert found.macs == 200 * 9 * (1 * 4 + 4 * 16) + 4 * 3
+    assert found.macs == 200 * (4 * (9 + 1) + 16 * (9 * 4 + 1)) + 3 * (4 + 1)
 
 
 class Branches(nn.Module):

@@ -21,6 +21,8 @@ from ascjax.report.text import interval, percent
 from ascjax.runs.folder import read_posteriors, read_run
 from ascjax.runs.info import InitialWeights
 from ascjax.scoring.clusters import cluster_bootstrap_interval
+from ascjax.scoring.open_set import OpenSet
+from ascjax.scoring.rates import proportion
 
 
 def page_of(folder, *, examples=False, **options):
@@ -194,6 +196,17 @@ def test_only_a_run_with_validation_recordings_shows_its_calibration(tmp_path, p
     assert "fitted on 200 validation recordings" in words
     assert re.search(r"90 % \d+\.\d % \d+\.\d % \d+\.\d % \( \d+ of \d+ \)|90 % \d", words)
     assert "to promise it" in words, "99 % takes more than 200 recordings"
+
+
+def test_recordings_of_no_scene_have_a_table(tmp_path, page):
+    assert "Recordings of no scene" not in page.plain
+    results = write_fake_run(tmp_path, protocol="validated", examples=False)
+    opened = OpenSet(0.4, proportion(45, 60), 0.74, proportion(8, 10), 0.77)
+    records.write(tmp_path / "results.json", replace(results, open_set=opened))
+    words = Page(report.write(tmp_path).read_text(encoding="utf-8")).plain
+    assert "10 test recordings of none of the scenes were tested too" in words
+    assert "whatever scores less than 40.0 %, calibrated, is answered “unknown”" in words
+    assert re.search(r"of none 80\.0 % [\d.–]+ % 8 10 mean of the last two 77\.0 %", words)
 
 
 def test_mistakes_are_listed_with_players_where_the_sounds_are(tmp_path):

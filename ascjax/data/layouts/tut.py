@@ -92,8 +92,8 @@ def other_year(names: Sequence[str], folds: Mapping[int, Fold]) -> list[str]:
             if lacking := sorted(of_set - of_fold):
                 more = f" and {len(lacking) - 3} others" if len(lacking) > 3 else ""
                 return [
-                    f"no part of fold {fold} has a recording of the {kind} "
-                    f"{', '.join(lacking[:3])}{more}, and meta.csv has: are its lists another year's?"
+                    f"no part of fold {fold} has a recording of the {kind} {', '.join(lacking[:3])}"
+                    f"{more}, and meta.csv has: are its lists another year's?"
                 ]
     return []
 
