@@ -52,6 +52,7 @@ def write_fake_run(
     epochs: int = 5,
     cities: tuple[str, ...] = CITIES,
     devices: tuple[str, ...] = (),
+    trained_devices: tuple[str, ...] = (),
     fold: int = 1,
     protocol: str = "paper",
     root: str = "data/my scenes",
@@ -84,6 +85,7 @@ def write_fake_run(
         cities=city.tolist(),
         devices=stored.device.tolist(),
         locations=stored.location.tolist(),
+        trained_devices=trained_devices,
     )
     finished = RunResults(
         **vars(results),
@@ -101,6 +103,7 @@ def write_fake_run(
         fragments=fragments,
         overlap=overlap,
         protocol=protocol,
+        devices=trained_devices,
         data=DataSource(root, "tut", fold, "official", "12" * 32, synthetic),
     )
     records.write(folder / "run.json", info)

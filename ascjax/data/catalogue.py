@@ -126,8 +126,8 @@ def _detect(root: Path, is_folder: bool) -> tuple[str, str]:
         sets = [folder for folder in folders if _fitting(folder, sure)]
         if len(sets) == 1 and not any(audio_files(sets[0], root, Tally())):
             raise UserError(
-                f"{root}: the data set's lists seem to be in {sets[0]}, and no audio is; unpack all "
-                "of its archives into one folder and pass that"
+                f"{root}: the lists of a data set are in {sets[0]}, and none of its audio; unpack "
+                "all of its archives into one folder and pass that"
             )
         if len(sets) == 1:
             raise UserError(f"{root}: the data set seems to be in {sets[0]}; pass that")

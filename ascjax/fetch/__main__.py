@@ -23,7 +23,7 @@ from ascjax.words import counted
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; raises UserError on a mistake in it."""
-    sets = "\n".join(f"  {name:12}{title}" for name, (_, title, _) in SETS.items())
+    sets = "\n".join(f"  {name:12}{each.title}" for name, each in SETS.items())
     parser = cli.Parser("ascjax fetch", __doc__, epilog=f"sets:\n{sets}")
     add = parser.add_argument
     add("set", metavar="SET", help="one of those below")

@@ -112,7 +112,9 @@ def _products(operation: _Operation) -> int:
 
 def _biased(operations: list[_Operation], example: Any) -> int:
     """Returns how many numbers of convolutions' and dense layers' outputs a bias is added to."""
-    activations, outputs, total = {example}, set(), 0
+    activations: set[Any] = {example}
+    outputs: set[Any] = set()
+    total = 0
     for operation in operations:
         inputs = {v for v in operation.inputs if not isinstance(v, Literal)}
         if operation.name == "add" and inputs & outputs and inputs - activations:

@@ -1,7 +1,7 @@
 """Sweep results next to the paper's: Markdown, CSV, LaTeX and HTML."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -25,7 +25,7 @@ from ascjax.runs.folds import Outcome
 from ascjax.runs.info import RunInfo
 from ascjax.runs.network import MODEL_FILE
 from ascjax.scoring.clusters import by_location, mcnemar_clustered
-from ascjax.scoring.metrics import pool_seeds
+from ascjax.scoring.metrics import SeedSummary, pool_seeds
 from ascjax.scoring.significance import mcnemar
 
 # Outcomes by row and seed.
@@ -135,15 +135,32 @@ def _ours(name: str, seeds: Sequence[Outcome], planned: int, model_file: Path | 
         cost=_cost(seeds[0].info, model_file),
         train_s=fmean(seed.seconds.train for seed in seeds),
         test_s=fmean(seed.seconds.test for seed in seeds),
+        macro_accuracy=_mean([seed.summary.macro_accuracy for seed in seeds]),
+        log_loss=_mean([seed.summary.log_loss for seed in seeds]),
+        macro_log_loss=_mean([seed.summary.macro_log_loss for seed in seeds]),
         by_location=by_location(np.stack([seed.right for seed in seeds]), seeds[0].locations),
         by_seen={
-            kind: (
-                pool_seeds([seed.summary.by_seen[kind].correct for seed in seeds], part.total),
-                part.total,
-            )
-            for kind, part in summary.seen_apart.items()
+            kind: (_of_kind(kind, seeds), part.total) for kind, part in summary.seen_apart.items()
         },
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Returns the mean, None if one is unknown."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
+
+
+def _of_kind(kind: str, seeds: Sequence[Outcome]) -> SeedSummary:
+    """Returns the accuracy on ``seen`` or ``unseen`` devices over seeds."""
+    parts = [seed.summary.by_seen[kind] for seed in seeds]
+    pooled = pool_seeds([part.correct for part in parts], parts[0].total)
+    if not (seeds[0].seen and seeds[0].locations):
+        return pooled
+    of_kind = np.array(seeds[0].seen) == kind
+    places = np.array(seeds[0].locations)[of_kind].tolist()
+    over = by_location(np.stack([seed.right for seed in seeds])[:, of_kind], places)
+    return replace(pooled, by_location=over.interval_95 if over else None)
 
 
 def _cost(info: RunInfo, model_file: Path | None) -> Cost:

@@ -36,6 +36,8 @@ class RowResults:
       interval_95: Wilson's, at the mean accuracy.
       cost: of the network.
       train_s, test_s: mean seconds of a seed.
+      macro_accuracy, log_loss, macro_log_loss: mean over seeds of the accuracy as a mean of scenes,
+        and of the log loss in nats, over recordings and as a mean of scenes; None where unknown.
       by_location: the accuracy's interval where locations are known.
       by_seen: accuracy on ``seen`` and ``unseen`` devices, and how many recordings each has; empty
         unless there are both.
@@ -48,6 +50,9 @@ class RowResults:
     cost: Cost
     train_s: float
     test_s: float
+    macro_accuracy: float | None = None
+    log_loss: float | None = None
+    macro_log_loss: float | None = None
     by_location: ByLocation | None = None
     by_seen: dict[str, tuple[SeedSummary, int]] = field(default_factory=dict)
 

@@ -18,7 +18,9 @@ HEAD = ("row", "network", "start", "channels", "N_s", "head", "paper %", "ours %
 _ALIGNMENT = "llllrlrrlll"
 _COST_HEAD = ("parameters", *PRECISIONS, "GFLOP per {unit}", "MMAC per {unit}", "MMAC per s",
               "activations")  # fmt: skip
-_DEVICES_HEAD = ("seen in training", "95 % interval", "of", "unseen", "95 % interval", "of")
+_RANKS_HEAD = ("mean of scenes", "log loss / nats", "mean of scenes / nats")
+_DEVICES_HEAD = ("seen in training", "95 % interval", "by location", "of",
+                 "unseen", "95 % interval", "by location", "of")  # fmt: skip
 _LATEX = str.maketrans({
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -81,10 +83,14 @@ _Further = tuple[str, tuple[str, ...], str, list[tuple[str, ...]]]
 def _further(filled: FilledTables, table: FilledTable) -> Iterator[_Further]:
     """Yields title, head, alignment and rows of what stands below a table's accuracies."""
     done = [(line.label, line.ours) for line in table.lines if line.ours]
+    ranked = [(label, ours) for label, ours in done if ours.log_loss is not None]
+    if ranked:
+        rows = [(label, *_rank_cells(ours)) for label, ours in ranked]
+        yield "As challenges rank", ("row", *_RANKS_HEAD), "lrrr", rows
     tested = [(label, ours) for label, ours in done if ours.by_seen]
     if tested:
         rows = [(label, *_device_cells(ours)) for label, ours in tested]
-        yield "Devices", ("row", *_DEVICES_HEAD), "lrlrrlr", rows
+        yield "Devices", ("row", *_DEVICES_HEAD), "lrllrrllr", rows
     if done:
         head = ("row", *(cell.format(unit=filled.unit) for cell in _COST_HEAD))
         yield "Complexity", head, "lrrrrrrrr", [(label, *_cost_cells(o.cost)) for label, o in done]
@@ -107,7 +113,21 @@ def _device_cells(ours: RowResults) -> tuple[str, ...]:
     return tuple(
         cell
         for accuracy, total in (ours.by_seen[kind] for kind in ("seen", "unseen"))
-        for cell in (percent(accuracy.mean), interval(accuracy.interval_95), f"{total:,}")
+        for cell in (
+            percent(accuracy.mean),
+            interval(accuracy.interval_95),
+            interval(accuracy.by_location),
+            f"{total:,}",
+        )
+    )
+
+
+def _rank_cells(ours: RowResults) -> tuple[str, ...]:
+    """Returns the cells of a row's class-wise accuracy and log losses under ``_RANKS_HEAD``."""
+    losses = (ours.log_loss, ours.macro_log_loss)
+    return (
+        percent(ours.macro_accuracy),
+        *("–" if loss is None else f"{loss:.3f}" for loss in losses),
     )
 
 
@@ -241,9 +261,11 @@ def _device_columns(by_seen: Mapping[str, tuple[Mapping[str, Any], int]]) -> dic
     for kind in ("seen", "unseen"):
         summary, total = by_seen.get(kind, ({}, None))
         low, high = summary.get("interval_95", (None, None))
+        by_low, by_high = summary.get("by_location") or (None, None)
         columns |= {
             f"{kind}_recordings": total, f"{kind}_mean": summary.get("mean"),
             f"{kind}_low": low, f"{kind}_high": high,
+            f"{kind}_by_location_low": by_low, f"{kind}_by_location_high": by_high,
         }  # fmt: skip
     return columns
 

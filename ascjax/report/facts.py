@@ -49,18 +49,10 @@ def cost(info: RunInfo, results: Trained, *, epochs: int, model_file: Path) -> F
     Raises:
       UserError: model.safetensors is damaged.
     """
-    model, seconds = info.model, results.seconds
+    seconds = results.seconds
     of_epochs = f" for {counted(epochs, 'epoch')}" if epochs else ""
     return [
-        ("parameters", f"{model.parameters:,}"),
-        *(_sizes(model_file) if model_file.exists() else []),
-        ("computation", f"{model.flops_per_recording / 1e9:,.2f} GFLOP per {info.unit}"),
-        (
-            "multiply-accumulates",
-            f"{model.macs_per_recording / 1e6:,.1f} million per {info.unit}, "
-            f"{info.macs_per_second / 1e6:,.1f} million per second of audio",
-        ),
-        ("activations of a fragment", f"{size(model.peak_activation_bytes)} at most at one time"),
+        *complexity(info, model_file),
         ("training", duration(seconds.train) + of_epochs),
         *(
             [("test", f"{seconds.test:.1f} s for {counted(results.recordings, 'recording')}")]
@@ -71,6 +63,22 @@ def cost(info: RunInfo, results: Trained, *, epochs: int, model_file: Path) -> F
             (f"peak memory, {where}", f"{gigabytes:.2f} GB")
             for where, gigabytes in results.peak_memory_gb.items()
         ),
+    ]
+
+
+def complexity(info: RunInfo, model_file: Path) -> Facts:
+    """Returns what the network takes, whatever it runs on; arguments and errors as of `cost`."""
+    model = info.model
+    return [
+        ("parameters", f"{model.parameters:,}"),
+        *(_sizes(model_file) if model_file.exists() else []),
+        ("computation", f"{model.flops_per_recording / 1e9:,.2f} GFLOP per {info.unit}"),
+        (
+            "multiply-accumulates",
+            f"{model.macs_per_recording / 1e6:,.1f} million per {info.unit}, "
+            f"{info.macs_per_second / 1e6:,.1f} million per second of audio",
+        ),
+        ("activations of a fragment", f"{size(model.peak_activation_bytes)} at most at one time"),
     ]
 
 

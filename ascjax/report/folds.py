@@ -9,9 +9,10 @@ import numpy as np
 
 from ascjax.errors import UserError
 from ascjax.files import write_text
-from ascjax.report import page, plots
+from ascjax.report import facts, page, plots
 from ascjax.report.image import Image
 from ascjax.report.text import SYNTHETIC_NOTE
+from ascjax.runs.network import MODEL_FILE
 from ascjax.runs.run import Run
 from ascjax.scoring.metrics import FoldSummary
 from ascjax.scoring.rates import proportion
@@ -52,6 +53,7 @@ def write(workdir: Path, folds: FoldSummary, runs: Sequence[Path]) -> Path:
             plots.confusion(counts, scenes=scenes),
             "Percentage of each true scene's recordings by predicted scene, all folds",
         ),
+        complexity=facts.complexity(info, opened[0].path / MODEL_FILE),
         train_s=sum(run.results.seconds.train for run in opened),
         synthetic_note=SYNTHETIC_NOTE if info.data.synthetic else None,
     )

@@ -81,10 +81,12 @@ def _devices(results: Results | FoldSummary) -> list[str]:
     """Returns the table of devices, seen and unseen in training apart, if there are several."""
     if len(results.by_device) < 2:
         return []
-    rows: list[tuple[str, ...]] = [("device", *_ACCURACY)]
-    rows += [(label(device), *_cells(part)) for device, part in results.by_device.items()]
-    rows += [(f"{kind} in training", *_cells(part)) for kind, part in results.seen_apart.items()]
-    return [aligned(rows)]
+    parts = {label(device): part for device, part in results.by_device.items()}
+    parts |= {f"{kind} in training": part for kind, part in results.seen_apart.items()}
+    rows = [("device", *_ACCURACY, "resampled by location")]
+    rows += [(name, *_cells(part), interval(part.by_location)) for name, part in parts.items()]
+    located = any(part.by_location for part in parts.values())
+    return [aligned(rows if located else [row[:-1] for row in rows])]
 
 
 def untested(info: RunInfo) -> str:
@@ -112,7 +114,11 @@ def folds_table(summary: FoldSummary) -> str:
     rows += _by_location(summary.by_location)
     rows.append(("mean of folds", percent(summary.mean), "", "", ""))
     rows.append(("their deviation", percent(summary.deviation), "", "", ""))
+    if summary.macro_accuracy is not None:
+        rows.append(("mean over scenes", percent(summary.macro_accuracy), "", "", ""))
     rows.append(("log loss / nats", f"{summary.log_loss:.3f}", "", "", ""))
+    if summary.macro_log_loss is not None:
+        rows.append(("log loss, mean over scenes", f"{summary.macro_log_loss:.3f}", "", "", ""))
     return "\n\n".join([aligned(rows), *_devices(summary)])
 
 

@@ -127,9 +127,9 @@ def read_trained(folder: Path) -> Trained | RunResults:
         return trained
     results = records.read(path, RunResults, version=RESULTS_FORMAT, hint=TEST_AGAIN)
     count, correct, decisions = results.recordings, results.accuracy.correct, results.decisions
-    lengths = {len(getattr(decisions, field.name)) for field in fields(decisions)}
-    lengths -= set() if decisions.location else {0}
-    if lengths != {count} or results.right.sum() != correct:
+    columns = vars(decisions)
+    known = [name for name in columns if columns[name] or name not in ("location", "device")]
+    if {len(columns[name]) for name in known} != {count} or results.right.sum() != correct:
         raise UserError(
             f"{path}: expected decisions on {count} recordings, {correct} of them right; "
             f"{TEST_AGAIN}"

@@ -1,7 +1,7 @@
 """Several runs in sequence: the folds of a set, the rows of a sweep; their results pooled."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from ascjax.errors import UserError
 from ascjax.files import is_new
 from ascjax.runs import experiment
 from ascjax.runs.experiment import Report
-from ascjax.runs.folder import Seconds, check_workdir, read_results, read_run
+from ascjax.runs.folder import RunResults, Seconds, check_workdir, read_results, read_run
 from ascjax.runs.info import RunInfo
-from ascjax.scoring.clusters import by_location, known
+from ascjax.scoring.clusters import by_location, known, located
 from ascjax.scoring.metrics import FoldSummary, pool_folds
 from ascjax.signals import StopRequest
 
@@ -176,6 +176,7 @@ class Outcome:
       summary: pooled over folds.
       recordings: names of those tested.
       locations: where each was made; empty if that isn't known of each.
+      seen: whether each one's device was trained on, ``seen`` or ``unseen``; empty if unknown.
       right: whether each one's scene was predicted.
       seconds: of all.
     """
@@ -184,6 +185,7 @@ class Outcome:
     summary: FoldSummary
     recordings: np.ndarray
     locations: tuple[str, ...]
+    seen: tuple[str, ...]
     right: Bool[np.ndarray, " recording"]
     seconds: Seconds
 
@@ -196,24 +198,49 @@ def read(runs: Sequence[PlannedRun]) -> Outcome:
     """
     by_fold = {run.config.data.fold: read_results(run.path) for run in runs}
     results = list(by_fold.values())
+    infos = [read_run(run.path) for run in runs]
     right = np.concatenate([each.right for each in results])
     locations = tuple(place for each in results for place in each.decisions.location)
     if len(locations) != len(right) or not known(locations):
         locations = ()
+    devices, seen = _devices(infos, results)
+    summary = pool_folds(
+        {fold: each.accuracy for fold, each in by_fold.items()},
+        {fold: each.log_loss for fold, each in by_fold.items()},
+        by_location(right, locations),
+        [each.by_device for each in results],
+        [each.by_seen for each in results],
+        [each.by_scene for each in results],
+        [each.loss_by_scene for each in results],
+    )
+    if locations and devices:
+        by_device = located(summary.by_device, devices, right, locations)
+        summary = replace(summary, by_device=by_device)
+    if locations and seen:
+        summary = replace(summary, by_seen=located(summary.by_seen, seen, right, locations))
     return Outcome(
-        info=read_run(runs[0].path),
-        summary=pool_folds(
-            {fold: each.accuracy for fold, each in by_fold.items()},
-            {fold: each.log_loss for fold, each in by_fold.items()},
-            by_location(right, locations),
-            [each.by_device for each in results],
-            [each.by_seen for each in results],
-        ),
+        info=infos[0],
+        summary=summary,
         recordings=np.concatenate([each.decisions.recording for each in results]),
         locations=locations,
+        seen=seen,
         right=right,
         seconds=Seconds(
             train=sum(each.seconds.train for each in results),
             test=sum(each.seconds.test for each in results),
         ),
     )
+
+
+def _devices(
+    infos: Sequence[RunInfo], results: Sequence[RunResults]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns each tested recording's device, and whether that was trained on; () if unknown."""
+    count = sum(each.recordings for each in results)
+    devices = tuple(device for each in results for device in each.decisions.device)
+    seen = tuple(
+        kind
+        for info, each in zip(infos, results, strict=True)
+        for kind in each.decisions.seen(info.devices)
+    )
+    return devices if len(devices) == count else (), seen if len(seen) == count else ()

@@ -4,12 +4,13 @@ Ten recordings of one park say less about parks than one each of ten. Whatever c
 independent ones, as Wilson's interval and McNemar's test do, is too sure.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool
 
+from ascjax.scoring.rates import Proportion
 from ascjax.scoring.significance import sign_flip_p
 
 # With fewer clusters the bootstrap's interval is too narrow.
@@ -37,6 +38,28 @@ def by_location(
         return None
     bounds = cluster_bootstrap_interval(correct, locations)
     return bounds and ByLocation(len(set(locations)), bounds)
+
+
+def located(
+    groups: Mapping[str, Proportion],
+    names: Sequence[str],
+    correct: Bool[np.ndarray, " recording"],
+    locations: Sequence[str],
+) -> dict[str, Proportion]:
+    """Returns groups' accuracies with their intervals over locations.
+
+    Args:
+      groups: by name.
+      names: [recording], the group of each one.
+      correct: whether each recording's decision is correct.
+      locations: [recording]; where one is ``""`` its group has no such interval.
+    """
+    found = {}
+    for name, part in groups.items():
+        of_group = np.array(names) == name
+        over = by_location(correct[of_group], np.array(locations)[of_group].tolist())
+        found[name] = replace(part, by_location=over.interval_95 if over else None)
+    return found
 
 
 def known(locations: Sequence[str]) -> bool:

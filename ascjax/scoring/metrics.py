@@ -1,6 +1,6 @@
 """Metrics of scored recordings, and their summaries over folds and seeds."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,15 +22,15 @@ def log_loss(
     return float(-np.log(np.maximum(true_scores, LOG_LOSS_FLOOR)).mean())
 
 
-def macro_log_loss(
+def scene_log_losses(
     scores: Float[np.ndarray, "recording scene"], labels: Int[np.ndarray, " recording"]
-) -> float:
-    """Mean over scenes, of those that have recordings, of each one's `log_loss`, in nats.
+) -> dict[int, float]:
+    """The `log_loss` of each scene's recordings, in nats, of the scenes that have any.
 
-    DCASE ranks the systems of task 1A by this in 2021 and of task 1 in 2022.
+    DCASE ranks the systems of task 1A of 2021 and of task 1 of 2022 by their mean.
     """
-    scenes = np.unique(labels)
-    return float(np.mean([log_loss(scores[labels == k], labels[labels == k]) for k in scenes]))
+    parts = {int(scene): labels == scene for scene in np.unique(labels)}
+    return {scene: log_loss(scores[part], labels[part]) for scene, part in parts.items()}
 
 
 def confusion_matrix(
@@ -77,7 +77,9 @@ class FoldSummary:
     Attributes:
       by_fold: accuracy of each fold, by its number.
       accuracy: of all folds' recordings together.
+      macro_accuracy: mean over scenes (`macro_accuracy`), of all folds' recordings.
       log_loss: mean over all recordings, nats.
+      macro_log_loss: mean over scenes; None if a fold's results don't tell.
       mean, deviation: of the folds' accuracies.
       by_location: interval of ``accuracy`` where locations are known.
       by_device: accuracy on each device; empty where they are unknown.
@@ -89,6 +91,8 @@ class FoldSummary:
     log_loss: float
     mean: float
     deviation: float | None
+    macro_accuracy: float | None = None
+    macro_log_loss: float | None = None
     by_location: ByLocation | None = None
     by_device: dict[str, Proportion] = field(default_factory=dict)
     by_seen: dict[str, Proportion] = field(default_factory=dict)
@@ -110,6 +114,8 @@ def pool_folds(
     by_location: ByLocation | None = None,
     by_device: Sequence[Mapping[str, Proportion]] = (),
     by_seen: Sequence[Mapping[str, Proportion]] = (),
+    by_scene: Sequence[Mapping[str, Proportion]] = (),
+    loss_by_scene: Sequence[Mapping[str, float]] = (),
 ) -> FoldSummary:
     """Pools results over folds.
 
@@ -117,9 +123,10 @@ def pool_folds(
       accuracy: of each fold's test part, by fold number.
       losses: log loss of each.
       by_location: of all folds' recordings together.
-      by_device, by_seen: of each fold, as in its results.
+      by_device, by_seen, by_scene, loss_by_scene: of each fold, as in its results.
     """
     parts = list(accuracy.values())
+    scenes = [part for part in _pool_groups(by_scene).values() if part.total]
     total = sum(part.total for part in parts)
     over = spread([part.correct / part.total for part in parts])
     return FoldSummary(
@@ -128,10 +135,32 @@ def pool_folds(
         log_loss=sum(losses[fold] * part.total for fold, part in accuracy.items()) / total,
         mean=over.mean,
         deviation=over.deviation,
+        macro_accuracy=_mean([part.correct / part.total for part in scenes]),
+        macro_log_loss=_pool_losses(by_scene, loss_by_scene),
         by_location=by_location,
         by_device=_pool_groups(by_device),
         by_seen=_pool_groups(by_seen),
     )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """Returns the mean; None of nothing."""
+    return float(np.mean(values)) if values else None
+
+
+def _pool_losses(
+    by_scene: Sequence[Mapping[str, Proportion]], loss_by_scene: Sequence[Mapping[str, float]]
+) -> float | None:
+    """Returns the mean over scenes of their log loss in all parts; None if one doesn't tell."""
+    if not all(loss_by_scene):
+        return None
+    recordings: dict[str, int] = defaultdict(int)
+    losses: dict[str, float] = defaultdict(float)
+    for parts, each in zip(by_scene, loss_by_scene, strict=False):
+        for scene, loss in each.items():
+            recordings[scene] += parts[scene].total
+            losses[scene] += loss * parts[scene].total
+    return _mean([losses[scene] / count for scene, count in recordings.items()])
 
 
 def apart(groups: dict[str, Proportion]) -> dict[str, Proportion]:
@@ -154,12 +183,13 @@ class SeedSummary:
     """Accuracy over seeds tested on the same recordings.
 
     ``interval_95`` is Wilson's at the mean accuracy: how far other test recordings would move it,
-    not how far other seeds would.
+    not how far other seeds would. ``by_location`` is that over locations, where they are known.
     """
 
     mean: float
     deviation: float | None
     interval_95: tuple[float, float]
+    by_location: tuple[float, float] | None = None
 
 
 def pool_seeds(correct: Sequence[int], total: int) -> SeedSummary:

@@ -18,9 +18,16 @@ class Rate:
 
 @dataclass(frozen=True)
 class Proportion(Rate):
-    """A rate of independent decisions, with its 95 % interval (`wilson_interval`)."""
+    """A rate with its 95 % intervals.
+
+    Attributes:
+      interval_95: of independent decisions (`wilson_interval`).
+      by_location: from a bootstrap over locations (`clusters.by_location`), where that was asked
+        for and all of them are known.
+    """
 
     interval_95: tuple[float, float] | None
+    by_location: tuple[float, float] | None = None
 
 
 def wilson_interval(correct: float, total: int) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool
@@ -18,7 +18,7 @@ from ascjax.scoring.rates import Proportion, Rate, proportion, rate
 class Decisions:
     """Decisions on recordings: name, true scene, predicted scene and its score, of each.
 
-    ``location`` is ``""`` where unknown, and empty for a set without locations.
+    ``location`` and ``device`` are ``""`` where unknown, and empty for a set without any.
     """
 
     recording: tuple[str, ...]
@@ -26,6 +26,11 @@ class Decisions:
     predicted: tuple[str, ...]
     score: tuple[float, ...]
     location: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+
+    def seen(self, trained: Collection[str]) -> list[str]:
+        """Returns ``seen`` for recordings of ``trained`` devices, ``unseen`` for others' or ""."""
+        return _kinds(self.device, trained)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -46,6 +51,7 @@ class Results:
         log_loss_floor: the least score that counts.
       confusion: counts [true scene][predicted scene].
       by_scene, by_city, by_device: accuracy in each; empty where cities or devices are unknown.
+      loss_by_scene: log loss of each scene's recordings, of those that have any.
       by_seen: accuracy on recordings of ``seen`` devices, which the network was trained on, and of
         ``unseen`` ones, of those kinds that were tested; empty where devices are unknown.
       by_channel: accuracy of one channel alone, its fragments fused.
@@ -76,6 +82,7 @@ class Results:
     fragments_fused: Rate
     decisions: Decisions
     by_location: ByLocation | None = None
+    loss_by_scene: dict[str, float] = field(default_factory=dict)
     open_set: OpenSet | None = None
 
     def __repr__(self) -> str:
@@ -141,6 +148,7 @@ def score(
     scores = fusion.fuse_channels(by_channel, by.channels)
     predictions = scores.argmax(axis=1)
     correct = predictions == labels
+    losses = metrics.scene_log_losses(scores, labels)
     channel_correct = by_channel.argmax(axis=-1) == labels[:, None]
     fragment_correct = posteriors.argmax(axis=-1) == labels[:, None, None]
     confusion = metrics.confusion_matrix(labels, predictions, scene_count=len(scenes))
@@ -154,7 +162,8 @@ def score(
         accuracy=proportion(int(correct.sum()), correct.size),
         macro_accuracy=metrics.macro_accuracy(confusion),
         log_loss=metrics.log_loss(scores, labels),
-        macro_log_loss=metrics.macro_log_loss(scores, labels),
+        macro_log_loss=float(np.mean(list(losses.values()))),
+        loss_by_scene={scenes[scene]: loss for scene, loss in losses.items()},
         log_loss_floor=metrics.LOG_LOSS_FLOOR,
         confusion=tuple(map(tuple, confusion.tolist())),
         by_scene={
@@ -162,8 +171,8 @@ def score(
             for index, (scene, row) in enumerate(zip(scenes, confusion.tolist(), strict=True))
         },
         by_city=_by_group(correct, cities),
-        by_device=_by_group(correct, devices),
-        by_seen=_by_seen(correct, devices, trained_devices),
+        by_device=_by_group(correct, devices, locations),
+        by_seen=_by_group(correct, _kinds(devices, trained_devices), locations),
         by_channel={
             channel: proportion(count, len(labels))
             for channel, count in zip(channels, channel_correct.sum(axis=0).tolist(), strict=True)
@@ -176,26 +185,27 @@ def score(
             predicted=tuple(scenes[index] for index in predictions),
             score=tuple(float(value) for value in scores.max(axis=1)),
             location=tuple(map(str, locations)) if any(locations) else (),
+            device=tuple(map(str, devices)) if any(devices) else (),
         ),
         by_location=clusters.by_location(correct, locations),
     )
 
 
-def _by_group(correct: np.ndarray, groups: Sequence[str]) -> dict[str, Proportion]:
+def _by_group(
+    correct: np.ndarray, groups: Sequence[str], locations: Sequence[str] = ()
+) -> dict[str, Proportion]:
     names = [str(group) for group in groups]
     totals = Counter(names)
     hits = Counter(name for name, hit in zip(names, correct, strict=False) if hit)
-    return {name: proportion(hits[name], totals[name]) for name in sorted(totals) if name}
+    parts = {name: proportion(hits[name], totals[name]) for name in sorted(totals) if name}
+    return clusters.located(parts, names, correct, locations) if len(locations) else parts
 
 
-def _by_seen(
-    correct: np.ndarray, devices: Sequence[str], trained: Sequence[str]
-) -> dict[str, Proportion]:
-    """Returns the accuracy on devices that were trained on and on others, as far as tested."""
+def _kinds(devices: Sequence[str], trained: Collection[str]) -> list[str]:
+    """Returns the kind of each device, ``""`` where that is unknown."""
     if not trained:
-        return {}
-    kinds = [device and ("seen" if device in trained else "unseen") for device in devices]
-    return _by_group(correct, kinds)
+        return []
+    return [device and ("seen" if device in trained else "unseen") for device in devices]
 
 
 def check(

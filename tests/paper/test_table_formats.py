@@ -148,19 +148,22 @@ def test_complexity_is_in_every_form():
 
 def test_seen_and_unseen_devices_stand_apart():
     by_seen = {
-        "seen": (SeedSummary(0.6, None, (0.31, 0.83)), 10),
+        "seen": (SeedSummary(0.6, None, (0.31, 0.83), (0.25, 0.9)), 10),
         "unseen": (SeedSummary(0.3, None, (0.11, 0.6)), 10),
     }
     ours = RowResults(**{**vars(OURS), "by_seen": by_seen})
     tables = filled(TableRow(**{**vars(LINE), "ours": ours}), LINE)
-    cells = ("60.0 %", "31.0–83.0 %", "10", "30.0 %", "11.0–60.0 %", "10")
+    seen = ("60.0 %", "31.0–83.0 %", "25.0–90.0 %", "10")
+    cells = (*seen, "30.0 %", "11.0–60.0 %", "–", "10")
     assert f"| VGG-16 | {' | '.join(cells)} |" in formats.markdown(tables)
     assert " ".join(("VGG-16", *cells)) in html(tables).plain
-    assert "& 31.0--83.0 \\% & 10 &" in formats.latex(tables)
+    assert "& 31.0--83.0 \\% & 25.0--90.0 \\% & 10 &" in formats.latex(tables)
     known, unknown = csv.DictReader(io.StringIO(formats.to_csv(tables)))
     keys = ("seen_mean", "seen_high", "unseen_recordings", "unseen_low")
     assert [known[key] for key in keys] == ["0.6", "0.83", "10", "0.11"]
     assert [unknown[key] for key in keys] == [""] * 4
+    keys = ("seen_by_location_low", "seen_by_location_high", "unseen_by_location_low")
+    assert [known[key] for key in keys] == ["0.25", "0.9", ""]
     assert "Devices" not in formats.markdown(filled(LINE))
     assert "training part" not in html(filled(LINE)).plain
 
@@ -188,3 +191,15 @@ def test_labels_are_text_and_cells_no_formulas():
     assert named.label in page.plain
     (row,) = csv.DictReader(io.StringIO(formats.to_csv(filled(named, data_root="@SUM(1)"))))
     assert (row["label"], row["data_root"]) == (f"'{named.label}", "'@SUM(1)")
+
+
+def test_what_challenges_rank_by_is_in_every_form():
+    ranks = {"macro_accuracy": 0.541, "log_loss": 1.25, "macro_log_loss": 1.375}
+    tables = filled(TableRow(**{**vars(LINE), "ours": RowResults(**{**vars(OURS), **ranks})}))
+    head = "| row | mean of scenes | log loss / nats | mean of scenes / nats |"
+    assert f"As challenges rank:\n\n{head}" in formats.markdown(tables)
+    assert "| VGG-16 | 54.1 % | 1.250 | 1.375 |" in formats.markdown(tables)
+    assert "VGG-16 & 54.1 \\% & 1.250 & 1.375" in formats.latex(tables)
+    assert "VGG-16 54.1 % 1.250 1.375" in html(tables).plain
+    (row,) = csv.DictReader(io.StringIO(formats.to_csv(tables)))
+    assert [row[key] for key in ranks] == ["0.541", "1.25", "1.375"]

@@ -33,6 +33,21 @@ def test_folds_are_pooled_over_their_recordings():
     assert folds.by_device == {}
 
 
+def test_scenes_weigh_alike_whatever_the_folds():
+    scenes = [
+        {"bus": proportion(3, 4), "park": proportion(1, 2), "tram": proportion(0, 0)},
+        {"bus": proportion(1, 4), "park": proportion(2, 2), "tram": proportion(0, 0)},
+    ]
+    losses = [{"bus": 1.0, "park": 2.0}, {"bus": 0.5, "park": 0.25}]
+    accuracy = {1: proportion(4, 6), 2: proportion(3, 6)}
+    totals = {1: 4 / 3, 2: 5 / 12}
+    folds = metrics.pool_folds(accuracy, totals, by_scene=scenes, loss_by_scene=losses)
+    assert folds.macro_accuracy == pytest.approx((4 / 8 + 3 / 4) / 2)
+    assert folds.macro_log_loss == pytest.approx((0.75 + 1.125) / 2)
+    unknown = metrics.pool_folds(accuracy, totals, by_scene=scenes, loss_by_scene=[losses[0], {}])
+    assert unknown.macro_log_loss is None
+
+
 def test_devices_are_pooled_over_the_folds_that_have_them():
     devices = [{"a": proportion(3, 4), "b": proportion(1, 2)}, {"b": proportion(2, 2)}]
     accuracy = {1: proportion(4, 6), 2: proportion(2, 2)}

@@ -150,6 +150,23 @@ def test_devices_are_counted_as_cities_are():
     assert sum(part.correct for part in result.by_device.values()) == result.accuracy.correct
 
 
+def test_groups_of_devices_have_intervals_over_their_locations():
+    posteriors, labels = fake_set()
+    locations = [f"rome-{index % 6}" for index in range(40)]
+    devices = ["phone", "recorder"] * 20
+    result = summary(
+        posteriors, labels, devices=devices, locations=locations, trained_devices=["phone"]
+    )
+    phone = result.right[::2]
+    bounds = cluster_bootstrap_interval(phone, locations[::2])
+    assert result.by_device["phone"].by_location == bounds
+    assert result.by_seen["seen"] == result.by_device["phone"]
+    assert result.decisions.seen(["phone"]) == ["seen", "unseen"] * 20
+    partly = summary(posteriors, labels, devices=devices, locations=[*locations[:-1], ""])
+    assert partly.by_device["recorder"].by_location is None
+    assert partly.by_device["phone"].by_location == bounds
+
+
 def test_decisions_are_those_of_the_fused_scores():
     result = summary(*fake_set())
     assert result.right.sum() == result.accuracy.correct

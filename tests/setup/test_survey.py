@@ -48,9 +48,9 @@ def test_what_is_not_used_is_said_and_not_read(table, tmp_path, capsys):
 def test_a_set_that_mixes_durations_is_refused_unless_one_is_chosen(table, tmp_path):
     for number in (0, 3, 6):
         tiny_set.write_wave(table.with_name(f"{number}.wav"), seconds=5.0)
-    with pytest.raises(UserError, match=r"mixes 3 recordings of 0\.5 s with 3 of 5 s; train on") as e:
+    said = r"mixes 3 recordings of 0\.5 s with 3 of 5 s; train on one kind, .*\.duration_s=0\.5$"
+    with pytest.raises(UserError, match=said):
         data.survey(tiny_set.config(tmp_path, table, **{"data.devices": ("a",)}), StopRequest())
-    assert len(str(e.value).splitlines()) == 1
     for key in ("duration_s", "window_s"):
         settings = {"data.devices": ("a",), f"data.{key}": 0.5}
         data.survey(tiny_set.config(tmp_path, table, **settings), StopRequest())
