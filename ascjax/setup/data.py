@@ -221,8 +221,8 @@ def find_leaks(config: ConfigDict, surveyed: Survey, stop: StopRequest) -> tuple
         others = len(flattering) - 1
         more = f" (and {counted(others, 'other problem')}, said above)" * (others > 0)
         raise UserError(
-            f"config.data.on_leak: {flattering[0]}{more}; keep what is the same on one side "
-            "and under one label, or train all the same with --config.data.on_leak=warn"
+            f"config.data.on_leak: {flattering[0]}{more}\nkeep what is the same on one side and "
+            "under one label, or train all the same with --config.data.on_leak=warn"
         )
     return tuple(map(str, flattering))
 
