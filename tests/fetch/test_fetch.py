@@ -252,6 +252,12 @@ def test_a_busy_server_says_when_to_come_again(server, fetch, status, headers, m
         fetch()
 
 
+def test_an_evaluation_set_is_there_to_be_predicted(server, fetch, capsys):
+    server.files = {"LICENSE": b"be kind"}
+    folder = fetch(name="tau2022eval")
+    assert f"next: ascjax predict --run=DIR {folder}" in capsys.readouterr().out
+
+
 def test_lists_that_the_record_lacks_are_named(server, fetch, capsys):
     server.files = {"LICENSE": b"be kind"}
     fetch(name="tau2022")
