@@ -313,7 +313,9 @@ def test_archives_unpacked_each_into_a_folder_are_no_scenes(root, tmp_path_facto
     assert "'set.audio.1', 'set.audio.2' look like no scene" in load(outer).notes[-1]
     shutil.copytree(root, outer / "set.meta" / "set")
     inner = outer / "set.meta" / "set"
-    fails(outer, f"the lists of a data set are in {inner}, and none of its audio; unpack all of its")
+    fails(
+        outer, f"the lists of a data set are in {inner}, and none of its audio; unpack all of its"
+    )
     fails(outer / "set.meta" / "set", "is the audio unpacked there")
 
 
