@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def _num_parameters(architecture: str, num_classes: int | None) -> int:
 
 
 def _state(path: Path) -> str:
-    if not path.is_file():
+    if not os.path.isfile(path):
         return "-"
     try:
         metadata = {**UNSTATED, **load(path).metadata}

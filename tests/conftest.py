@@ -1,5 +1,6 @@
 """Settings for every test: shapes checked, no silent rank promotion, real data by name."""
 
+import errno
 import gc
 import os
 import shutil
@@ -125,6 +126,23 @@ def finished_run(session_folder, compilation_cache) -> tuple[Path, Path]:
             )  # fmt: skip
             experiment.train(config, folder / "run")
     return folder / "run", folder / "set"
+
+
+@pytest.fixture
+def close(monkeypatch):
+    """Returns a function that closes a folder as a mode of 0 does, which root may enter still."""
+    stat, access = os.stat, os.access
+
+    def close_folder(folder: Path) -> None:
+        def refuse(path, *args, **more):
+            if folder in Path(os.fsdecode(path) if not isinstance(path, int) else "/").parents:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return stat(path, *args, **more)
+
+        monkeypatch.setattr(os, "stat", refuse)
+        monkeypatch.setattr(os, "access", lambda path, mode: path != folder and access(path, mode))
+
+    return close_folder
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from ascjax.audio.formats import is_readable
 from ascjax.data.listing import LeftOut, Recording, Tally, composed, printable, relative
 from ascjax.data.walk import audio_files
 from ascjax.errors import UserError
-from ascjax.files import as_path
 
 _UNPACKED = "; is the audio unpacked there?"
 
@@ -95,8 +94,8 @@ def files_of(root: str | Path, names: Iterable[str]) -> list[Path]:
       root: the set's folder, or its table.
       names: of recordings in the set, as runs keep them.
     """
-    folder = as_path(root)
-    folder = folder.parent if folder.is_file() else folder
+    folder = Path(os.path.expanduser(root))
+    folder = folder.parent if os.path.isfile(folder) else folder
     folders = Folders()
     return [folders.locate(folder / name) or folder / name for name in names]
 
@@ -121,7 +120,7 @@ def unlisted(
     for folder, names in named.items():
         for name in sorted(folders.entries(folder).keys() - names):
             path = folder / name
-            if is_readable(name) and path not in unread and path.is_file():
+            if is_readable(name) and path not in unread and os.path.isfile(path):
                 tally.add("audio files that the set's list does not name", printable(str(path)))
     return tally.left_out()
 
@@ -138,7 +137,7 @@ def unlisted_below(root: Path, recordings: Sequence[Recording]) -> list[LeftOut]
 
 def _similar(path: Path, source: Path) -> str:
     """Returns where a file of the same name, in any case and of any suffix, lies below a set."""
-    root = source if source.is_dir() else source.parent
+    root = source if os.path.isdir(source) else source.parent
     wanted, stem = path.name.casefold(), path.stem.casefold()
     close = ""
     for folder, _, names in os.walk(root):

@@ -7,6 +7,7 @@ The accuracy in the card is that of the half-precision network on the run's own 
 
 import argparse
 import dataclasses
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,7 +90,7 @@ def _count(run: Run, classifier: Classifier, root: Path) -> tuple[int, int]:
     """Returns on how many test recordings the best scene is right, and how many are unknown."""
     decisions = run.results.decisions
     files = files_of(root, decisions.recording)
-    missing = [file for file in files if not file.exists()]
+    missing = [file for file in files if not os.path.exists(file)]
     if missing:
         raise UserError(f"{missing[0]}: expected a recording of the run's test part, there is none")
     predictions = [classifier.predict(file) for file in files]

@@ -6,6 +6,7 @@ under ``params/classifier/``, and the header says where it comes from and how it
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,9 +70,9 @@ def resolve(weights: str, trunk: str, weights_dir: str | Path) -> Path:
     path = as_path(weights)
     if weights == "imagenet":
         path = as_path(weights_dir) / f"{trunk}.safetensors"
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / f"{trunk}.safetensors"
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     if choose("trunk", trunk, TRUNKS).classifier is None:
         raise UserError(
@@ -87,7 +88,7 @@ def load_of(path: str | Path, trunk: str) -> Converted:
     Raises:
       UserError: the file is missing, unsound, or another architecture's.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise UserError(_missing(Path(path), trunk))
     converted = load(path)
     if converted.metadata["architecture"] != trunk:
@@ -105,7 +106,7 @@ def load(path: str | Path) -> Converted:
       UserError: no such file, not a sound safetensors file, or not made by ``convert``.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(_missing(path, path.stem if path.stem in TRUNKS else "NAME"))
     tensors, metadata = read_tensors(path)
     if "architecture" not in metadata:
@@ -176,7 +177,7 @@ def load_weights(
     architecture = choose("trunk", trunk, TRUNKS)
     adapt = choose("conversion of input planes", input_channel, INPUT_CHANNEL)
     path = as_path(path)
-    path = path / f"{trunk}.safetensors" if path.is_dir() else path
+    path = path / f"{trunk}.safetensors" if os.path.isdir(path) else path
     converted = load_of(path, trunk)
     source = {k: v for k, v in converted.tensors.items() if not k.startswith(CLASSIFIER)}
     first_kernel = f"params/trunk/{architecture.first_kernel}"

@@ -13,6 +13,7 @@ results.json       `RunResults`: metrics of the test part, the decision on each 
 report.html        all of it to look at
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -40,7 +41,7 @@ UNTESTED = "none"
 
 def is_exported(folder: Path) -> bool:
     """Whether a folder is one that `ascjax export` wrote."""
-    return (folder / EXPORT_FILE).exists()
+    return os.path.exists(folder / EXPORT_FILE)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def read_trained(folder: Path) -> Trained | RunResults:
       UserError: it is missing, damaged or of another format.
     """
     path = folder / "results.json"
-    if not path.exists():
+    if not os.path.exists(path):
         if folds := sorted(folder.glob("fold*/results.json")):
             raise UserError(
                 f"{folder}: holds runs of folds; give one of them, e.g. {folds[0].parent}"

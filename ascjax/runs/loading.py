@@ -21,12 +21,14 @@ def load(run: str | os.PathLike[str]) -> Classifier:
       run: the folder; or the name of a network that comes with the package, such as ``esc10``.
 
     Raises:
-      UserError: there is no such run, it isn't finished, is damaged or of another format, or folds
-        that don't fit together.
+      UserError: there is no such run, it may not be entered, isn't finished, is damaged or of
+        another format, or folds that don't fit together.
     """
     folder = as_path(run)
     if not os.path.exists(folder) and os.path.isfile(SHIPPED / folder / "results.json"):
         folder = SHIPPED / folder
+    if os.path.isdir(folder) and not os.access(folder, os.X_OK):
+        raise UserError(f"{folder}: Permission denied")
     folds = sorted(path.parent for path in folder.glob("fold*/config.json"))
     if folds and not os.path.exists(folder / "results.json"):
         return Classifier(_same(tuple(map(Run.open, folds))))

@@ -52,11 +52,14 @@ class Run:
         """Opens the folder of a finished run; nothing is written there.
 
         Raises:
-          UserError: there is none, it isn't finished, is damaged, or of another format.
+          UserError: there is none, it may not be entered, isn't finished, is damaged, or of
+            another format.
         """
         folder = as_path(path)
         if not folder.is_dir():
             raise UserError(f"{folder}: expected the folder of a run, there is none")
+        if not os.access(folder, os.X_OK):
+            raise UserError(f"{folder}: Permission denied")
         trained, info = read_trained(folder), read_run(folder)
         if isinstance(trained, RunResults) and (trained.scenes, trained.channels) != (
             info.scenes,

@@ -8,7 +8,7 @@ from convert.__main__ import main
 from convert.keymaps import KEY_MAPS
 
 
-def test_list_shows_every_architecture_and_what_is_converted(tmp_path, state_dict, capsys):
+def test_list_shows_every_architecture_and_what_is_converted(tmp_path, state_dict, capsys, close):
     source = tmp_path / "x.pth"
     torch.save(state_dict("resnet18", 12), source)
     out = tmp_path / "weights"
@@ -24,6 +24,9 @@ def test_list_shows_every_architecture_and_what_is_converted(tmp_path, state_dic
     assert rows["alexnet"].split() == ["alexnet", "61,100,840", "2,469,696", "-"]
     assert rows["resnet18"].endswith("12 classes, not proven")
     assert "unusable: " in rows["vgg11"]
+    close(out)
+    assert main(["convert", "--list", "--out", str(out)]) == 0
+    assert all(line.endswith(" -") for line in capsys.readouterr().out.splitlines()[1:])
 
 
 def test_show_prints_the_header(tmp_path, state_dict, capsys):

@@ -185,6 +185,16 @@ def test_backslashes_between_folders(clips):
     assert files_of(clips, ["clips\\none.mp3"]) == [clips / "clips\\none.mp3"]
 
 
+def test_folders_that_nobody_can_look_into(clips, close):
+    (clips / "loop").symlink_to(clips / "loop")
+    for root in (clips / "loop", clips / ("x" * 300), clips / "a\0b"):
+        assert files_of(root, ["a.wav"]) == [root / "a.wav"]
+    path = lines(clips / "list.csv", "path,scene", *ROWS[1:])
+    close(clips / "clips")
+    assert files_of(clips / "clips", ["bus0.mp3"]) == [clips / ROWS[0].split(",")[0]]
+    assert len(read_catalogue(path).recordings) == len(ROWS) - 1
+
+
 def test_labels_in_two_spellings(clips):
     path = lines(clips / "list.csv", "path,scene", *ROWS[:-1], "clips/park4.mp3,Park ")
     fails(path, r"one scene in 2 spellings: 'Park' \(1\), 'park' \(4\); write all 5")

@@ -187,7 +187,7 @@ def test_a_type_that_weights_never_have(tmp_path):
         weights.read_tensors(path)
 
 
-def test_a_missing_file_says_how_to_make_it(tmp_path):
+def test_a_missing_file_says_how_to_make_it(tmp_path, close):
     folder = tmp_path / "weights"
     command = f"ascjax convert vgg16 --out {folder}/"
     for call in (
@@ -198,6 +198,13 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
         with pytest.raises(UserError) as raised:
             call()
         assert command in str(raised.value)
+    close(folder)
+    for resolve_or_load in (
+        lambda: weights.resolve("imagenet", "vgg16", folder),
+        lambda: weights.load(folder / "vgg16.safetensors"),
+    ):
+        with pytest.raises(UserError, match="no converted weights at"):
+            resolve_or_load()
 
 
 def test_resolve(converted):
