@@ -53,6 +53,12 @@ def convert(request: Request, out: Path, *, prove: bool = True) -> Path:
     """
     start_s = time.monotonic()
     architecture = request.architecture
+    try:
+        (request.licence or "").encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"--licence: expected text in UTF-8, got {request.licence!r}; set the terminal to UTF-8"
+        ) from None
     if prove or request.source is None:
         reference.import_torchvision()
     source = request.source or reference.download(architecture)

@@ -316,6 +316,7 @@ CASES: list[tuple[str, str]] = [
     ("predict --run={w}/runs/deep_run {wav}", r"run\.json: "),
     ("predict --run={w}/runs/front_end_lacks {wav}", r"run\.json: front_end: .*num_mels"),
     ("predict --run={w}/runs/bands {wav}", r"run\.json: "),
+    ("predict --run={w}/runs/fragments {wav}", r"expected 1 to \d+ fragments, .* got 1000000; cho"),
     ("predict --run={w}/runs/duration {wav}", r"run\.json: "),
     ("evaluate --run={w}/runs/deep_results", r"results\.json: "),
     (SWEEP.replace("out", "{w}/sweeps/deep"), r"sweep\.json: "),

@@ -181,6 +181,7 @@ def _runs(folder: Path, good: Path) -> None:
     edited("channel", "run.json", "channels", value=["middle"])
     changed("empty_config", "config.json", lambda _: b"{}")
     edited("data_config", "config.json", "data", value=3)
+    edited("fragments", "run.json", "fragments", value=10**6)
     edited("duration", "run.json", "duration_s", value=-1.0)
     (folder / "file").write_text("no run")
     fold = folder / "folds" / "fold1"

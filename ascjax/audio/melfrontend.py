@@ -16,6 +16,13 @@ WINDOWS = {"hann": 0.5, "hamming": 0.54}
 # As librosa calls them.
 MEL_NORMS: Mapping[str, Any] = {"slaney": "slaney", "none": None}
 CENTRINGS = ("none", "band")
+# Beyond these one window, its FFT or the mel bank would fill the memory.
+_MOST = {
+    "sample_rate_hz": 10**6,
+    "window_size_s": 60,
+    "min_fft_length": 2**24,
+    "num_mels": 10**4,
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,9 @@ class MelFrontEnd(FrontEnd):
                 "min_fft_length: expected 0 (as long as the window) or more samples, got "
                 f"{self.min_fft_length}"
             )
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                raise UserError(f"{name}: expected at most {most:,}, got {getattr(self, name):,}")
         choose("window", self.window, WINDOWS)
         choose("mel_norm", self.mel_norm, MEL_NORMS)
         choose("centring", self.centring, dict.fromkeys(CENTRINGS))

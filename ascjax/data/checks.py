@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ascjax.data.listing import Recording
+from ascjax.data.walk import subfolders
 from ascjax.errors import UserError
 
 SMALL_SCENE = 10
@@ -70,7 +71,7 @@ def _spelling(scene: str) -> str:
 
 def _folders_below(root: Path, scene: str) -> list[str]:
     folder = root / scene
-    if not folder.is_dir():
-        return []
-    inner = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    # A table's label may be any text, also another folder's path.
+    below = subfolders(folder) if folder in subfolders(root) else []
+    inner = [path.name for path in below if not path.name.startswith(".")]
     return inner[:3] if len(inner) > 1 else []

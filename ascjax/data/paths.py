@@ -10,6 +10,8 @@ from ascjax.data.listing import LeftOut, Recording, Tally, composed, printable, 
 from ascjax.data.walk import audio_files
 from ascjax.errors import UserError
 
+# Folders of a path that are looked for in another Unicode form: each takes a step of the stack.
+_MOST_PARTS = 200
 _UNPACKED = "; is the audio unpacked there?"
 
 
@@ -35,7 +37,7 @@ class Folders:
         """Returns the path of an existing entry whose name is equal in Unicode form NFC."""
         if path.name in self.entries(path.parent):
             return path
-        if path.parent == path:
+        if path.parent == path or len(path.parts) > _MOST_PARTS:
             return None
         folder = path.parent if self.entries(path.parent) else self.find(path.parent)
         if folder is None:

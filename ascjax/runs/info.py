@@ -12,6 +12,7 @@ from ascjax.scoring.rates import Proportion
 RUN_FORMAT = 3
 # Of a recording that a network is trained on.
 _MOST_S = 86_400
+_MOST_FRAGMENTS = 10**6
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,8 @@ class RunInfo:
             raise ValueError("expected scenes of different names")
         if not self.channels or not set(self.channels) <= CHANNELS.keys():
             raise ValueError(f"expected channels of {', '.join(CHANNELS)}")
-        if self.fragments < 1 or not 0 <= self.overlap < 1:
-            raise ValueError("expected 1 or more fragments, and an overlap in 0..1")
+        if not 1 <= self.fragments <= _MOST_FRAGMENTS or not 0 <= self.overlap < 1:
+            raise ValueError(f"expected 1 to {_MOST_FRAGMENTS:,} fragments, and an overlap in 0..1")
         if not 0 < self.duration_s <= _MOST_S:
             raise ValueError(f"expected a duration_s above 0 and at most {_MOST_S:,}")
         if self.audio_per_window_s is not None and not 0 < self.audio_per_window_s <= _MOST_S:

@@ -142,11 +142,18 @@ def fragment_shape(run: Run, fragments: int | None = None) -> tuple[int, int]:
       fragments: N_s, if not the run's own.
 
     Raises:
-      UserError: the trunk needs more frames than such a fragment has.
+      UserError: there are more fragments than frames, or the trunk needs more frames than such a
+        fragment has.
     """
     front_end, info = run.front_end, run.info
     num_frames = front_end.num_frames(round(info.duration_s * front_end.sample_rate_hz))
-    width, _ = layout(num_frames, fragments or info.fragments, info.overlap)
+    count = fragments or info.fragments
+    if num_frames < count:
+        raise UserError(
+            f"{run.path}: expected 1 to {num_frames} fragments, the frames of a {info.unit} of "
+            f"{info.duration_s:g} s, got {count}; choose fewer, or another run"
+        )
+    width, _ = layout(num_frames, count, info.overlap)
     models.check_input(info.model.trunk, front_end.num_mels, width)
     return front_end.num_mels, width
 

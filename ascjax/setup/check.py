@@ -60,6 +60,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "synthetic.duration_s": (0.5, 600),
     "synthetic.seed": (0, 2**31 - 2),
 }
+# Of windows, and from one to the next: durations are known to the hundredth.
+_SHORTEST_S = 0.01
 
 
 def _choices() -> dict[str, Iterable[str]]:
@@ -95,6 +97,11 @@ def check(config: ConfigDict) -> None:
     for key, (low, high) in RANGES.items():
         if not low <= leaves[key] <= high:
             raise UserError(f"config.{key}: expected {low:g} to {high:g}, got {leaves[key]}")
+    for key in ("data.window_s", "data.window_hop_s"):
+        if 0 < leaves[key] < _SHORTEST_S:
+            raise UserError(
+                f"config.{key}: expected 0 or at least {_SHORTEST_S} seconds, got {leaves[key]}"
+            )
     if not 0 < leaves["data.validation_fraction"] < 1:
         raise UserError(
             "config.data.validation_fraction: expected above 0 and below 1, got "

@@ -28,11 +28,20 @@ def test_lengths_of_the_paper():
         ("window", "han", "did you mean 'hann'"),
         ("mel_norm", "area", "expected one of slaney, none"),
         ("min_fft_length", -1, "or more samples, got -1"),
+        ("min_fft_length", 10**10, "at most 16,777,216, got 10,000,000,000"),
+        ("num_mels", 10**9, "at most 10,000"),
+        ("window_size_s", 1e300, "at most 60"),
+        ("window_size_s", 1e305, "at most 60"),
     ],
 )
 def test_values_without_a_mel_spectrogram_are_refused(key, value, reason):
     with pytest.raises(UserError, match=rf"^{key}: .*{reason}"):
         LogMel(48_000, **{key: value})
+
+
+def test_a_sample_rate_that_no_recording_has():
+    with pytest.raises(UserError, match="sample_rate_hz: expected at most 1,000,000, got 10,000"):
+        LogMel(10**10)
 
 
 def test_fast_lengths_are_scipys():

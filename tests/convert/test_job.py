@@ -93,6 +93,11 @@ def test_no_proof_needs_no_torchvision_and_is_marked(tmp_path, state_dict, monke
     assert weights.load(path).metadata["proof"] == "none"
 
 
+def test_a_licence_that_is_no_utf8(tmp_path):
+    with pytest.raises(UserError, match=r"--licence: expected text in UTF-8, got 'caf\\udce9'"):
+        convert("resnet18", tmp_path / "x.pth", tmp_path, licence="caf\udce9", prove=False)
+
+
 def test_torchvisions_own_file_is_recognised(tmp_path, state_dict, small_proof, monkeypatch):
     source = tmp_path / "renamed.pth"
     torch.save(state_dict("resnet18", 3), source)

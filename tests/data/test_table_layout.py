@@ -267,6 +267,20 @@ def test_mistakes(tmp_path):
     )
 
 
+@pytest.mark.parametrize("label", ["x" * 300, "/etc", "..", "clips/inner"])
+def test_one_label_that_is_no_folder_of_the_set(clips, label):
+    (clips / "clips/inner/a").mkdir(parents=True)
+    (clips / "clips/inner/b").mkdir()
+    rows = [f"{row.split(',')[0]},{label}" for row in ROWS]
+    lines(clips / "list.csv", "path,scene", *rows)
+    fails(clips, "one: .* or pass a table path,scene$")
+
+
+def test_a_path_of_many_folders(clips):
+    path = lines(clips / "list.csv", "path,scene", *ROWS, "d/" * 1_500 + "b.wav,bus")
+    fails(path, "names 1 of 11 files that aren't there")
+
+
 def test_files_that_are_all_missing(tmp_path):
     path = lines(tmp_path / "list.csv", "path,scene", *ROWS)
     fails(path, "names 10 of 10 files .*; is the audio unpacked there")

@@ -130,7 +130,8 @@ DECISIONS |= {"score": [0.5] * 60}
         ),
         ("run.json", {"scenes": ["bus", "bus"]}, "expected scenes of different names"),
         ("run.json", {"channels": []}, "expected channels of left, right, average"),
-        ("run.json", {"fragments": 0}, "expected 1 or more fragments, and an overlap in 0..1"),
+        ("run.json", {"fragments": 0}, "expected 1 to 1,000,000 fragments, and an overlap in 0..1"),
+        ("run.json", {"fragments": 10**10}, "expected 1 to 1,000,000 fragments"),
         ("run.json", {"duration_s": -1}, "expected a duration_s above 0 and at most 86,400"),
         (
             "run.json",

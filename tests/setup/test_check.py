@@ -98,6 +98,13 @@ def test_a_hop_without_windows():
     check(config)
 
 
+@pytest.mark.parametrize("key", ["data.window_s", "data.window_hop_s"])
+@pytest.mark.parametrize("seconds", [1e-320, 1e-9, 0.009])
+def test_windows_without_end(key, seconds):
+    expected = f"config.{key}: expected 0 or at least 0.01 seconds, got {seconds}"
+    assert refused(**{"data.window_s": 10.0, key: seconds}) == expected
+
+
 def test_a_warm_up_longer_than_the_run():
     message = refused(**{"train.num_epochs": 2, "optimizer.warmup_epochs": 3.0})
     assert "config.optimizer.warmup_epochs: expected at most config.train.num_epochs, 2" in message
