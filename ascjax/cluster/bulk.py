@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import numpy as np
 from tqdm import tqdm
 
@@ -109,7 +110,7 @@ def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
     """Returns the job that DEST holds, if there is one.
 
     Raises:
-      UserError: it is another one, or DEST holds other things.
+      UserError: it is another one or damaged, or DEST holds other things.
     """
     content = folder.read(_JOB_FILE)
     if content is None:
@@ -120,15 +121,21 @@ def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
                 f"--out={folder.location}: expected a new or empty folder, found {min(others)}"
             )
         return None
-    before = json.loads(content)
-    now = asdict(job) | {name: before.get(name) for name in ("recordings", "listed")}
-    for name, value in now.items():
-        if before.get(name) != value:
+    try:
+        # Not by msgspec's own decoder, as names that are no UTF-8 are in it as escapes.
+        before = msgspec.convert(json.loads(content), part.Job)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"--out={folder.location}: {_JOB_FILE} is damaged ({error}); choose another --out"
+        ) from None
+    now = dataclasses.replace(job, recordings=before.recordings, listed=before.listed)
+    for name, value in asdict(now).items():
+        if getattr(before, name) != value:
             raise UserError(
-                f"--out={folder.location}: holds another job: {name} is {before.get(name)!r} "
+                f"--out={folder.location}: holds another job: {name} is {getattr(before, name)!r} "
                 f"there, {value!r} now; choose another --out"
             )
-    return part.Job(**now)
+    return now
 
 
 def _begin(folder: storage.Folder, job: part.Job, paths: Iterable[str]) -> part.Job:

@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ascjax.audio import isolated
@@ -183,7 +184,8 @@ def predict(
       careful: first decode each recording in a process of its own, which it may end.
 
     Raises:
-      UserError: the run can't be read, DEST not be written, or none of the recordings be opened.
+      UserError: the run or the list of recordings can't be read, DEST not be written, or none of
+        the recordings be opened.
     """
     folder, classifier = storage.Folder(dest), _classifier(run, job, actors)
     listed = f"{job.listed}/{name(number, 'json')}"
@@ -193,7 +195,10 @@ def predict(
             f"{dest}/{listed}: expected this file, there is none; --out must be a folder or bucket "
             "that every machine sees"
         )
-    paths = json.loads(content)
+    try:
+        paths = msgspec.convert(json.loads(content), list[str])
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UserError(f"{dest}/{listed}: is damaged ({error}); choose another --out") from None
     rows = _decided(classifier, paths, job, careful)
     tables = _parquet(rows, classifier.scenes)
     for table in TABLES:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from tqdm import tqdm
 
-from ascjax.errors import UserError
+from ascjax.errors import UserError, first_line
 from ascjax.files import write_json
 from ascjax.signals import StopRequest
 
@@ -70,12 +70,16 @@ def _open(
       UserError: it isn't what was made.
     """
     try:
-        array = np.load(path, mmap_mode=mode)
+        array = np.lib.format.open_memmap(path, mode)
         found = f"{array.dtype} of shape {array.shape}"
         if (array.dtype, array.shape) == (dtype, shape) and array.flags.c_contiguous:
             return array
-    except (ValueError, EOFError, FileNotFoundError) as error:
+    except FileNotFoundError as error:
         found = str(error)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header can raise nearly anything out of NumPy
+        found = first_line(error)
     raise UserError(
         f"{path}: the feature store is damaged (expected {np.dtype(dtype)} of shape {shape}, got "
         f"{found:.200}); remove {path.parent}, and the same command makes it anew"

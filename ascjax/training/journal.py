@@ -1,6 +1,7 @@
 """Training log: metrics.jsonl, TensorBoard events, progress bar."""
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -117,12 +118,18 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     was being written when the run was killed, and does not count.
 
     Raises:
-      UserError: a line is damaged; the message gives its number.
+      UserError: it can't be read, or a line is damaged; the message gives its number.
     """
-    if not path.exists():
+    try:
+        content = read_bytes(path)
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); move it away and try again"
+        ) from None
     by_epoch = {}
-    *lines, _ = read_bytes(path).split(b"\n")  # the last is empty, or a line without its end
+    *lines, _ = content.split(b"\n")  # the last is empty, or a line without its end
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
@@ -131,7 +138,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         if not _is_entry(entry):
             raise UserError(
                 f"{path}, line {number}: expected a JSON object of numbers, with whole numbers "
-                f"step and epoch, and seconds, got {line[:60]!r}; remove that line and try again"
+                f"step and epoch, and seconds above 0, got {line[:60]!r}; remove that line and try again"
             )
         by_epoch[entry["epoch"]] = entry
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]
@@ -142,6 +149,7 @@ def _is_entry(entry: Any) -> bool:
     return (
         isinstance(entry, dict)
         and all(type(entry.get(key)) is int for key in ("step", "epoch"))
-        and "seconds" in entry
         and all(type(value) in (int, float) for value in entry.values())
+        and all(type(value) is float or abs(value) < 2**63 for value in entry.values())
+        and 0 < entry.get("seconds", 0) < math.inf
     )

@@ -159,6 +159,17 @@ def test_what_could_not_be_read_is_tried_again(sounds, bucket, here, tmp_path, m
     assert sorted(changed) == [False, True]
 
 
+@pytest.mark.parametrize("content", [b"{", b"[3]", b"[" * 100_000, b"\xff", b'{"source": 3}'])
+def test_damaged_files_of_a_job_are_named(here, sounds, tmp_path, content):
+    (tmp_path / "job.json").write_bytes(content)
+    with pytest.raises(UserError, match=rf"^--out={tmp_path}: job\.json is damaged .*; choose ano"):
+        predict_all(here, str(sounds), str(tmp_path))
+    (tmp_path / part.name(0, "json")).write_bytes(content)
+    job = part.Job("", part.model_sha256(here), None, 0.0, 2, 2, ".")
+    with pytest.raises(UserError, match=r"part-000000\.json: is damaged \("):
+        part.predict(0, str(tmp_path), str(RUN), job, ())
+
+
 def test_a_part_of_which_nothing_can_be_opened_is_not_done(here, tmp_path):
     (tmp_path / "list.csv").write_text("path\nunmounted/a.wav\nunmounted/b.wav\n")
     out = tmp_path / "out"
@@ -302,7 +313,7 @@ def mistakes(tmp_path, sounds):
     (tmp_path / "ragged.csv").write_text("path\na.wav,b\n")
     (tmp_path / "empty").mkdir()
     (tmp_path / "another").mkdir()
-    job = {"source": "elsewhere", "recordings": 3}
+    job = {"source": "elsewhere", "model_sha256": "0", "hop_s": None, "min_score": 0, "per_part": 2}
     (tmp_path / "another" / "job.json").write_text(json.dumps(job))
     (tmp_path / "sounds").symlink_to(sounds)
     return tmp_path

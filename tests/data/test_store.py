@@ -223,7 +223,28 @@ def test_damaged_reasons_are_made_anew(tiny, made, tmp_path, capsys, content):
     assert json.loads(path.read_text()) == {}
 
 
+def replace(old, new):
+    """Returns a function that replaces bytes of a header."""
+
+    def damage(path):
+        content = path.read_bytes()
+        assert old in content[:128]
+        path.write_bytes(content.replace(old, new, 1))
+
+    return damage
+
+
+def make_zip(path):
+    with path.open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+
+
 DAMAGES = [
+    make_zip,
+    lambda path: path.write_bytes(b"PK\3\4" + bytes(200)),
+    replace(b"(12,", b" 12,"),
+    replace(b"'shape'", b"'shape "),
+    replace(b"(12,", b"(-1,"),
     lambda path: path.write_bytes(b""),
     lambda path: path.write_bytes(b"\x00" * 200),
     lambda path: np.save(path, np.zeros((12, 2))),

@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 import tqdm as tqdm_package
@@ -76,6 +78,8 @@ def test_what_was_written_after_the_step_of_a_resumed_run_is_dropped(tmp_path):
         '{"epoch": 2}', '{"step": 8}', '{"step": "8", "epoch": 2}', '{"step": 8, "epoch": true}',
         '{"step": 8, "epoch": 2.5}', '{"step": 8, "epoch": 2, "seconds": null}', "[8, 2]", "8", "",
         '{"step": 8, "epoch": 2}', '{"step": 8', "\x00", "\udcff",
+        '{"step": 8, "epoch": 2, "seconds": 0}', '{"step": 8, "epoch": 2, "seconds": Infinity}',
+        '{"step": 8, "epoch": 2, "seconds": 1, "train/loss": 1' + "0" * 400 + "}",
     ],
 )  # fmt: skip
 def test_a_damaged_line_is_named_in_one_line(tmp_path, line):
@@ -88,6 +92,13 @@ def test_a_damaged_line_is_named_in_one_line(tmp_path, line):
     # The last line, without its end, was being written.
     path.write_bytes(f"{good}\n{line}".encode(errors="surrogateescape"))
     assert [entry["step"] for entry in read_history(path)] == [4]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_said(tmp_path, make):
+    make(tmp_path / "metrics.jsonl")
+    with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be read \(.*; move it away and"):
+        read_history(tmp_path / "metrics.jsonl")
 
 
 def test_history_is_in_order_and_a_repeated_epoch_counts_once(tmp_path):
