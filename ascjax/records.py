@@ -64,9 +64,20 @@ def read(path: Path, kind: type[T], *, version: int, hint: str) -> T:
                 f"{path}: expected format {version}, got {written}; use the version of ascjax that "
                 f"wrote it, or {hint}"
             )
+        if _has_large_integer(found):
+            raise UserError(
+                f"{path}: expected integers of at most 64 bits, got a larger one; {hint}"
+            )
         return msgspec.convert(found, kind, str_keys=True)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: {_sentence(error)}; {hint}") from None
+
+
+def _has_large_integer(value: Any) -> bool:
+    """Whether an integer in what JSON is made of is larger than arrays and floats can hold."""
+    if isinstance(value, dict | list):
+        return any(map(_has_large_integer, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 def _sentence(error: Exception) -> str:

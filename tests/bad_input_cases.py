@@ -267,6 +267,11 @@ CASES: list[tuple[str, str]] = [
     (SWEEP.replace("out", "{w}/sweeps/cut"), r"sweep\.json: "),
     (SWEEP.replace("out", "{w}/sweeps/list"), r"sweep\.json: expected `object`, got `array`"),
     (SWEEP.replace("out", "{w}/sweeps/newer"), r"sweep\.json: expected format \d+, got 99"),
+    (SWEEP.replace("out", "{w}/sweeps/null"), r"sweep\.json: expected a path as data_root, got 'a"),
+    (
+        SWEEP.replace("out", "{w}/sweeps/no_folds"),
+        r"sweep\.json: expected the numbers of one or",
+    ),
     (SWEEP.replace("out", "{w}/sweeps/lacks"), r"sweep\.json: object missing required field"),
     # convert
     ("convert", r"which architecture\?"),

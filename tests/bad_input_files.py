@@ -208,9 +208,16 @@ def _sweeps(folder: Path) -> None:
         "list": b"[]",
         "newer": b'{"format": 99}',
         "lacks": b'{"tables": []}',
+        "null": _sweep(data_root="a\0b"),
+        "no_folds": _sweep(limits={"folds": [], "impossible": {}}),
     }.items():
         (folder / name).mkdir(parents=True)
         (folder / name / "sweep.json").write_bytes(content)
+
+
+def _sweep(**changed: object) -> bytes:
+    made = {"format": 2, "tables": ["1"], "seeds": 1, "folds": None, "data_root": "x"}
+    return json.dumps({**made, **changed}).encode()
 
 
 def _configs(folder: Path) -> None:

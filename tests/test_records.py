@@ -52,6 +52,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
         ({"part": {"sizes": {}}}, r"object missing required field `names` at `\$\.part`"),
         ({"part": {"sizes": {}, "names": []}}, r"expected a name at `\$\.part`; make it anew"),
         ({"part": {"sizes": {"x": 1}, "names": ["a"]}}, r"expected `float`, got `str` at"),
+        ({"part": {"sizes": {"1": 10**30}, "names": ["a"]}}, r"expected integers of at most 64 bi"),
+        ({"more": [[10**400]]}, r"expected integers of at most 64 bits, got a larger one; make it"),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_place(tmp_path, change, message):

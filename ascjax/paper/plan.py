@@ -36,6 +36,10 @@ class Limits:
     folds: list[int]
     impossible: dict[str, str | None]
 
+    def __post_init__(self) -> None:
+        if not self.folds:
+            raise ValueError("expected the numbers of one or more folds")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
@@ -57,6 +61,10 @@ class Sweep:
     data_root: str
     settings: dict[str, Any] = field(default_factory=dict)
     limits: Limits | None = None
+
+    def __post_init__(self) -> None:
+        if "\0" in self.data_root:
+            raise ValueError(f"expected a path as data_root, got {self.data_root!r:.60}")
 
 
 @dataclass(frozen=True)

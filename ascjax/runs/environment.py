@@ -41,6 +41,14 @@ class Environment:
     hardware: str
     command: str | None
 
+    def __post_init__(self) -> None:
+        try:
+            datetime.fromisoformat(self.started)
+        except ValueError:
+            raise ValueError(
+                f"expected a date and time in ISO 8601 as started, got {self.started!r:.60}"
+            ) from None
+
 
 def describe(devices: list[str]) -> Environment:
     """Returns the environment of this process; ``devices`` are the kinds of those that train."""

@@ -28,7 +28,7 @@ from ascjax.errors import UserError
 from ascjax.files import TEST_AGAIN, is_new, read_arrays, read_json, write_json
 from ascjax.runs.info import RUN_FORMAT, RunInfo
 from ascjax.scoring.calibration import Calibration
-from ascjax.scoring.fusion import fuse
+from ascjax.scoring.fusion import check_posteriors, fuse
 from ascjax.scoring.results import Results, check
 
 TRAIN_AGAIN = "train the run anew in another folder"
@@ -202,7 +202,19 @@ def read_posteriors(folder: Path, results: Results) -> TestPosteriors:
             f"{path}: expected posteriors of shape {shape} as in results.json, got "
             f"{stored.posteriors.shape}; {TEST_AGAIN}"
         )
+    named = stored.recording, stored.location, stored.city, stored.device
+    unknown = stored.posteriors[:1] if stored.unknown is None else stored.unknown
+    if (
+        {(each.shape, each.dtype.kind) for each in named} != {((results.recordings,), "U")}
+        or {stored.posteriors.dtype.kind, unknown.dtype.kind} != {"f"}
+        or unknown.shape[1:] != shape[1:]
+    ):
+        raise UserError(
+            f"{path}: expected posteriors as floats, and the names, locations, cities and devices "
+            f"of {results.recordings} recordings as text, got others; {TEST_AGAIN}"
+        )
     try:
+        check_posteriors(unknown)
         check(
             stored.posteriors,
             stored.label,

@@ -55,6 +55,8 @@ class Model:
     def __post_init__(self) -> None:
         if self.planes not in (1, 3) or self.head_width < 1 or not 0 <= self.dropout < 1:
             raise ValueError("expected 1 or 3 planes, a head_width from 1 and a dropout in 0..1")
+        if self.flops_per_recording <= 0:
+            raise ValueError("expected flops_per_recording above 0")
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,18 @@ def novelty_of(
     statistics: Float[Any, "window statistic"],
     model: NoveltyModel,
 ) -> Float[Any, " window"]:
-    """Returns the distance of each window from training, 1 at the threshold of the novel."""
-    return novelty(_joined(features, statistics), model) / model.threshold
+    """Returns the distance of each window from training, 1 at the threshold of the novel.
+
+    Raises:
+      UserError: the model is one of other features.
+    """
+    embeddings, width = _joined(features, statistics), model.means.shape[1]
+    if embeddings.shape[-1] != width:
+        raise UserError(
+            f"{NOVELTY_FILE} of the run: expected means of {embeddings.shape[-1]} features, got "
+            f"{width}; {TEST_AGAIN}"
+        )
+    return novelty(embeddings, model) / model.threshold
 
 
 def _joined(features: Any, statistics: Any) -> Any:
@@ -111,8 +121,10 @@ def read(folder: Path) -> NoveltyModel | None:
     if not path.exists():
         return None
     arrays = read_arrays(path, *(field.name for field in fields(NoveltyModel)))
-    numbers = {name: float(array) for name, array in arrays.items() if array.ndim == 0}
     try:
+        if any(array.dtype.kind != "f" for array in arrays.values()):
+            raise ValueError("expected arrays of floats")
+        numbers = {name: float(array) for name, array in arrays.items() if array.ndim == 0}
         return NoveltyModel(**{**arrays, **numbers})  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: {error}; {TEST_AGAIN}") from None

@@ -138,7 +138,8 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         if not _is_entry(entry):
             raise UserError(
                 f"{path}, line {number}: expected a JSON object of numbers, with whole numbers "
-                f"step and epoch, and seconds above 0, got {line[:60]!r}; remove that line and try again"
+                f"step and epoch, and seconds above 0, got {line[:60]!r}; remove that line and "
+                "try again"
             )
         by_epoch[entry["epoch"]] = entry
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_run import write_fake_run
+from fake_run import ENVIRONMENT, fake_info, write_fake_run
 
 from ascjax.errors import UserError
 from ascjax.files import (
@@ -21,7 +21,15 @@ from ascjax.files import (
     write_text,
     writing,
 )
-from ascjax.runs.folder import read_results, read_run, read_trained, restore_front_end
+from ascjax.runs.folder import (
+    read_posteriors,
+    read_results,
+    read_run,
+    read_trained,
+    restore_front_end,
+)
+
+MODEL = vars(fake_info(("bus", "park"), ("left",), 1).model)
 
 
 def test_json_is_read(tmp_path):
@@ -128,6 +136,21 @@ DECISIONS |= {"score": [0.5] * 60}
             {"normalisation": {"mean": [0.0] * 3, "deviation": [1.0] * 2}},
             "run.json: expected as many means as deviations",
         ),
+        (
+            "run.json",
+            {"model": {**MODEL, "macs_per_recording": 10**400}},
+            "expected integers of at most 64 bits",
+        ),
+        (
+            "run.json",
+            {"model": {**MODEL, "flops_per_recording": 0}},
+            r"expected flops_per_recording above 0 at `\$.model`",
+        ),
+        (
+            "run.json",
+            {"environment": {**vars(ENVIRONMENT), "started": "yesterday"}},
+            "expected a date and time in ISO 8601 as started, got 'yesterday'",
+        ),
         ("run.json", {"scenes": ["bus", "bus"]}, "expected scenes of different names"),
         ("run.json", {"channels": []}, "expected channels of left, right, average"),
         ("run.json", {"fragments": 0}, "expected 1 to 1,000,000 fragments, and an overlap in 0..1"),
@@ -148,6 +171,7 @@ DECISIONS |= {"score": [0.5] * 60}
             {"accuracy": {}},
             r"object missing required field `correct` at `\$.accuracy`",
         ),
+        ("results.json", {"confusion": [[10**30] * 10] * 10}, "expected integers of at most 64"),
         ("results.json", {"confusion": [[1, 2], [3]]}, "expected confusion as scenes × scenes"),
         (
             "results.json",
@@ -174,6 +198,23 @@ def test_what_is_json_but_not_a_run_is_named(tmp_path, name, change, message):
     with pytest.raises(UserError, match=message) as error:
         read(tmp_path)
     assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": np.array(["a", "b", "c"])},
+        {"location": np.array("oslo")},
+        {"city": np.arange(60)},
+        {"posteriors": np.full((60, 1, 1, 10), "0.1")},
+    ],
+)
+def test_posteriors_of_another_type_are_named(tmp_path, change):
+    results = write_fake_run(tmp_path, channels=("left",), fragments=1)
+    stored = read_posteriors(tmp_path, results)
+    write_arrays(tmp_path / "posteriors.npz", **{**stored.arrays, **change})
+    with pytest.raises(UserError, match=r"posteriors\.npz: expected posteriors as floats, and the"):
+        read_posteriors(tmp_path, results)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,17 @@ def test_a_file_gives_the_model_back(tmp_path):
     again = novelty.read(tmp_path)
     for name, value in vars(model).items():
         np.testing.assert_array_equal(getattr(again, name), value)
+    _, features, statistics = Network().of_part(tiny_set.make_part(3))
+    with pytest.raises(UserError, match=r"^novelty\.npz of the run: expected means of 32 features"):
+        novelty.novelty_of(features[:, 1:], statistics, model)
+    for damage in (
+        {"threshold": np.array("far")},
+        {"means": model.means.astype(str)},
+        {"means": model.means[0]},
+    ):
+        np.savez(tmp_path / "novelty.npz", **{**vars(model), **damage})
+        with pytest.raises(UserError, match=r"/novelty\.npz: .*; remove results\.json there"):
+            novelty.read(tmp_path)
     (tmp_path / "novelty.npz").write_bytes(b"PK")
     with pytest.raises(UserError, match=r"novelty\.npz: expected the arrays"):
         novelty.read(tmp_path)
