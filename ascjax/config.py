@@ -81,6 +81,8 @@ def load_config(name: str, overrides: Mapping[str, str] | None = None) -> Config
     try:
         defined = runpy.run_path(str(path))
         config = defined["get_config"]() if "get_config" in defined else None
+        # A leaf may be a placeholder of ml_collections', which raises as it is read.
+        leaves = flatten(config.to_dict()) if isinstance(config, ConfigDict) else {}
     except (Exception, SystemExit) as error:  # a user's file may raise anything
         raise UserError(
             f"--config={name}: cannot be loaded: {type(error).__name__}: {error}"
@@ -91,7 +93,6 @@ def load_config(name: str, overrides: Mapping[str, str] | None = None) -> Config
             sys.path.append(beside)  # for workers, and for what is imported later
     if not isinstance(config, ConfigDict):
         raise UserError(f"--config={name}: it must define get_config(), which returns a ConfigDict")
-    leaves = flatten(config.to_dict())
     config.update_from_flattened_dict(parse_overrides(leaves, overrides or {}))
     return config
 
@@ -112,6 +113,7 @@ def override(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
         value = tuple(value) if isinstance(value, list) else value
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
         value = value.item() if isinstance(value, np.generic) else value
+        _check_size(key, value)
         if isinstance(default, float) and type(value) is int:
             value = float(value)
         if type(value) is not type(default) or not _of_strings(value):
@@ -142,10 +144,10 @@ def parse_overrides(leaves: Mapping[str, Any], overrides: Mapping[str, str]) -> 
             raise UserError(f"--config.{key}: no such key{nearest_key(key, list(leaves))}")
         try:
             values[key] = _parse(text, leaves[key])
-        except (KeyError, SyntaxError, TypeError, ValueError):
+        except (KeyError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
             kind = _KINDS.get(type(leaves[key]), "to be set in the config file")
             raise UserError(
-                f"--config.{key}={text}: expected {kind}, e.g. {leaves[key]!r}"
+                f"--config.{key}={text:.60}: expected {kind}, e.g. {leaves[key]!r}"
             ) from None
     return values
 
@@ -203,12 +205,19 @@ def check_structure(config: ConfigDict) -> None:
                 f"config.{key} is missing (by default {default!r}); a config must begin with "
                 "ascjax.configs.common.get_config()"
             )
+        _check_size(key, leaves[key])
         allowed = (float, int) if isinstance(default, float) else (type(default),)
         if type(leaves[key]) not in allowed or not _of_strings(leaves[key]):
             raise UserError(
                 f"config.{key}: expected {_KINDS[type(default)]}, e.g. {default!r}, got "
                 f"{leaves[key]!r}"
             )
+
+
+def _check_size(key: str, value: Any) -> None:
+    """Raises UserError for an integer that a float or a message can't hold."""
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise UserError(f"config.{key}: expected an integer of at most 64 bits, got a larger one")
 
 
 def _of_strings(value: Any) -> bool:

@@ -271,9 +271,10 @@ def is_new(workdir: Path, marker: str, hint: str = "choose another folder") -> b
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / ".writable").touch()
         (workdir / ".writable").unlink()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"--workdir={workdir}: cannot write there ({error.strerror}); choose another folder"
+            f"--workdir={workdir}: cannot write there ({reason}); choose another folder"
         ) from error
     if (workdir / marker).exists():
         return False

@@ -62,7 +62,8 @@ class Proof(NamedTuple):
         """Reads what ``to_json`` wrote.
 
         Raises:
-          ValueError, TypeError, KeyError, AttributeError: it is something else.
+          ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError: it is
+            something else.
         """
         content = json.loads(text)
         differences = {

@@ -110,8 +110,8 @@ def _proof_of(metadata: Mapping[str, str], path: Path) -> Proof | None:
         return None
     try:
         return Proof.from_json(metadata["proof"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path}: the proof in its header is damaged: convert it again") from error
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as e:
+        raise UserError(f"{path}: the proof in its header is damaged: convert it again") from e
 
 
 def _class_names(metadata: Mapping[str, str], path: Path) -> list[str]:

@@ -56,6 +56,8 @@ def test_an_override_is_parsed_by_the_type_of_its_leaf(key, text, value):
         ("channels", "('left'", "expected a list such as left,right"),
         ("channels", "(1, 2)", "expected a list such as left,right"),
         ("sizes", "a,b", "expected a list such as left,right"),
+        ("channels", "(" + "-" * 60_000 + "1)", "-----: expected a list such as left,right"),
+        ("channels", "(" + "[" * 60_000, "[[[[[: expected a list such as left,right"),
         ("cuont", "1", "--config.cuont: no such key; did you mean 'count'?"),
         ("model.name", "x", "--config.model.name: no such key; did you mean 'name'?"),
         ("data", "x", "--config.data: no such key; it is a section with data.root"),
@@ -97,6 +99,17 @@ def test_a_file_of_ones_own_is_loaded(tmp_path):
     assert (config.my, config.train.num_epochs, config.model.head) == ("new", 1, "mlp")
 
 
+PLACEHOLDER = """
+from ascjax.configs import common
+from ml_collections import config_dict
+
+def get_config():
+    config = common.get_config()
+    config.data.root = config_dict.required_placeholder(str)
+    return config
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -105,6 +118,7 @@ def test_a_file_of_ones_own_is_loaded(tmp_path):
         ("get_config = lambda: {}", "it must define get_config(), which returns a ConfigDict"),
         ("get_config = lambda: 1 / 0", "ZeroDivisionError: division by zero"),
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
+        (PLACEHOLDER, "RequiredValueError: None value found in required reference"),
     ],
 )
 def test_a_file_that_cannot_be_loaded(tmp_path, text, reason):
@@ -159,6 +173,7 @@ def changed(**leaves):
         (changed(num_epochs="15"), "config.train.num_epochs: expected an int, e.g. 15, got '15'"),
         (changed(num_epochs=1.0), "config.train.num_epochs: expected an int, e.g. 15, got 1.0"),
         (changed(remat=1), "config.train.remat: expected true or false, e.g. False, got 1"),
+        (changed(seed=10**5000), "config.seed: expected an integer of at most 64 bits, got a lar"),
         (changed(seed=True), "config.seed: expected an int, e.g. 0, got True"),
         (changed(channels="left"), "config.channels: expected a list such as "),
         (changed(channels=(1, 2)), "config.channels: expected a list such as "),
@@ -168,6 +183,12 @@ def test_an_unknown_leaf_or_type_is_named(config, message):
     with pytest.raises(UserError) as error:
         configs.check_structure(config)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("leaves", [{"data.duration_s": 10**400}, {"seed": 10**5000}])
+def test_a_number_that_no_leaf_can_hold(leaves):
+    with pytest.raises(UserError, match=r"^config\.\S+: expected an integer of at most 64 bits"):
+        configs.override(common.get_config(), leaves)
 
 
 def test_a_missing_leaf_is_named():
@@ -189,5 +210,5 @@ def test_a_config_file_is_run_once(tmp_path):
 
 
 def test_a_name_that_no_file_can_have():
-    with pytest.raises(UserError, match="expected a file or the name of a shipped config"):
+    with pytest.raises(UserError, match=r"x{300}: File name too long"):
         configs.load_config("x" * 300)

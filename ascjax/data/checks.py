@@ -20,8 +20,14 @@ _NO_SCENE = re.compile(
 
 
 def check_scenes(root: Path, recordings: Sequence[Recording]) -> None:
-    """Raises UserError unless there are two scenes, each in one spelling."""
+    """Raises UserError unless there are two scenes, each in one spelling and on one line."""
     counts = Counter(recording.scene for recording in recordings)
+    for scene in counts:
+        if len(f"{scene}.".splitlines()) > 1:
+            raise UserError(
+                f"{root}: expected a name on one line for each scene, got {scene!r:.60}; rename "
+                "its folder or label"
+            )
     if len(counts) < 2:
         [scene] = counts
         below = _folders_below(root, scene)

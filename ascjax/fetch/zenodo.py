@@ -72,7 +72,7 @@ def read_record(number: int, api: str = API) -> Record:
         return Record(title, licence, tuple(map(_file, content["files"])))
     except (OSError, HTTPException) as error:
         raise UserError(f"{address}: the answer was cut off ({error!r}); run again") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{address}: expected a record with files, sizes and MD5 sums, got {error!r}; try "
             "again later"
@@ -80,12 +80,13 @@ def read_record(number: int, api: str = API) -> Record:
 
 
 def _file(entry: dict[str, Any]) -> RemoteFile:
-    name, size = entry["key"], entry["size"]
+    name, size, url = entry["key"], entry["size"], entry["links"].get("self")
     algorithm, _, digest = entry["checksum"].partition(":")
     safe = re.fullmatch(r"[\w.+ -]+", name) and not name.startswith(".")
-    if not safe or algorithm != "md5" or not isinstance(size, int):
-        raise ValueError(f"the file {name!r} of {size!r} bytes with {entry['checksum']!r}")
-    return RemoteFile(name, entry["links"]["self"], size, digest)
+    known = isinstance(size, int) and 0 <= size < 2**63 and isinstance(url, str)
+    if not safe or algorithm != "md5" or not known:
+        raise ValueError(f"the file {name!r} of {size!r:.30} bytes with {entry['checksum']!r}")
+    return RemoteFile(name, url, size, digest)
 
 
 def open_url(address: str, *, start: int = 0) -> Any:

@@ -171,6 +171,8 @@ class RunInfo:
     def __post_init__(self) -> None:
         if not self.scenes or len(set(self.scenes)) < len(self.scenes):
             raise ValueError("expected scenes of different names")
+        if any(len(f"{scene}.".splitlines()) > 1 for scene in self.scenes):
+            raise ValueError("expected a name on one line for each scene")
         if not self.channels or not set(self.channels) <= CHANNELS.keys():
             raise ValueError(f"expected channels of {', '.join(CHANNELS)}")
         if not 1 <= self.fragments <= _MOST_FRAGMENTS or not 0 <= self.overlap < 1:

@@ -58,7 +58,13 @@ def test_show_of_a_file_that_says_little(tmp_path, capsys):
 
 def test_a_damaged_header_is_one_line(tmp_path, capsys):
     path = tmp_path / "alexnet.safetensors"
-    for damaged in ({"proof": "{"}, {"class_names": "{}"}, {"class_names": '["cat", 3]'}):
+    large = '{"differences": {"1": {"a": [1' + "0" * 400 + ', 1]}}, "versions": {}}'
+    for damaged in (
+        {"proof": "{"},
+        {"proof": large},
+        {"class_names": "{}"},
+        {"class_names": '["cat", 3]'},
+    ):
         metadata = {"architecture": "alexnet", **damaged}
         save_file({"params/trunk/x": torch.zeros(3)}, path, metadata)
         assert main(["convert", "--show", str(path)]) == 2

@@ -147,6 +147,13 @@ def test_mistakes(root, tmp_path_factory):
     fails(empty, "found 1 in empty")
 
 
+@pytest.mark.parametrize("scene", ["bus\nstop", "bus\n", "\u2028bus"])
+def test_scenes_of_several_lines_are_refused(tmp_path, scene):
+    for folder in ("park", scene):
+        audio(tmp_path / folder / "a.wav")
+    fails(tmp_path, "expected a name on one line for each scene, got '.*; rename its folder or la")
+
+
 def test_one_scene_is_refused(tmp_path):
     audio(tmp_path / "bus" / "a.wav")
     fails(tmp_path, r"expected at least two scenes, found one: 'bus' \(1 recordings\)")

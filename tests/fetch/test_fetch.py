@@ -199,12 +199,19 @@ def test_no_member_leaves_the_folder(server, fetch, tmp_path):
     assert (folder / "evil").exists()
 
 
+def _odd(**change) -> dict:
+    links = {"self": "http://127.0.0.1:1/x"}
+    return {"files": [{"key": "x", "size": 1, "checksum": "md5:0", "links": links, **change}]}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"files": 3}, "expected a record with files, sizes and MD5 sums"),
         ({"files": [{"key": "../x", "size": 1, "checksum": "md5:0", "links": {}}]}, "'../x'"),
         ({"files": [{"key": "x", "size": 1, "checksum": "sha1:0", "links": {}}]}, "sha1"),
+        *((_odd(size=size), f"of {size!r}"[:20]) for size in (10**400, -1, "1")),
+        (_odd(links={"self": 3}), "expected a record with files"),
         (None, "1228142: expected a record"),
     ],
 )
@@ -212,6 +219,12 @@ def test_an_odd_record_is_one_line(server, fetch, monkeypatch, change, message):
     record = None if change is None else {**server.record(), **change}
     monkeypatch.setattr(server, "record", lambda: record)
     with pytest.raises(UserError, match=message):
+        fetch()
+
+
+def test_an_answer_without_end_is_one_line(fetch, monkeypatch):
+    monkeypatch.setattr(Handler, "do_GET", lambda self: self.answer(200, b"[" * 100_000))
+    with pytest.raises(UserError, match="1228142: expected a record .*, got RecursionError"):
         fetch()
 
 

@@ -15,6 +15,7 @@ from ascjax.errors import UserError
 from ascjax.files import (
     append,
     check_new,
+    is_new,
     read_arrays,
     read_json,
     write_arrays,
@@ -152,6 +153,7 @@ DECISIONS |= {"score": [0.5] * 60}
             "expected a date and time in ISO 8601 as started, got 'yesterday'",
         ),
         ("run.json", {"scenes": ["bus", "bus"]}, "expected scenes of different names"),
+        ("run.json", {"scenes": ["bus", "pa\nrk"]}, "expected a name on one line for each scene"),
         ("run.json", {"channels": []}, "expected channels of left, right, average"),
         ("run.json", {"fragments": 0}, "expected 1 to 1,000,000 fragments, and an overlap in 0..1"),
         ("run.json", {"fragments": 10**10}, "expected 1 to 1,000,000 fragments"),
@@ -258,6 +260,11 @@ class FullFile:
         if not taken:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return self.file.write(taken)
+
+
+def test_a_folder_of_no_possible_name(tmp_path):
+    with pytest.raises(UserError, match=r"cannot write there \(embedded null byte\); choose"):
+        is_new(tmp_path / "a\0b", "run.json")
 
 
 def test_what_is_appended_is_whole_or_not_there(tmp_path, monkeypatch):
