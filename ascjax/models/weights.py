@@ -70,6 +70,8 @@ def resolve(weights: str, trunk: str, weights_dir: str | Path) -> Path:
     path = as_path(weights)
     if weights == "imagenet":
         path = as_path(weights_dir) / f"{trunk}.safetensors"
+    if os.path.isfile(path / "run.json"):
+        raise UserError(_of_a_run(path))
     if os.path.isdir(path):
         path = path / f"{trunk}.safetensors"
     if os.path.isfile(path):
@@ -109,6 +111,8 @@ def load(path: str | Path) -> Converted:
     if not os.path.isfile(path):
         raise UserError(_missing(path, path.stem if path.stem in TRUNKS else "NAME"))
     tensors, metadata = read_tensors(path)
+    if any(name.startswith("params/head/") for name in tensors):
+        raise UserError(_of_a_run(path))
     if "architecture" not in metadata:
         raise UserError(
             f"{path}: a safetensors file, but its header names no architecture: not made by "
@@ -215,6 +219,10 @@ def listed(items: list[str], limit: int = 8) -> str:
     """Returns the items with commas, and how many there are beyond ``limit``."""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more
+
+
+def _of_a_run(path: Path) -> str:
+    return f"{path}: expected converted weights, got those of a run, which no training begins from"
 
 
 def _missing(path: Path, trunk: str) -> str:

@@ -52,6 +52,15 @@ def logits(planes, variables, x):
     return jax.jit(lambda v, x: network.apply(v, x, False))(variables, x)
 
 
+def test_a_runs_weights_are_no_start(tmp_path):
+    save_file(flat_variables(1), tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match="got those of a run, which no training begins from"):
+        weights.load(tmp_path / "model.safetensors")
+    (tmp_path / "run.json").touch()
+    with pytest.raises(UserError, match="got those of a run, which no training begins from"):
+        weights.resolve(str(tmp_path), "vgg_tiny", "weights")
+
+
 def test_load_is_memory_mapped(converted):
     path, tensors = converted
     loaded = weights.load(path)
