@@ -58,8 +58,6 @@ class Run:
         folder = as_path(path)
         if not folder.is_dir():
             raise UserError(f"{folder}: expected the folder of a run, there is none")
-        if not os.access(folder, os.X_OK):
-            raise UserError(f"{folder}: Permission denied")
         trained, info = read_trained(folder), read_run(folder)
         if isinstance(trained, RunResults) and (trained.scenes, trained.channels) != (
             info.scenes,
