@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 
 
+def is_one_line(text: str) -> bool:
+    """Returns whether no line ends within a text or with it, so that it can be one of a list."""
+    return len(f"{text}.".splitlines()) == 1
+
+
 def counted(count: int, noun: str) -> str:
     """Returns ``1 scene`` or ``2,518 scenes``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from ascjax.data.listing import Recording
 from ascjax.data.walk import subfolders
 from ascjax.errors import UserError
+from ascjax.words import is_one_line
 
 SMALL_SCENE = 10
 _NO_SCENE = re.compile(
@@ -23,7 +24,7 @@ def check_scenes(root: Path, recordings: Sequence[Recording]) -> None:
     """Raises UserError unless there are two scenes, each in one spelling and on one line."""
     counts = Counter(recording.scene for recording in recordings)
     for scene in counts:
-        if len(f"{scene}.".splitlines()) > 1:
+        if not is_one_line(scene):
             raise UserError(
                 f"{root}: expected a name on one line for each scene, got {scene!r:.60}; rename "
                 "its folder or label"

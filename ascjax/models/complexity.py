@@ -1,4 +1,4 @@
-"""Complexity as the DCASE challenges count it: products per example, and memory of activations.
+"""Complexity as the DCASE challenges count it: multiply-accumulates and memory of activations.
 
 Both are read off the network's jaxpr; nothing is computed.
 """

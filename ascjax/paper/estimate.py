@@ -92,9 +92,10 @@ def _paces(entry: Entry) -> list[float]:
         if run.finished and (history := read_history(run.path / "metrics.jsonl")):
             info = read_run(run.path)
             seconds = [epoch["seconds"] for epoch in history]
-            recordings = TRAINING_FACTOR * info.recordings.train
-            flops = recordings * info.model.flops_per_recording
-            paces.append(flops / median(seconds[1:] or seconds))  # the first epoch compiles
+            typical_s = median(seconds[1:] or seconds)  # the first epoch compiles
+            flops = TRAINING_FACTOR * info.recordings.train * info.model.flops_per_recording
+            if typical_s:  # 0 of an epoch that a stop interrupted as it was validated
+                paces.append(flops / typical_s)
     return paces
 
 

@@ -165,7 +165,7 @@ def read_limits(workdir: Path, sweep: Sweep) -> Limits | None:
     tables = sweep.tables if set(before.tables) <= set(sweep.tables) else before.tables
     seeds = max(before.seeds, sweep.seeds)
     root = before.data_root
-    if os.path.realpath(as_path(root)) == os.path.realpath(as_path(sweep.data_root)):
+    if _real(root) == _real(sweep.data_root):
         root = sweep.data_root
     before = replace(before, tables=tables, seeds=seeds, data_root=root, limits=None)
     differing = differences(asdict(before), asdict(sweep))
@@ -174,6 +174,10 @@ def read_limits(workdir: Path, sweep: Sweep) -> Limits | None:
             f"--workdir={workdir}: holds another sweep: {differing}; choose another --workdir"
         )
     return limits
+
+
+def _real(root: str) -> str:
+    return os.path.realpath(os.path.expanduser(root))
 
 
 def _entries(

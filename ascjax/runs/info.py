@@ -8,6 +8,7 @@ from ascjax.audio.channels import CHANNELS
 from ascjax.runs.environment import Environment
 from ascjax.scoring.fusion import Fusion
 from ascjax.scoring.rates import Proportion
+from ascjax.words import is_one_line
 
 RUN_FORMAT = 3
 # Of a recording that a network is trained on.
@@ -171,7 +172,7 @@ class RunInfo:
     def __post_init__(self) -> None:
         if not self.scenes or len(set(self.scenes)) < len(self.scenes):
             raise ValueError("expected scenes of different names")
-        if any(len(f"{scene}.".splitlines()) > 1 for scene in self.scenes):
+        if not all(map(is_one_line, self.scenes)):
             raise ValueError("expected a name on one line for each scene")
         if not self.channels or not set(self.channels) <= CHANNELS.keys():
             raise ValueError(f"expected channels of {', '.join(CHANNELS)}")

@@ -110,6 +110,7 @@ def run_model(run: Run, *, fragments: int, data_root: str | None = None) -> np.n
     config.fragments.count = fragments
     # As the set was read: nothing is guessed, or synthesised, from another folder.
     config.data.layout = run.info.data.layout
+    config.data.duration_s = run.info.duration_s
     root = config.data.root = data_root or config.data.root
     if not as_path(root).exists():
         raise UserError(

@@ -139,14 +139,14 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
         )
     infos, bad = store.scan(whole.recordings, on_bad_file=settings.on_bad_file)
     by_name = {whole.recordings[index].name: info for index, info in infos.items()}
-    if not (settings.window_s or settings.duration_s):
-        _check_not_mixed(config, [info.duration_s for info in infos.values()])
     choice = choose_rate_and_duration(
         infos.values(),
         sample_rate_hz=settings.sample_rate_hz,
         duration_s=settings.window_s or settings.duration_s,
         min_duration_share=settings.min_duration_share,
     )
+    if not (settings.window_s or settings.duration_s):
+        _check_not_mixed(config, [info.duration_s for info in infos.values()], choice)
     hop_s = settings.window_hop_s or settings.window_s
     if settings.window_s:
         least_s = settings.min_duration_share * settings.window_s
@@ -171,9 +171,10 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
     return Survey(listed, bad, choice.sample_rate_hz, choice.duration_s, whole, infos)
 
 
-def _check_not_mixed(config: ConfigDict, lengths: Sequence[float]) -> None:
-    """Raises UserError if recordings have two durations so far apart that none suits both."""
-    if mixed := two_durations(lengths):
+def _check_not_mixed(config: ConfigDict, lengths: Sequence[float], choice: Choice) -> None:
+    """Raises UserError if most of the longer recordings would go unused beside far shorter ones."""
+    mixed = two_durations(lengths)
+    if mixed and choice.duration_s < mixed[1][0] / 2:
         (short_s, shorts), (long_s, longs) = mixed
         raise UserError(
             f"{config.data.root}: mixes {counted(shorts, 'recording')} of {short_s:g} s with "

@@ -138,7 +138,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         if not _is_entry(entry):
             raise UserError(
                 f"{path}, line {number}: expected a JSON object of numbers, with whole numbers "
-                f"step and epoch, and seconds above 0, got {line[:60]!r}; remove that line and "
+                f"step and epoch, and seconds from 0, got {line[:60]!r}; remove that line and "
                 "try again"
             )
         by_epoch[entry["epoch"]] = entry
@@ -152,5 +152,5 @@ def _is_entry(entry: Any) -> bool:
         and all(type(entry.get(key)) is int for key in ("step", "epoch"))
         and all(type(value) in (int, float) for value in entry.values())
         and all(type(value) is float or abs(value) < 2**63 for value in entry.values())
-        and 0 < entry.get("seconds", 0) < math.inf
+        and 0 <= entry.get("seconds", -1) < math.inf
     )

@@ -353,10 +353,13 @@ def test_lists_saved_with_commas_are_the_same(root):
 
 def test_lists_of_an_earlier_year_whose_recordings_are_all_there(root):
     table = (root / "meta.csv").read_text()
-    for name, kind in (("bus-oslo-1-0-s4", "device s4"), ("bus-kiel-9-0-a", "city kiel")):
+    for name, kind in (
+        ("bus-oslo-1-0-s4", "devices of meta.csv: s4"),
+        ("bus-kiel-9-0-a", "cities of meta.csv: kiel"),
+    ):
         audio(root / f"audio/{name}.wav")
         lines(root / "meta.csv", *table.splitlines(), f"audio/{name}.wav\tbus\t\t")
-        assert f"no part of fold 1 has a recording of the {kind}, and m" in load(root).notes[0]
+        assert f"fold 1 has no recording of these {kind}; are its lists" in load(root).notes[0]
 
 
 @pytest.mark.parametrize("year", ["2019", "2020-mobile"])
@@ -372,7 +375,7 @@ def test_2018s_lists_in_a_later_set(shared, official, year):
         )
     )
     [note] = tut.other_year(list(index), {1: fold})
-    assert "the city lisbon, lyon, milan" in note
+    assert "cities of meta.csv: lisbon, lyon, milan" in note
 
 
 def test_a_list_that_is_none_is_not_another_years(root):

@@ -51,8 +51,8 @@ def test_a_set_that_mixes_durations_is_refused_unless_one_is_chosen(table, tmp_p
     said = r"mixes 3 recordings of 0\.5 s with 3 of 5 s; train on one kind, .*\.duration_s=0\.5$"
     with pytest.raises(UserError, match=said):
         data.survey(tiny_set.config(tmp_path, table, **{"data.devices": ("a",)}), StopRequest())
-    for key in ("duration_s", "window_s"):
-        settings = {"data.devices": ("a",), f"data.{key}": 0.5}
+    for choice in ({"duration_s": 0.5}, {"window_s": 0.5}, {"min_duration_share": 0.05}):
+        settings = {"data.devices": ("a",), **{f"data.{key}": v for key, v in choice.items()}}
         data.survey(tiny_set.config(tmp_path, table, **settings), StopRequest())
 
 

@@ -78,7 +78,7 @@ def test_what_was_written_after_the_step_of_a_resumed_run_is_dropped(tmp_path):
         '{"epoch": 2}', '{"step": 8}', '{"step": "8", "epoch": 2}', '{"step": 8, "epoch": true}',
         '{"step": 8, "epoch": 2.5}', '{"step": 8, "epoch": 2, "seconds": null}', "[8, 2]", "8", "",
         '{"step": 8, "epoch": 2}', '{"step": 8', "\x00", "\udcff",
-        '{"step": 8, "epoch": 2, "seconds": 0}', '{"step": 8, "epoch": 2, "seconds": Infinity}',
+        '{"step": 8, "epoch": 2, "seconds": -1}', '{"step": 8, "epoch": 2, "seconds": Infinity}',
         '{"step": 8, "epoch": 2, "seconds": 1, "train/loss": 1' + "0" * 400 + "}",
     ],
 )  # fmt: skip

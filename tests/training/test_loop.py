@@ -13,6 +13,7 @@ from ascjax.data import batches
 from ascjax.errors import UserError
 from ascjax.signals import Stopped
 from ascjax.training import loop
+from ascjax.training.journal import read_history
 from ascjax.training.step import variables
 
 
@@ -271,4 +272,5 @@ def test_a_stop_is_heard_while_devices_are_busy(tmp_path, monkeypatch, what, cal
     assert int(resumed.state.step) == step
     assert_trees_equal(resumed.fit(), expected)
     assert resumed.lines(timed=False) == whole.lines(timed=False)
+    assert len(read_history(tmp_path / "stopped" / "metrics.jsonl")) == len(whole.lines())
     assert resumed.checkpoints.best() == whole.checkpoints.best()

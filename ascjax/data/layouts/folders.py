@@ -77,9 +77,10 @@ def _inner(recordings: list[Recording]) -> list[str]:
     first, *others = inside.values()
     if not others or len(first) < 2 or "" in first or any(names != first for names in others):
         return []
+    more = f" and {len(first) - 3} others" if len(first) > 3 else ""
     return [
-        f"each scene's folder has the same folders in it: {', '.join(sorted(first))}; if those are "
-        "the scenes, pass a table path,scene"
+        f"each scene's folder has the same folders in it: {', '.join(sorted(first)[:3])}{more}; if "
+        "those are the scenes, pass a table path,scene"
     ]
 
 

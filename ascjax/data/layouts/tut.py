@@ -85,15 +85,15 @@ def other_year(names: Sequence[str], folds: Mapping[int, Fold]) -> list[str]:
     places = [parse_name(name) for name in names]
     for fold, parts in folds.items():
         used = [places[index] for part in (parts.train, parts.test) for index in part]
-        for kind in ("city", "device"):
+        for kind, many in (("city", "cities"), ("device", "devices")):
             of_set, of_fold = (
                 {getattr(place, kind) for place in each if place} for each in (places, used)
             )
             if lacking := sorted(of_set - of_fold):
                 more = f" and {len(lacking) - 3} others" if len(lacking) > 3 else ""
                 return [
-                    f"no part of fold {fold} has a recording of the {kind} {', '.join(lacking[:3])}"
-                    f"{more}, and meta.csv has: are its lists another year's?"
+                    f"fold {fold} has no recording of these {many} of meta.csv: "
+                    f"{', '.join(lacking[:3])}{more}; are its lists another year's?"
                 ]
     return []
 
