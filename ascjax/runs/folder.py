@@ -142,6 +142,8 @@ def read_trained(folder: Path) -> Trained | RunResults:
     for group, names in (("scene", results.scenes), ("channel", results.channels)):
         if set(getattr(results, f"by_{group}")) != set(names):
             raise UserError(f"{path}: expected by_{group} of {', '.join(names)}; {TEST_AGAIN}")
+    if not set(results.loss_by_scene) <= set(results.scenes):
+        raise UserError(f"{path}: expected loss_by_scene of the scenes alone; {TEST_AGAIN}")
     return results
 
 

@@ -181,6 +181,7 @@ DECISIONS |= {"score": [0.5] * 60}
             r"expected `array`, got `int` at `\$.confusion\[",
         ),
         ("results.json", {"by_scene": {}}, "results.json: expected by_scene of airport, bus"),
+        ("results.json", {"loss_by_scene": {"moon": 1.0}}, "expected loss_by_scene of the scenes"),
         ("results.json", {"by_channel": {}}, "expected by_channel of left, right, average; remove"),
         ("results.json", {"format": 2}, "expected format 4, got 2; use the .*, or remove results"),
         ("results.json", {"decisions": {"true": []}}, "missing required field `recording`"),
