@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from ascjax.configs import common
 from ascjax.errors import UserError, nearest
 from ascjax.files import as_path
+from ascjax.words import listed
 
 SHIPPED = Path(__file__).with_name("configs")
 # Leaves that say where, how fast and how often, not what: they may differ when a run resumes. The
@@ -246,5 +247,4 @@ def differences(
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key) and key not in free
     ]
-    more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-    return ", ".join(differing[:3]) + more
+    return listed(differing, 3)

@@ -144,8 +144,8 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     Also the ``type`` of an argument: after an equals sign shells leave ``~`` as it is.
 
     Raises:
-      UserError: it is neither, or nobody can tell whether it exists: its name is too long, or a
-        folder above may not be entered.
+      UserError: it is neither, nobody can tell whether it exists (too long a name, a folder above
+        that may not be entered), or it is a folder that may not be entered.
     """
     if not isinstance(path, str | os.PathLike):
         raise UserError(f"expected a path, got {path!r:.60} ({type(path).__name__})")
@@ -158,6 +158,8 @@ def as_path(path: str | os.PathLike[str]) -> Path:
             os.stat(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
+    if os.path.isdir(path) and not os.access(path, os.X_OK):
+        raise UserError(f"{path}: {os.strerror(errno.EACCES)}")
     return path
 
 

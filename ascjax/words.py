@@ -13,6 +13,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def listed(items: Sequence[str], limit: int = 8) -> str:
+    """Returns the items with commas, and how many there are beyond ``limit``."""
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more
+
+
 def duration(seconds: float) -> str:
     """Returns ``7.5 s``, ``50 s``, ``5 min 3 s`` or ``2 h 5 min``."""
     if seconds < 59.5:

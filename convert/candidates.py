@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ascjax.errors import UserError
-from ascjax.models.weights import listed
+from ascjax.words import listed
 
 from .checkpoint import describe, is_tensor
 from .keymaps import IGNORED, KEY_MAPS, RENAMED

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ascjax.errors import UserError
-from ascjax.models.weights import listed, read_tensors
+from ascjax.models.weights import read_tensors
+from ascjax.words import listed
 
 from . import kinds, torchfile
 

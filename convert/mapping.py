@@ -11,7 +11,8 @@ from flax import traverse_util
 
 from ascjax import models
 from ascjax.errors import UserError
-from ascjax.models.weights import CLASSIFIER, listed, mismatches
+from ascjax.models.weights import CLASSIFIER, mismatches
+from ascjax.words import listed
 
 from .checkpoint import to_numpy
 from .keymaps import IGNORED, KEY_MAPS, source_of

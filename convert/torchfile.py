@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ascjax.errors import UserError
-from ascjax.models.weights import listed
+from ascjax.words import listed
 
 from .kinds import BAD_ZIP
 

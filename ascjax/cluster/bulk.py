@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 import numpy as np
 from tqdm import tqdm
 
@@ -121,13 +120,7 @@ def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
                 f"--out={folder.location}: expected a new or empty folder, found {min(others)}"
             )
         return None
-    try:
-        # Not by msgspec's own decoder, as names that are no UTF-8 are in it as escapes.
-        before = msgspec.convert(json.loads(content), part.Job)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"--out={folder.location}: {_JOB_FILE} is damaged ({error}); choose another --out"
-        ) from None
+    before = part.decoded(content, part.Job, f"--out={folder.location}: {_JOB_FILE}")
     now = dataclasses.replace(job, recordings=before.recordings, listed=before.listed)
     for name, value in asdict(now).items():
         if getattr(before, name) != value:

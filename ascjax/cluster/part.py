@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,6 +29,8 @@ from ascjax.runs.loading import DEFAULT_RUN, load_or_shipped
 from ascjax.runs.predictor import Classifier
 from ascjax.runs.reading import Waveform, batches
 from ascjax.runs.sources import Source
+
+T = TypeVar("T")
 
 # Tables of DEST; of a part's files the last one that is written marks it as done.
 WINDOWS, UNREADABLE, PREDICTIONS = TABLES = ("windows", "unreadable", "predictions")
@@ -164,6 +166,19 @@ def _classifier(run: str | None, job: Job, actors: tuple[Any, ...]) -> Classifie
     return _Remote(loaded.runs, actors) if actors else loaded
 
 
+def decoded(content: bytes, kind: type[T], where: str) -> T:
+    """Returns what JSON of an earlier command holds.
+
+    Raises:
+      UserError: it is something else; the message begins with ``where``.
+    """
+    try:
+        # Not by msgspec's own decoder, as names that are no UTF-8 are in it as escapes.
+        return msgspec.convert(json.loads(content), kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UserError(f"{where} is damaged ({error}); choose another --out") from None
+
+
 def predict(
     number: int,
     dest: str,
@@ -195,10 +210,7 @@ def predict(
             f"{dest}/{listed}: expected this file, there is none; --out must be a folder or bucket "
             "that every machine sees"
         )
-    try:
-        paths = msgspec.convert(json.loads(content), list[str])
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UserError(f"{dest}/{listed}: is damaged ({error}); choose another --out") from None
+    paths = decoded(content, list[str], f"{dest}/{listed}")
     rows = _decided(classifier, paths, job, careful)
     tables = _parquet(rows, classifier.scenes)
     for table in TABLES:

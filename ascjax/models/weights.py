@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from ascjax.errors import UserError, choose, nearest
 from ascjax.files import as_path
 from ascjax.models import TRUNKS
+from ascjax.words import listed
 
 CLASSIFIER = "params/classifier/"
 
@@ -213,12 +214,6 @@ def mismatches(
     ]
     kinds = {"missing ": missing, "unexpected ": unexpected, "": misshapen}
     return [kind + listed(found, limit) for kind, found in kinds.items() if found]
-
-
-def listed(items: list[str], limit: int = 8) -> str:
-    """Returns the items with commas, and how many there are beyond ``limit``."""
-    more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return ", ".join(items[:limit]) + more
 
 
 def _of_a_run(path: Path) -> str:

@@ -111,12 +111,10 @@ def read_trained(folder: Path) -> Trained | RunResults:
     """Returns results.json of a finished run, `RunResults` if it has a test part.
 
     Raises:
-      UserError: it is missing, damaged or of another format, or the folder may not be entered.
+      UserError: it is missing, damaged or of another format.
     """
     path = folder / "results.json"
     if not os.path.exists(path):
-        if os.path.isdir(folder) and not os.access(folder, os.X_OK):
-            raise UserError(f"{folder}: Permission denied")
         if folds := sorted(folder.glob("fold*/results.json")):
             raise UserError(
                 f"{folder}: holds runs of folds; give one of them, e.g. {folds[0].parent}"

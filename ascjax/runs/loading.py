@@ -27,8 +27,6 @@ def load(run: str | os.PathLike[str]) -> Classifier:
     folder = as_path(run)
     if not os.path.exists(folder) and os.path.isfile(SHIPPED / folder / "results.json"):
         folder = SHIPPED / folder
-    if os.path.isdir(folder) and not os.access(folder, os.X_OK):
-        raise UserError(f"{folder}: Permission denied")
     folds = sorted(path.parent for path in folder.glob("fold*/config.json"))
     if folds and not os.path.exists(folder / "results.json"):
         return Classifier(_same(tuple(map(Run.open, folds))))

@@ -166,7 +166,7 @@ def test_damaged_files_of_a_job_are_named(here, sounds, tmp_path, content):
         predict_all(here, str(sounds), str(tmp_path))
     (tmp_path / part.name(0, "json")).write_bytes(content)
     job = part.Job("", part.model_sha256(here), None, 0.0, 2, 2, ".")
-    with pytest.raises(UserError, match=r"part-000000\.json: is damaged \("):
+    with pytest.raises(UserError, match=r"part-000000\.json is damaged \("):
         part.predict(0, str(tmp_path), str(RUN), job, ())
 
 

@@ -18,6 +18,7 @@ from ascjax.data.listing import (
 )
 from ascjax.data.walk import audio_files, tally_hidden
 from ascjax.errors import UserError
+from ascjax.words import listed
 
 # The fold; as ESC-10 and ESC-50 have it, then the source recording, take, and in ESC-50 the class.
 _FOLD_NAME = re.compile(r"(\d)-((\w+)-[A-Z](-\d+)?\.\w+)?")
@@ -77,10 +78,9 @@ def _inner(recordings: list[Recording]) -> list[str]:
     first, *others = inside.values()
     if not others or len(first) < 2 or "" in first or any(names != first for names in others):
         return []
-    more = f" and {len(first) - 3} others" if len(first) > 3 else ""
     return [
-        f"each scene's folder has the same folders in it: {', '.join(sorted(first)[:3])}{more}; if "
-        "those are the scenes, pass a table path,scene"
+        f"each scene's folder has the same folders in it: {listed(sorted(first), 3)}; if those "
+        "are the scenes, pass a table path,scene"
     ]
 
 

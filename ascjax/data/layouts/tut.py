@@ -14,6 +14,7 @@ from ascjax.data.layouts import official
 from ascjax.data.layouts.layout import Layout, Request
 from ascjax.data.listing import Fold, Listing, Recording, Tally, no_layout
 from ascjax.errors import UserError
+from ascjax.words import listed
 
 _SPLIT_FOLDERS = ("", official.SETUP, "split_setup")
 
@@ -90,10 +91,9 @@ def other_year(names: Sequence[str], folds: Mapping[int, Fold]) -> list[str]:
                 {getattr(place, kind) for place in each if place} for each in (places, used)
             )
             if lacking := sorted(of_set - of_fold):
-                more = f" and {len(lacking) - 3} others" if len(lacking) > 3 else ""
                 return [
                     f"fold {fold} has no recording of these {many} of meta.csv: "
-                    f"{', '.join(lacking[:3])}{more}; are its lists another year's?"
+                    f"{listed(lacking, 3)}; are its lists another year's?"
                 ]
     return []
 
