@@ -77,18 +77,21 @@ def choose_rate_and_duration(
     )
 
 
-def two_durations(lengths: Sequence[float]) -> tuple[tuple[float, int], tuple[float, int]] | None:
+def two_durations(
+    lengths: Sequence[float], duration_s: float
+) -> tuple[tuple[float, int], tuple[float, int]] | None:
     """Returns two far durations that a set mixes, the shorter first, and how many have each.
 
     None unless nine in ten recordings have one of them, a tenth or more each, and the longer is at
-    least five times the shorter, as in the sets of 10 s and of 1 s that DCASE made of one audio.
+    least five times the shorter, as in the sets of 10 s and of 1 s that DCASE made of one audio;
+    none either if ``duration_s``, which training takes, is half of the longer or more.
     """
     counts: Counter[float] = Counter()
     for length in lengths:
         near = (known for known in counts if abs(length - known) <= _TOLERANCE * known)
         counts[next(near, length)] += 1
     found = sorted(counts.most_common(2))
-    if len(found) < 2 or found[1][0] < 5 * found[0][0]:
+    if len(found) < 2 or found[1][0] < 5 * found[0][0] or found[1][0] <= 2 * duration_s:
         return None
     numbers = [number for _, number in found]
     if 10 * sum(numbers) < 9 * len(lengths) or 10 * min(numbers) < len(lengths):

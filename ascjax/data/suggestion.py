@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ascjax.audio.wave import Info
-from ascjax.data.choice import Choice
+from ascjax.data.choice import Choice, two_durations
 
 _FEW = 200  # recordings below which a small trunk is the safer start
 _CLIP_S, _LONG_S = 8.0, 30.0
@@ -28,9 +28,11 @@ def suggest(infos: Sequence[Info], choice: Choice | None) -> Suggestion:
       choice: their rate and duration; None if none can be read.
     """
     duration_s = choice.duration_s if choice else 0.0
-    longest = max((info.duration_s for info in infos), default=0.0)
+    lengths = [info.duration_s for info in infos]
+    longest = max(lengths, default=0.0)
+    mixed = two_durations(lengths, duration_s)
     window_s = 0.0
-    if duration_s > _LONG_S or longest > 3 * max(duration_s, _LONG_S):
+    if mixed or duration_s > _LONG_S or longest > 3 * max(duration_s, _LONG_S):
         window_s = min(_WINDOW_S, duration_s)
     stereo = 2 * sum(info.num_columns > 1 for info in infos) > len(infos)
     if len(infos) < _FEW:

@@ -173,8 +173,7 @@ def survey(config: ConfigDict, stop: StopRequest) -> Survey:
 
 def _check_not_mixed(config: ConfigDict, lengths: Sequence[float], choice: Choice) -> None:
     """Raises UserError if most of the longer recordings would go unused beside far shorter ones."""
-    mixed = two_durations(lengths)
-    if mixed and choice.duration_s < mixed[1][0] / 2:
+    if mixed := two_durations(lengths, choice.duration_s):
         (short_s, shorts), (long_s, longs) = mixed
         raise UserError(
             f"{config.data.root}: mixes {counted(shorts, 'recording')} of {short_s:g} s with "

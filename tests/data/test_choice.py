@@ -51,12 +51,14 @@ def test_a_duration_for_which_many_are_too_short_is_not_taken():
 
 
 def test_two_far_durations_are_told_from_ones_that_differ():
-    assert two_durations([1.0, 10.0] * 20 + [10.01, 3.0]) == ((1.0, 20), (10.0, 21))
+    mixed = [1.0, 10.0] * 20 + [10.01, 3.0]
+    assert two_durations(mixed, 1.0) == ((1.0, 20), (10.0, 21))
+    assert two_durations(mixed, 10.0) is None
     for lengths in (
         [10.0], [1.0] * 9, [2.5, 10.0] * 9, [1.0] * 4 + [10.0] * 60, [1.0, 10.0, 4.0] * 9,
         [0.1 * 2**k for k in range(9)],
     ):  # fmt: skip
-        assert two_durations(lengths) is None
+        assert two_durations(lengths, 0.1) is None
 
 
 def test_what_was_asked_for_is_kept_and_its_cost_counted():

@@ -159,6 +159,11 @@ def test_windows_of_short_clips_among_long_recordings_lose_neither():
     assert suggest(headers, choose_rate_and_duration(headers)).window_s == 1
 
 
+def test_a_set_of_two_far_durations_is_cut_into_windows_of_the_shorter():
+    headers = [Info(44_100, 44_100 * seconds, 1) for seconds in (1, 10)] * 20
+    assert suggest(headers, choose_rate_and_duration(headers)).window_s == 1
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
