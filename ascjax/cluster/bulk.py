@@ -120,7 +120,7 @@ def _kept(folder: storage.Folder, job: part.Job) -> part.Job | None:
                 f"--out={folder.location}: expected a new or empty folder, found {min(others)}"
             )
         return None
-    before = part.decoded(content, part.Job, f"--out={folder.location}: {_JOB_FILE}")
+    before: part.Job = part.decoded(content, part.Job, f"--out={folder.location}: {_JOB_FILE}")
     now = dataclasses.replace(job, recordings=before.recordings, listed=before.listed)
     for name, value in asdict(now).items():
         if getattr(before, name) != value:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -29,8 +29,6 @@ from ascjax.runs.loading import DEFAULT_RUN, load_or_shipped
 from ascjax.runs.predictor import Classifier
 from ascjax.runs.reading import Waveform, batches
 from ascjax.runs.sources import Source
-
-T = TypeVar("T")
 
 # Tables of DEST; of a part's files the last one that is written marks it as done.
 WINDOWS, UNREADABLE, PREDICTIONS = TABLES = ("windows", "unreadable", "predictions")
@@ -166,8 +164,8 @@ def _classifier(run: str | None, job: Job, actors: tuple[Any, ...]) -> Classifie
     return _Remote(loaded.runs, actors) if actors else loaded
 
 
-def decoded(content: bytes, kind: type[T], where: str) -> T:
-    """Returns what JSON of an earlier command holds.
+def decoded(content: bytes, kind: Any, where: str) -> Any:
+    """Returns what JSON of an earlier command holds, of the type ``kind``.
 
     Raises:
       UserError: it is something else; the message begins with ``where``.
@@ -210,7 +208,7 @@ def predict(
             f"{dest}/{listed}: expected this file, there is none; --out must be a folder or bucket "
             "that every machine sees"
         )
-    paths = decoded(content, list[str], f"{dest}/{listed}")
+    paths: list[str] = decoded(content, list[str], f"{dest}/{listed}")
     rows = _decided(classifier, paths, job, careful)
     tables = _parquet(rows, classifier.scenes)
     for table in TABLES:
